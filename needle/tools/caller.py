@@ -1,0 +1,97 @@
+"""The one seam of the program: ``Caller`` turns a request and tools into calls, with the evidence for them.
+
+The teacher, the student, an endpoint and the baselines all implement it, so each can be evaluated, served and compared.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from needle.tools.spec import ToolCall, ToolSpec
+
+
+@dataclass(frozen=True)
+class Request:
+    """One question to a caller."""
+
+    query: str
+    """What the person said or typed."""
+    tools: tuple[ToolSpec, ...]
+    """The tools on offer, in order."""
+    system: str | None = None
+    """Facts that hold for the request (date, locale, place), or None."""
+    messages: tuple[dict[str, Any], ...] = ()
+    """Earlier turns in OpenAI's shape, oldest first; empty for a single turn."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Where one argument came from."""
+
+    path: str
+    """``call index.argument path``, as in ``alternatives`` of an example row."""
+    start: int
+    """First character of the span in the request."""
+    end: int
+    """One past the last character of the span."""
+    score: float
+    """0 to 1; how sure the caller is of the span."""
+
+
+class CallResult(list[ToolCall]):
+    """The calls (this *is* a list of ``ToolCall``; empty means that no tool fits), with what stands behind them."""
+
+    def __init__(
+        self,
+        calls: Iterable[ToolCall] = (),
+        *,
+        raw: str = "",
+        error: str | None = None,
+        infra_error: bool = False,
+        confidence: float | None = None,
+        evidence: Sequence[Evidence] = (),
+        usage: dict[str, int] | None = None,
+        seconds: float | None = None,
+    ) -> None:
+        super().__init__(calls)
+        self.raw = raw
+        """Model output as it came, before parsing."""
+        self.error = error
+        """Why the output could not be read as calls (None: it was well formed)."""
+        self.infra_error = infra_error
+        """True when the endpoint failed rather than the model."""
+        self.confidence = confidence
+        """Probability that the calls are right, where the caller estimates one."""
+        self.evidence = list(evidence)
+        """Spans of the request behind the arguments, where known."""
+        self.usage = usage or {}
+        """``prompt_tokens`` and ``completion_tokens``, where known."""
+        self.seconds = seconds
+        """Wall-clock seconds for this answer."""
+
+
+class Caller(ABC):
+    """Anything that answers requests with calls."""
+
+    name: str = "caller"
+
+    @abstractmethod
+    def answer(self, requests: Sequence[Request]) -> list[CallResult]:
+        """Answer each request, in order. A request that fails yields a result with ``error`` set; it never raises for one row."""
+
+    def call(
+        self,
+        query: str,
+        tools: Iterable[Any],
+        *,
+        system: str | None = None,
+        messages: Sequence[dict[str, Any]] = (),
+    ) -> CallResult:
+        """Answer one request; ``tools`` may be specs, dictionaries in any known shape, functions or Pydantic models."""
+        from needle.tools.read import read_tools  # here: the reader imports this package
+
+        specs = tuple(read_tools(tools))
+        return self.answer([Request(query, specs, system, tuple(messages))])[0]

@@ -1,0 +1,5 @@
+"""Examples: the ``Trace`` record, files in and out, statistics."""
+
+from needle.traces.trace import KINDS, Trace
+
+__all__ = ["KINDS", "Trace"]
