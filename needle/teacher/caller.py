@@ -1,0 +1,120 @@
+"""``EndpointCaller``: any OpenAI-compatible endpoint as a ``Caller``, so that it can be evaluated beside the student.
+
+    caller = EndpointCaller("http://localhost:8000/v1", "qwen3")      # or EndpointCaller("embedded")
+    calls = caller.call("dim the kitchen to 10", tools)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import httpx2
+
+from needle.teacher.client import Teacher, TeacherConfig, Usage
+from needle.teacher.errors import PermanentError, TransientError
+from needle.teacher.wire import WireNames, read_calls, tools_to_wire
+from needle.tools.caller import Caller, CallResult, Request
+
+T = TypeVar("T")
+
+
+def run_sync(work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine to its end from ordinary code, also where a loop is running already (a notebook)."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(work)
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, work).result()
+
+
+class EndpointCaller(Caller):
+    """Sends native ``tools`` and reads ``tool_calls``; many requests at a time, answers in order."""
+
+    def __init__(
+        self,
+        base_url: str = "embedded",
+        model: str = "embedded-teacher",
+        *,
+        concurrency: int = 8,
+        temperature: float | None = 0.0,
+        config: TeacherConfig | None = None,
+        transport: httpx2.AsyncBaseTransport | None = None,
+    ) -> None:
+        """``config`` overrides ``base_url`` and ``model`` and sets the deadlines; ``transport`` replaces the network."""
+        self.config = config or TeacherConfig(base_url=base_url, model=model)
+        self.name = f"{self.config.base_url}#{self.config.model}"
+        self.concurrency = concurrency
+        self.temperature = temperature
+        self.usage = Usage()
+        """Tokens and requests of all answers so far."""
+        self._transport = transport
+
+    def answer(self, requests: Sequence[Request]) -> list[CallResult]:
+        """Answer each request, in order.
+
+        A failed transport gives a result with ``infra_error``; arguments that are no JSON give ``error``.
+
+        Raises:
+            UserError: what would fail for every request (wrong key, no quota, unknown model).
+        """
+        return run_sync(self._answer_all(list(requests)))
+
+    async def _answer_all(self, requests: list[Request]) -> list[CallResult]:
+        gate = asyncio.Semaphore(self.concurrency)
+        async with Teacher(self.config, transport=self._transport) as teacher:
+
+            async def bounded(request: Request) -> CallResult:
+                async with gate:
+                    return await self._answer_one(teacher, request)
+
+            tasks = [asyncio.create_task(bounded(request)) for request in requests]
+            try:
+                results = await asyncio.gather(*tasks)
+            except BaseException:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+                raise
+            finally:
+                self._count(teacher.usage)
+        return list(results)
+
+    async def _answer_one(self, teacher: Teacher, request: Request) -> CallResult:
+        started = time.perf_counter()
+        names = WireNames(request.tools)
+        body: dict[str, Any] = {"messages": messages_of(request)}
+        if request.tools:
+            body["tools"] = tools_to_wire(request.tools, names)
+        if self.temperature is not None:
+            body["temperature"] = self.temperature
+        try:
+            answer = await teacher.complete(body)
+        except TransientError as error:
+            return CallResult(error=f"{error.reason}: {error}", infra_error=True, seconds=time.perf_counter() - started)
+        except PermanentError as error:
+            if error.stops_job:
+                raise
+            return CallResult(error=f"{error.reason}: {error}", infra_error=True, seconds=time.perf_counter() - started)
+        calls, problem = read_calls(answer, names)
+        return CallResult(
+            [] if problem else calls,
+            raw=answer.raw.decode(errors="replace"),
+            error=problem,
+            usage=answer.usage,
+            seconds=time.perf_counter() - started,
+        )
+
+    def _count(self, usage: Usage) -> None:
+        for field in ("requests", "retries", "prompt_tokens", "completion_tokens"):
+            setattr(self.usage, field, getattr(self.usage, field) + getattr(usage, field))
+
+
+def messages_of(request: Request) -> list[dict[str, Any]]:
+    """Chat messages of a request: system facts, earlier turns, the query."""
+    system = [{"role": "system", "content": request.system}] if request.system else []
+    return [*system, *request.messages, {"role": "user", "content": request.query}]

@@ -1,0 +1,88 @@
+"""Where a teacher lives and with which key: the address, the credentials, and the SDK client for them.
+
+``embedded`` is an address like any other: the in-process ASGI app of ``needle.teacher.embedded`` is mounted behind the
+SDK's own HTTP client, so that running without a key and running against a paid API go through the same code.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+import httpx2
+import openai
+
+from needle.errors import UserError
+
+EMBEDDED = "embedded"
+EMBEDDED_URL = "http://embedded.invalid/v1"
+KEY_VARIABLES = ("NEEDLE_API_KEY", "OPENAI_API_KEY")
+"""Looked up in this order: the project's own variable wins over the general one."""
+NO_KEY = "no-key"
+
+
+def is_embedded(base_url: str) -> bool:
+    """True for the teacher that needs no network."""
+    return base_url == EMBEDDED
+
+
+def check_url(base_url: str) -> str:
+    """The address without a trailing slash.
+
+    Raises:
+        UserError: when it is neither ``embedded`` nor an http(s) URL.
+    """
+    if is_embedded(base_url):
+        return base_url
+    parts = urlsplit(base_url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise UserError(f"teacher {base_url!r} is no URL; give e.g. https://api.openai.com/v1, http://localhost:8000/v1 or 'embedded'")
+    if parts.username or parts.password:
+        raise UserError("teacher URL carries a user name or password; put the key into NEEDLE_API_KEY instead")
+    return base_url.rstrip("/")
+
+
+def is_local(base_url: str) -> bool:
+    """True when the host is this machine or a private network, where servers commonly need no key."""
+    if is_embedded(base_url):
+        return True
+    host = urlsplit(base_url).hostname or ""
+    if host == "localhost" or host.endswith(".local") or "." not in host and ":" not in host:
+        return True
+    try:
+        return ipaddress.ip_address(host).is_private
+    except ValueError:
+        return False
+
+
+def find_key(base_url: str, environment: Mapping[str, str] | None = None) -> str:
+    """The API key for an address; a dummy for local endpoints when none is set, and always for the embedded teacher.
+
+    Raises:
+        UserError: when a remote endpoint needs a key and no variable holds one.
+    """
+    if is_embedded(base_url):
+        return NO_KEY
+    variables = os.environ if environment is None else environment
+    for name in KEY_VARIABLES:
+        if key := (variables.get(name) or "").strip():
+            return key
+    if is_local(base_url):
+        return NO_KEY
+    raise UserError(f"no key for {base_url}: set OPENAI_API_KEY (or NEEDLE_API_KEY), or use --teacher embedded, which needs none")
+
+
+def open_client(base_url: str, key: str, timeout_s: float, transport: httpx2.AsyncBaseTransport | None = None) -> openai.AsyncOpenAI:
+    """SDK client without retries of its own (ours know permanent errors and every form of Retry-After).
+
+    Args:
+        base_url: a checked address.
+        key: the API key.
+        timeout_s: seconds between two reads; the total deadline is the caller's.
+        transport: how to reach the endpoint, for in-process apps; None: the network.
+    """
+    url = EMBEDDED_URL if is_embedded(base_url) else base_url
+    http_client = httpx2.AsyncClient(transport=transport, timeout=timeout_s) if transport else None
+    return openai.AsyncOpenAI(api_key=key, base_url=url, timeout=timeout_s, max_retries=0, http_client=http_client)
