@@ -1,0 +1,103 @@
+"""The stricter reading of a schema: keys that it does not name are refused, at every depth.
+
+JSON Schema lets unknown keys pass unless told otherwise. ``close_schema`` tells it: each object that lists ``properties`` and does not
+say ``additionalProperties`` itself is closed. A nested ``{"type": "object"}`` that lists nothing stays a free-form object.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+IN_PLACE_LISTS = ("allOf", "anyOf", "oneOf")
+IN_PLACE = ("if", "then", "else")
+ONE = ("items", "additionalProperties", "contains", "unevaluatedItems", "unevaluatedProperties")
+LISTS = ("prefixItems",)
+MAPS = ("properties", "patternProperties", "$defs", "definitions")
+SHARED = ("$defs", "definitions")
+SAYS = ("additionalProperties", "unevaluatedProperties")
+
+
+def close_schema(parameters: dict[str, Any]) -> dict[str, Any]:
+    """A copy of a tool's parameters with unknown keys refused at the top and in every object that lists its properties."""
+    root = {"properties": {}} | parameters
+    return _close(root, root, in_place=False)
+
+
+def subschemas(schema: Any, in_place: bool | None = None) -> Iterator[dict[str, Any]]:
+    """Direct subschemas: all of them, or only those that apply to the same value (``in_place=True``) or to other places (False)."""
+    if not isinstance(schema, dict):
+        return
+    found: list[Any] = []
+    if in_place is not False:
+        found += [branch for key in IN_PLACE_LISTS for branch in schema.get(key) or ()]
+        found += [schema.get(key) for key in (*IN_PLACE, "not")] + list((schema.get("dependentSchemas") or {}).values())
+    if in_place is not True:
+        found += [schema.get(key) for key in ONE] + [item for key in LISTS for item in schema.get(key) or ()]
+        found += [item for key in MAPS for item in (schema.get(key) or {}).values()]
+    yield from (item for item in found if isinstance(item, dict))
+
+
+def map_schema(schema: dict[str, Any], change: Callable[[Any, bool], Any]) -> dict[str, Any]:
+    """A copy with ``change(subschema, in_place)`` applied to each direct subschema; other keywords are kept as they are."""
+    result = dict(schema)
+    for key, value in schema.items():
+        if key in IN_PLACE or key == "not":
+            result[key] = change(value, True)
+        elif key in ONE:
+            result[key] = change(value, False)
+        elif key in (*IN_PLACE_LISTS, *LISTS) and isinstance(value, list):
+            result[key] = [change(item, key not in LISTS) for item in value]
+        elif key in (*MAPS, "dependentSchemas") and isinstance(value, dict):
+            # A shared definition is closed where it is used: there its neighbours are known.
+            result[key] = {name: change(item, key in SHARED or key == "dependentSchemas") for name, item in value.items()}
+    return result
+
+
+def _close(schema: Any, root: dict[str, Any], in_place: bool) -> Any:
+    if not isinstance(schema, dict):
+        return schema
+    closed = map_schema(schema, lambda item, same: _close(item, root, same))
+    for key in ("anyOf", "oneOf"):
+        if isinstance(closed.get(key), list):
+            closed[key] = [_open_if_free(branch) for branch in closed[key]]
+    if in_place or any(key in schema for key in SAYS):
+        return closed
+    if any(key in schema for key in (*IN_PLACE_LISTS, *IN_PLACE, "$ref", "$dynamicRef", "dependentSchemas")):
+        # Only "unevaluated" sees what the branches and the referenced schema name.
+        return closed | ({"unevaluatedProperties": False} if _lists_properties(schema, root, set()) else {})
+    return closed | ({"additionalProperties": False} if "properties" in schema else {})
+
+
+def _open_if_free(branch: Any) -> Any:
+    """In ``anyOf`` a free-form object must say so, or closing the whole would close it too."""
+    free = isinstance(branch, dict) and branch.get("type") == "object" and "properties" not in branch
+    return branch | {"additionalProperties": True} if free and not any(key in branch for key in SAYS) else branch
+
+
+def _lists_properties(schema: Any, root: dict[str, Any], seen: set[str]) -> bool:
+    """Whether the schema, a branch of it or what it refers to names properties."""
+    if not isinstance(schema, dict):
+        return False
+    if "properties" in schema:
+        return True
+    ref = schema.get("$ref")
+    if isinstance(ref, str) and ref not in seen and _lists_properties(resolve(ref, root), root, seen | {ref}):
+        return True
+    return any(_lists_properties(branch, root, seen) for branch in subschemas(schema, in_place=True))
+
+
+def resolve(ref: str, root: dict[str, Any]) -> Any:
+    """What a ``#/...`` reference points at inside ``root``, or None."""
+    if not ref.startswith("#"):
+        return None
+    node: Any = root
+    for step in ref[1:].split("/")[1:]:
+        step = step.replace("~1", "/").replace("~0", "~")
+        if isinstance(node, list) and step.isdigit() and int(step) < len(node):
+            node = node[int(step)]
+        elif isinstance(node, dict) and step in node:
+            node = node[step]
+        else:
+            return None
+    return node

@@ -1,0 +1,185 @@
+"""Calls against the tools that they name: every violation with its place, and a fast yes or no.
+
+    validate_calls([{"name": "set_alarm", "arguments": {"time": "25:00"}}], tools)
+    -> [Violation(path="0.time", code="pattern_or_format", message="'25:00' is not a 'time'", call_index=0)]
+
+``jsonschema`` (draft 2020-12, formats on) is the reference and writes the messages; ``jsonschema-rs`` answers ``is_valid``. A property
+test holds the two equal. One rule is stricter than JSON Schema: a key that the schema does not name is a violation
+unless the schema says ``additionalProperties``, because a tool that is sent an argument it does not have breaks.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import jsonschema_rs
+from jsonschema import Draft202012Validator, FormatChecker, ValidationError, validators
+from referencing.exceptions import Unresolvable
+
+from needle.errors import UserError
+from needle.tools.close import close_schema
+from needle.tools.formats import FORMATS, UNCHECKED
+from needle.tools.spec import ToolCall, ToolSpec
+
+CODES = {
+    "required": "missing_required",
+    "additionalProperties": "unknown_param",
+    "unevaluatedProperties": "unknown_param",
+    "type": "wrong_type",
+    "enum": "enum_violation",
+    "const": "enum_violation",
+    "pattern": "pattern_or_format",
+    "format": "pattern_or_format",
+} | dict.fromkeys(
+    ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minLength", "maxLength",
+     "minItems", "maxItems", "uniqueItems", "minProperties", "maxProperties"),
+    "out_of_range",
+)  # fmt: skip
+"""JSON Schema keyword to violation code; any other keyword (``anyOf``, ``not``, ``contains`` ...) is ``nested_schema``."""
+
+
+@dataclass(frozen=True)
+class Violation:
+    """One thing that is wrong with one call."""
+
+    path: str
+    """``call index.argument path``, as in ``alternatives`` of an example row: ``0.location.city``."""
+    code: str
+    """Stable name of the kind of violation; the list is in ``docs/formats.md``."""
+    message: str
+    """What is wrong, in words."""
+    call_index: int
+    """Which call of the list, from 0."""
+
+
+def validate_calls(
+    calls: Sequence[ToolCall | Mapping[str, Any]], tools: Iterable[ToolSpec]
+) -> list[Violation]:
+    """Every violation of every call, in call order and then by path; an empty list means that all calls are valid.
+
+    Raises UserError when a tool's schema cannot be used at all (tools that come from ``read_tools`` always can).
+    """
+    by_name = {tool.name: tool for tool in tools}
+    found: list[Violation] = []
+    for index, call in enumerate(calls):
+        name, arguments = _parts(call)
+        tool = by_name.get(name)
+        if tool is None:
+            message = f"no tool is called {name!r}; there are: {', '.join(by_name) or 'none'}"
+            found.append(Violation(str(index), "unknown_tool", message, index))
+            continue
+        try:
+            errors = list(_reference(_key(tool)).iter_errors(arguments))
+        except (Unresolvable, RecursionError) as error:
+            raise _unusable(tool, error) from error
+        own = {violation: None for error in errors for violation in _violations(error, index)}
+        found += sorted(own, key=lambda violation: (violation.path.split("."), violation.code))
+    return found
+
+
+def is_valid(calls: Sequence[ToolCall | Mapping[str, Any]], tools: Iterable[ToolSpec]) -> bool:
+    """Whether ``validate_calls`` would find nothing; compiled, for the places that ask millions of times."""
+    by_name = {tool.name: tool for tool in tools}
+    for call in calls:
+        name, arguments = _parts(call)
+        tool = by_name.get(name)
+        if tool is None or not checker(tool)(arguments):
+            return False
+    return True
+
+
+def checker(tool: ToolSpec) -> Callable[[Any], bool]:
+    """The compiled yes-or-no check of one tool's arguments. Raises UserError for a schema that cannot be compiled."""
+    try:
+        return _fast(_key(tool))
+    except (ValueError, jsonschema_rs.ReferencingError) as error:
+        raise _unusable(tool, error) from error
+
+
+def _parts(call: ToolCall | Mapping[str, Any]) -> tuple[Any, Any]:
+    return (call.name, call.arguments) if isinstance(call, ToolCall) else (call.get("name"), call.get("arguments", {}))
+
+
+def _key(tool: ToolSpec) -> str:
+    # The text, not the object: True == 1 in Python, so equal dictionaries may be different schemas.
+    return json.dumps(tool.parameters, ensure_ascii=False)
+
+
+def _unusable(tool: ToolSpec, error: Exception) -> UserError:
+    return UserError(f"tool {tool.name!r}: its schema cannot be used ({str(error).splitlines()[0]}); mend the schema")
+
+
+def _no_network(uri: str) -> Any:
+    raise ValueError(f"$ref to {uri} leaves the schema")
+
+
+@lru_cache(maxsize=8192)
+def _fast(parameters: str) -> Callable[[Any], bool]:
+    formats: dict[str, Callable[[str], bool]] = dict.fromkeys(UNCHECKED, lambda text: True) | FORMATS
+    schema = close_schema(json.loads(parameters))
+    return jsonschema_rs.Draft202012Validator(
+        schema, formats=formats, validate_formats=True, retriever=_no_network
+    ).is_valid
+
+
+@lru_cache(maxsize=2048)
+def _reference(parameters: str) -> Draft202012Validator:
+    return _Validator(close_schema(json.loads(parameters)), format_checker=_format_checker)
+
+
+def _properties(validator: Any, properties: Any, instance: Any, schema: Any) -> Iterator[ValidationError]:
+    """The standard keyword, with errors about a null in a required place marked as such."""
+    for error in Draft202012Validator.VALIDATORS["properties"](validator, properties, instance, schema):
+        if error.instance is None and len(error.relative_path) == 1 and error.relative_path[0] in schema.get("required", ()):
+            error.cause_code = "null_for_required"
+        yield error
+
+
+_Validator = validators.extend(Draft202012Validator, {"properties": _properties})
+_format_checker = FormatChecker(formats=())
+for _name, _check in FORMATS.items():
+    _format_checker.checkers[_name] = (lambda value, check=_check: not isinstance(value, str) or check(value), ())
+
+
+def _violations(error: ValidationError, index: int) -> Iterator[Violation]:
+    """One violation for most errors; one for each key where several are missing or unknown; the inner ones of ``X or null``."""
+    inner = _non_null_branch(error)
+    if inner:
+        for suberror in inner:
+            yield from _violations(suberror, index)
+        return
+    code = getattr(error, "cause_code", None) or CODES.get(error.validator, "nested_schema")
+    where = [index, *error.absolute_path]
+    message = error.message if len(error.message) <= 300 else error.message[:297] + "..."
+    if code == "missing_required":
+        # jsonschema gives one error for each missing key, and names it only in the message.
+        for key in error.validator_value:
+            if key not in error.instance and error.message.startswith(repr(key)):
+                yield Violation(_path([*where, key]), code, f"{key!r} is required", index)
+    elif code == "unknown_param" and isinstance(error.instance, dict):
+        for key in _unknown_keys(error):
+            yield Violation(_path([*where, key]), code, f"the schema names no {key!r}", index)
+    else:
+        yield Violation(_path(where), code, message, index)
+
+
+def _unknown_keys(error: ValidationError) -> list[str]:
+    """The keys that an ``additionalProperties: false`` or ``unevaluatedProperties: false`` error is about."""
+    return [key for key in error.instance if repr(key) in error.message]
+
+
+def _non_null_branch(error: ValidationError) -> list[ValidationError]:
+    """For ``anyOf`` or ``oneOf`` of one schema and null: the errors of that schema, which say more than "no branch fits"."""
+    branches = error.validator_value if error.validator in ("anyOf", "oneOf") else ()
+    real = [number for number, branch in enumerate(branches) if branch != {"type": "null"}]
+    if len(real) != 1 or len(branches) != 2:
+        return []
+    return [suberror for suberror in error.context if suberror.schema_path[0] == real[0]]
+
+
+def _path(parts: Iterable[Any]) -> str:
+    return ".".join(map(str, parts))
