@@ -1,0 +1,140 @@
+"""Callers that know nothing: the floors under every score, and the ceiling that proves the harness itself.
+
+``never`` abstains always; ``first-tool`` calls the first tool; ``random`` any tool or none; ``lexical`` the tool whose words overlap the
+request most, or none; ``gold`` writes the right calls as text and reads them back, and must score 100.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
+from typing import Any
+
+from needle.errors import UserError
+from needle.evals.causes import words
+from needle.evals.fill import Extractor
+from needle.evals.parse import parse_calls, render_calls
+from needle.tools.caller import Caller, CallResult, Request
+from needle.tools.spec import ToolCall, ToolSpec
+from needle.traces.trace import Trace
+
+LEXICAL_THRESHOLD = 1.0
+"""Overlap below which ``lexical`` abstains; the best of 0.25 ... 2.5 on the training split of ``data/traces``."""
+
+_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+_COMMON = frozenset(
+    "a an and any are as at be by can do for from get have how i if in is it its me my of on or please set that the this to up use want "
+    "what when which will with you your".split()
+)
+
+
+class Baseline(Caller):
+    """A caller whose answer to one request is a plain function."""
+
+    def __init__(self, name: str, choose: Callable[[Request], list[ToolCall]]) -> None:
+        self.name = f"baseline:{name}"
+        self._choose = choose
+
+    def answer(self, requests: Sequence[Request]) -> list[CallResult]:
+        """Answer each request; the calls pass through text and the parser like any model's."""
+        return [parse_calls(render_calls(self._choose(request))) for request in requests]
+
+
+def _never(request: Request) -> list[ToolCall]:
+    return []
+
+
+def _call(tool: ToolSpec, request: Request) -> list[ToolCall]:
+    return [ToolCall(tool.name, Extractor(request.query).fill(tool))]
+
+
+def _first_tool(request: Request) -> list[ToolCall]:
+    return _call(request.tools[0], request) if request.tools else []
+
+
+def _random(seed: int) -> Callable[[Request], list[ToolCall]]:
+    def choose(request: Request) -> list[ToolCall]:
+        # seeded by the request, so that batches and resumed runs give the same answers
+        chance = random.Random(f"{seed}\0{request.query}\0{len(request.tools)}")
+        place = chance.randrange(len(request.tools) + 1)
+        return _call(request.tools[place], request) if place < len(request.tools) else []
+
+    return choose
+
+
+def _lexical(request: Request) -> list[ToolCall]:
+    best = max(zip(lexical_scores(request), request.tools, strict=True), key=lambda pair: pair[0], default=None)
+    return _call(best[1], request) if best and best[0] >= LEXICAL_THRESHOLD else []
+
+
+def lexical_scores(request: Request) -> list[float]:
+    """Overlap of the request with each tool: weights of the shared words, divided by how many of the tools have the word."""
+    bags = [_bag(tool) for tool in request.tools]
+    spread = Counter(word for bag in bags for word in bag)
+    asked = {_stem(word) for word in words(request.query)} - _COMMON
+    return [sum(bag[word] / spread[word] for word in asked if word in bag) for bag in bags]
+
+
+@lru_cache(maxsize=16384)
+def _bag(tool: ToolSpec) -> dict[str, float]:
+    """Stemmed words of a tool with their weight: 1 in the name or a listed value, 0.5 in a description or parameter name."""
+    strong, weak = [tool.name], [tool.description]
+    for key, schema in tool.properties.items():
+        weak.append(key)
+        if isinstance(schema, dict):
+            weak.append(str(schema.get("description") or ""))
+            strong += [str(value) for value in schema.get("enum") or ()]
+    bag = dict.fromkeys(_tokens(weak), 0.5) | dict.fromkeys(_tokens(strong), 1.0)
+    return {word: weight for word, weight in bag.items() if word not in _COMMON}
+
+
+def _tokens(texts: Iterable[str]) -> set[str]:
+    return {_stem(word) for text in texts for word in words(_CAMEL.sub(" ", text.replace("_", " ")))}
+
+
+def _stem(word: str) -> str:
+    for ending in ("ing", "ed", "es", "s", "e"):
+        if word.endswith(ending) and len(word) - len(ending) >= 3:
+            return word.removesuffix(ending)
+    return word
+
+
+def _gold(traces: Iterable[Trace]) -> Callable[[Request], list[ToolCall]]:
+    known: dict[Any, tuple[ToolCall, ...]] = {}
+    for trace in traces:
+        known.setdefault(_key(trace.request), trace.calls)
+
+    def choose(request: Request) -> list[ToolCall]:
+        calls = known.get(_key(request))
+        if calls is None:
+            raise UserError(f"baseline:gold has no row for {request.query!r}; build it from the suite that it is to answer")
+        return list(calls)
+
+    return choose
+
+
+def _key(request: Request) -> tuple[Any, ...]:
+    return request.query, request.system, request.tools, json.dumps(request.messages, ensure_ascii=False)
+
+
+BASELINES = ("never", "first-tool", "random", "lexical", "gold")
+FLOORS = ("never", "first-tool", "lexical")
+"""Baselines that every run scores beside the model."""
+
+
+def baseline(name: str, traces: Iterable[Trace] = (), *, seed: int = 0) -> Caller:
+    """Baseline by name (one of ``BASELINES``). ``gold`` needs the traces that it is to answer. Raises ``UserError``."""
+    made: dict[str, Callable[[], Callable[[Request], list[ToolCall]]]] = {
+        "never": lambda: _never,
+        "first-tool": lambda: _first_tool,
+        "random": lambda: _random(seed),
+        "lexical": lambda: _lexical,
+        "gold": lambda: _gold(traces),
+    }
+    if name not in made:
+        raise UserError(f"no baseline {name!r}; choose one of {', '.join(BASELINES)}")
+    return Baseline(name, made[name]())

@@ -1,0 +1,111 @@
+"""``rows.jsonl``: one JSON object a row, keyed by id, with all that scoring needs: request, gold, output, verdict.
+
+A run can therefore be resumed, scored again under other rules, and read by people, without the suite or the model at hand.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from needle.errors import UserError
+from needle.tools.caller import CallResult
+from needle.tools.spec import ToolCall, ToolSpec
+from needle.traces.trace import Trace
+
+Row = dict[str, Any]
+"""``id, run, request, gold, calls, raw, error, infra_error, confidence, seconds, usage`` and, once scored, ``verdict``."""
+
+
+def make_row(trace: Trace, result: CallResult, run: str) -> Row:
+    """Row of one answer; ``run`` names the run (caller, suite and scorer) that it belongs to."""
+    whole = trace.to_dict()
+    return {
+        "id": trace.id,
+        "run": run,
+        "request": {key: whole[key] for key in ("query", "system", "messages", "tools") if key in whole},
+        "gold": {key: whole[key] for key in ("calls", "alternatives", "kind", "toolset", "domain") if key in whole},
+        "calls": [call.to_dict() for call in result],
+        "raw": result.raw,
+        "error": result.error,
+        "infra_error": result.infra_error,
+        "confidence": result.confidence,
+        "seconds": result.seconds,
+        "usage": result.usage,
+    }
+
+
+def dump_line(row: Row) -> str:
+    """The row as one line of JSON; a model may emit half a surrogate pair, which UTF-8 cannot hold and an escape can."""
+    line = json.dumps(row, ensure_ascii=False, separators=(",", ":"))
+    try:
+        line.encode()
+    except UnicodeEncodeError:
+        line = json.dumps(row, separators=(",", ":"))
+    return line + "\n"
+
+
+class RowReader:
+    """Rows back to traces and results; rows of one toolset share its specs, which keeps caches of schemas warm."""
+
+    def __init__(self) -> None:
+        self._toolsets: dict[str, tuple[ToolSpec, ...]] = {}
+
+    def trace(self, row: Row) -> Trace:
+        """The example that the row answers."""
+        request, gold = row["request"], row["gold"]
+        key = json.dumps(request["tools"])
+        if key not in self._toolsets:
+            self._toolsets[key] = tuple(ToolSpec(**tool) for tool in request["tools"])
+        return Trace(
+            id=row["id"],
+            query=request["query"],
+            tools=self._toolsets[key],
+            calls=tuple(ToolCall(**call) for call in gold["calls"]),
+            kind=gold["kind"],
+            toolset=gold["toolset"],
+            domain=gold["domain"],
+            system=request.get("system"),
+            alternatives=gold.get("alternatives", {}),
+            messages=tuple(request.get("messages", ())),
+        )
+
+    def result(self, row: Row) -> CallResult:
+        """What the caller answered."""
+        return CallResult(
+            (ToolCall(**call) for call in row["calls"]),
+            raw=row["raw"],
+            error=row["error"],
+            infra_error=row["infra_error"],
+            confidence=row["confidence"],
+            usage=row["usage"],
+            seconds=row["seconds"],
+        )
+
+
+def read_rows(path: Path) -> Iterator[Row]:
+    """Rows of a finished or interrupted run; a last line without its end (the run was cut off while writing) is left out.
+
+    Raises ``UserError`` for any other line that is no row.
+    """
+    try:
+        with path.open(encoding="utf-8") as lines:
+            for number, line in enumerate(lines, start=1):
+                if line.endswith("\n"):
+                    yield _read_row(path, number, line)
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not UTF-8 text ({error.reason}); choose another folder for the results") from error
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); name a folder that needle eval wrote") from error
+
+
+def _read_row(path: Path, number: int, line: str) -> Row:
+    try:
+        row = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise UserError(f"{path}:{number}: broken JSON ({error.msg}); delete that line and run the evaluation again") from error
+    if not isinstance(row, dict) or not {"id", "run", "request", "gold", "calls"} <= row.keys():
+        raise UserError(f"{path}:{number}: no row of an evaluation; choose another folder for the results")
+    return row

@@ -1,0 +1,82 @@
+"""A run in words: rows for the terminal, Markdown for a README, and what a reader must be warned of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from needle.evals.run import Results
+
+VERDICT_RATES = ("well_formed", "schema_valid", "correct")
+"""The three headline rates, never merged into one."""
+
+LABELS = {
+    "well_formed": "well-formed",
+    "schema_valid": "schema-valid",
+    "correct": "correct",
+    "correct_unordered": "correct in any order",
+    "names_right": "tool names right",
+}
+
+
+def percent(share: float) -> str:
+    """Share as a percentage with one decimal, without the sign."""
+    return f"{100 * share:.1f}"
+
+
+def warnings(summary: dict[str, Any]) -> list[str]:
+    """What stands between the figures and a fair reading of them."""
+    suite, infra = summary["suite"], summary["infra_errors"]["count"]
+    found = []
+    if infra:
+        found.append(f"Incomplete: {infra} of {summary['n']} rows got no answer and count as wrong; run the same command again to ask for them.")
+    if suite["unusable"]:
+        found.append(f"{suite['unusable']} rows of the suite could not be used and are not in the figures; first: {suite['problems'][0]}")
+    if suite["duplicate_ids"]:
+        found.append(f"{suite['duplicate_ids']} rows share the id of an earlier row; they are kept under a new id.")
+    if suite["gold_suspect"]:
+        ids = ", ".join(suite["gold_suspect"][:3])
+        found.append(f"{len(suite['gold_suspect'])} rows have gold calls that break their own schemas ({ids}); they are scored as they are.")
+    return found
+
+
+def _lines(summary: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """Label, share, interval of the closing table."""
+
+    def line(label: str, rate: dict[str, float]) -> tuple[str, str, str]:
+        return label, percent(rate["value"]), f"{percent(rate['low'])} to {percent(rate['high'])}"
+
+    for name in VERDICT_RATES:
+        yield line(LABELS[name], summary["rates"][name])
+    for label, part in (("correct where a call is due", "must_call"), ("correct where none is due", "no_call_due")):
+        if summary[part]["n"]:
+            yield line(label, summary[part]["correct"])
+    for name, rates in summary["floors"].items():
+        yield line(f"floor: {name}", rates["correct"])
+
+
+def summary_table(results: Results) -> str:
+    """The closing table of a run for a terminal, plain text."""
+    summary = results.summary
+    rows = [("", "%", "95 % interval"), *_lines(summary)]
+    width = max(len(label) for label, _, _ in rows)
+    table = [f"{label:<{width}}  {share:>5}  {interval}".rstrip() for label, share, interval in rows]
+    head = f"{summary['caller']} on {summary['suite']['name']}, {summary['n']:,} rows"
+    causes = ", ".join(f"{code} {count:,}" for code, count in list(summary["causes"].items())[:5])
+    return "\n".join([head, *table, *([f"most frequent first causes: {causes}"] if causes else []), *warnings(summary)])
+
+
+def to_markdown(results: Results) -> str:
+    """The run as Markdown: a headline table, one by kind, and how to read them."""
+    summary = results.summary
+    suite = summary["suite"]
+    lines = [f"**{summary['caller']}** on **{suite['name']}** ({summary['n']:,} rows, suite {suite['hash']}, scorer {summary['scorer_version']})", ""]
+    lines += ["| | % | 95 % interval |", "|---|---:|---|"]
+    lines += [f"| {label} | {share} | {interval} |" for label, share, interval in _lines(summary)]
+    lines += ["", "| kind | rows | well-formed | schema-valid | correct |", "|---|---:|---:|---:|---:|"]
+    for kind, rates in summary["by_kind"].items():
+        cells = " | ".join(percent(rates[name]["value"]) for name in VERDICT_RATES)
+        lines.append(f"| {kind.replace('|', '/')} | {rates['n']:,} | {cells} |")
+    lines += ["", f"Intervals: {summary['intervals']}.", *(f"\n> {text}" for text in warnings(summary))]
+    return "\n".join(lines) + "\n"

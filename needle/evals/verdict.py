@@ -1,0 +1,222 @@
+"""The verdict on one row: three separate yes-or-no answers, the decision taken, argument counts, and what went wrong.
+
+*Well formed*: the output could be read as calls. *Schema valid*: well formed, and every call names a tool on offer and meets its
+JSON Schema. *Correct*: well formed, and equal to the gold calls under ``needle.evals.match``. An empty list of calls is well formed and
+schema valid; output that could not be read is neither, and never counts as abstaining.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from needle.evals import match
+from needle.evals.causes import value_cause
+from needle.evals.taxonomy import first_cause, format_code, in_order
+from needle.tools.caller import CallResult
+from needle.tools.spec import ToolCall, ToolSpec
+from needle.tools.validate import is_valid, validate_calls
+from needle.traces.trace import Trace
+
+CALL, NO_CALL, MALFORMED, INFRA = "call", "no_call", "malformed", "infra"
+DECISIONS = (CALL, NO_CALL, MALFORMED, INFRA)
+"""What a caller did: called, abstained, broke its output, or was never reached."""
+
+
+@dataclass(frozen=True)
+class Detail:
+    """One thing worth saying about a row."""
+
+    code: str
+    """One of ``taxonomy.CODES``."""
+    path: str = ""
+    """``call index.argument path``: in the prediction for schema codes, in the gold calls for argument codes; empty for the row."""
+    note: str = ""
+    """The particulars in words."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Everything that scoring says about one row."""
+
+    well_formed: bool
+    """The output could be read as calls."""
+    schema_valid: bool
+    """Every call names a tool on offer and meets its schema."""
+    modes: dict[str, bool]
+    """Match mode -> whether the calls are right under it."""
+    due: bool
+    """The gold row has at least one call."""
+    decision: str
+    """One of ``DECISIONS``."""
+    names_right: bool = False
+    """The sequence of tool names is right."""
+    true_positives: int = 0
+    """Predicted arguments that are right."""
+    false_positives: int = 0
+    """Predicted arguments that are wrong or not asked for."""
+    false_negatives: int = 0
+    """Gold arguments that were missed or got a wrong value."""
+    codes: tuple[str, ...] = ()
+    """Every code that applies, in order of cause."""
+    details: tuple[Detail, ...] = field(default=(), hash=False)
+    """Where each code comes from."""
+
+    @property
+    def correct(self) -> bool:
+        """Right under the headline mode (ordered)."""
+        return self.modes["ordered"]
+
+    @property
+    def cause(self) -> str | None:
+        """First cause of the failure; None when the row is right."""
+        return None if self.correct else first_cause(self.codes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON object, as it stands in ``rows.jsonl``."""
+        details = [{key: value for key, value in asdict(detail).items() if value} for detail in self.details]
+        return asdict(self) | {"codes": list(self.codes), "details": details, "correct": self.correct, "cause": self.cause}
+
+
+def judge(trace: Trace, result: CallResult, *, gold_suspect: bool = False) -> Verdict:
+    """Score one answer. ``gold_suspect`` says that the gold calls break their own schemas, which is only recorded."""
+    suspect = [Detail("gold_suspect")] if gold_suspect else []
+    if result.infra_error or result.error is not None:
+        return _unread(trace, result, suspect)
+    calls = list(result)
+    grid = match.match_grid(trace, calls)
+    modes = {name: mode(trace, calls, grid) for name, mode in match.MODES.items()}
+    schema_valid = is_valid(calls, trace.tools)
+    violations = [] if schema_valid else validate_calls(calls, trace.tools)  # the slow check, for the reasons
+    details = [Detail(violation.code, violation.path, violation.message) for violation in violations]
+    pairs = align(grid)
+    details += suspect if modes["ordered"] else [*_row_details(trace, calls, pairs, modes), *suspect]
+    details += _argument_details(trace, calls, pairs, {detail.path for detail in details})
+    hits, wrong, missed = _count_arguments(trace, calls, pairs)
+    return Verdict(
+        well_formed=True,
+        schema_valid=schema_valid,
+        modes=modes,
+        due=bool(trace.calls),
+        decision=CALL if calls else NO_CALL,
+        names_right=[call.name for call in calls] == [call.name for call in trace.calls],
+        true_positives=hits,
+        false_positives=wrong,
+        false_negatives=missed,
+        codes=in_order(detail.code for detail in details),
+        details=tuple(details),
+    )
+
+
+def _unread(trace: Trace, result: CallResult, suspect: list[Detail]) -> Verdict:
+    error = result.error or "no answer"
+    code = "infra_error" if result.infra_error else format_code(error, result.raw)
+    details = [Detail(code, note=error), *suspect]
+    return Verdict(
+        well_formed=False,
+        schema_valid=False,
+        modes=dict.fromkeys(match.MODES, False),
+        due=bool(trace.calls),
+        decision=INFRA if result.infra_error else MALFORMED,
+        false_negatives=sum(len(call.arguments) for call in trace.calls),
+        codes=in_order(detail.code for detail in details),
+        details=tuple(details),
+    )
+
+
+Pairs = dict[int, tuple[int, match.CallMatch]]
+"""Gold call index -> index of the predicted call that it is compared with, and the comparison."""
+
+
+def align(grid: match.Grid) -> Pairs:
+    """Pair calls of equal name, best agreement first, near positions first; some may stay without a partner."""
+    fits = [(i, j, found) for i, row in enumerate(grid) for j, found in enumerate(row) if found.same_name]
+    fits.sort(key=lambda fit: (not fit[2].right, -fit[2].agreeing, abs(fit[0] - fit[1]), fit[0], fit[1]))
+    pairs: Pairs = {}
+    taken: set[int] = set()
+    for i, j, found in fits:
+        if i not in pairs and j not in taken:
+            pairs[i] = (j, found)
+            taken.add(j)
+    return pairs
+
+
+def _count_arguments(trace: Trace, calls: Sequence[ToolCall], pairs: Pairs) -> tuple[int, int, int]:
+    """Right, wrong and missed arguments; what defaults or alternatives excuse counts as none of them."""
+    outcomes = Counter(outcome for _, found in pairs.values() for outcome in found.arguments.values())
+    taken = {j for j, _ in pairs.values()}
+    stray = sum(len(call.arguments) for j, call in enumerate(calls) if j not in taken)
+    unmet = sum(len(call.arguments) for i, call in enumerate(trace.calls) if i not in pairs)
+    different = outcomes[match.WRONG_VALUE]
+    return outcomes[match.RIGHT], different + outcomes[match.EXTRA] + stray, different + outcomes[match.MISSING] + unmet
+
+
+def _row_details(trace: Trace, calls: Sequence[ToolCall], pairs: Pairs, modes: dict[str, bool]) -> Iterator[Detail]:
+    """Decision, count, order and choice of tools."""
+    if not trace.calls:
+        yield Detail("should_ask" if trace.kind == "missing" else "over_call")
+        return
+    if not calls:
+        yield Detail("under_call")
+        return
+    if len(calls) != len(trace.calls):
+        few = len(calls) < len(trace.calls)
+        yield Detail("too_few_calls" if few else "too_many_calls", note=f"{len(calls)} instead of {len(trace.calls)}")
+    for j, call in enumerate(calls):
+        if calls.index(call) < j and list(trace.calls).count(call) < list(calls).count(call):
+            yield Detail("repeated_call", str(j))
+    if modes["unordered"]:
+        yield Detail("wrong_order")
+    taken = {j for j, _ in pairs.values()}
+    due = [call.name for i, call in enumerate(trace.calls) if i not in pairs]
+    offered = {tool.name for tool in trace.tools}
+    folded = {_fold(name) for name in offered}
+    for j, call in enumerate(calls):
+        if call.name not in offered and _fold(call.name) in folded:
+            yield Detail("near_tool", str(j), call.name)
+        elif call.name in offered and j not in taken and due:
+            yield Detail("wrong_tool", str(j), f"{call.name} instead of {due[0]}")
+
+
+def _fold(name: str) -> str:
+    return "".join(letter for letter in name.casefold() if letter.isalnum())
+
+
+def _argument_details(trace: Trace, calls: Sequence[ToolCall], pairs: Pairs, said: set[str]) -> list[Detail]:
+    """Outcome of every argument that is not plainly right; ``said`` holds the paths that the schema check has named."""
+    specs = {tool.name: tool for tool in trace.tools}
+    details: list[Detail] = []
+    for i, (j, found) in pairs.items():
+        gold, call = trace.calls[i], calls[j]
+        spec = specs.get(gold.name) or ToolSpec(gold.name)
+        for name, outcome in found.arguments.items():
+            path = f"{i}.{name}"
+            if outcome == match.DEFAULT_EQUIVALENT:
+                details.append(Detail(outcome, path))
+            elif outcome == match.MISSING and name not in spec.required:
+                details.append(Detail("missing_optional", path, f"{_short(gold.arguments[name])} is due"))
+            elif outcome == match.EXTRA and name in spec.properties:
+                details.append(Detail("extra_optional", path, _short(call.arguments[name])))
+                details += _cause(trace, i, name, call.arguments[name], [], spec)
+            elif outcome == match.WRONG_VALUE:
+                got, want = call.arguments[name], gold.arguments[name]
+                details.append(Detail("wrong_value", path, f"{_short(got)} instead of {_short(want)}"))
+                accepted = [want, *(value for value in trace.alternatives.get(path, ()) if value is not None)]
+                details += _cause(trace, i, name, got, accepted, spec)
+            elif outcome in (match.MISSING, match.EXTRA) and f"{j}.{name}" not in said:
+                code = "missing_required" if outcome == match.MISSING else "unknown_param"
+                details.append(Detail(code, f"{j}.{name}"))
+    return details
+
+
+def _cause(trace: Trace, index: int, name: str, got: Any, accepted: list[Any], spec: ToolSpec) -> list[Detail]:
+    code = value_cause(trace, index, name, got, accepted, spec.properties.get(name) or {}, spec.parameters)
+    return [Detail(code, f"{index}.{name}")] if code else []
+
+
+def _short(value: Any, limit: int = 60) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= limit else text[: limit - 1] + "…"
