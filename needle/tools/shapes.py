@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from needle.tools.close import map_schema
+from needle.tools.close import map_schema, resolve
 from needle.tools.spec import EMPTY_PARAMETERS
 
 JSON_TYPES = frozenset(("string", "integer", "number", "boolean", "array", "object", "null"))
@@ -44,7 +44,7 @@ def normalise_parameters(raw: Any, notes: list[str]) -> Any:
     schema = normalise_schema(raw, notes, "")
     if "type" not in schema and ("properties" in schema or "$ref" not in schema):
         schema = {"type": "object"} | schema
-    return _inline_root_ref(schema)
+    return inline_root_ref(schema)
 
 
 def is_flat(raw: dict[str, Any]) -> bool:
@@ -143,10 +143,8 @@ def _python_type(name: str, notes: list[str], where: str) -> dict[str, Any] | No
     return {"type": TYPE_NAMES[head]}
 
 
-def _inline_root_ref(schema: dict[str, Any]) -> dict[str, Any]:
+def inline_root_ref(schema: dict[str, Any]) -> dict[str, Any]:
     """``{"$ref": "#/$defs/X", "$defs": ...}`` with X written out at the root, so that ``properties`` can be read off it."""
-    from needle.tools.close import resolve
-
     ref = schema.get("$ref")
     target = resolve(ref, schema) if isinstance(ref, str) else None
     if not isinstance(target, dict) or "type" in schema:

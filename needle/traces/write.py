@@ -25,9 +25,9 @@ JSON_COLUMNS = ("tools", "calls", "alternatives", "messages", "meta")
 """Columns kept as JSON text in Parquet: their shape differs from row to row, which Arrow's fixed structs cannot hold."""
 
 
-def dump_row(row: Mapping[str, Any]) -> str:
-    """One row as compact JSON, keys in the order given, non-ASCII text as it is."""
-    return json.dumps(row, ensure_ascii=False, separators=(",", ":"))
+def dump_json(value: Any) -> str:
+    """Compact JSON on one line, keys in the order given, non-ASCII text as it is."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 @contextmanager
@@ -64,7 +64,7 @@ def write_rows(path: str | os.PathLike[str], rows: Iterable[Mapping[str, Any]]) 
         else:
             with open(temporary, "wb") as raw, _compressed(raw, path.suffix) as packed:
                 with io.TextIOWrapper(packed, encoding="utf-8", newline="\n") as text:
-                    text.writelines(dump_row(row) + "\n" for row in rows)
+                    text.writelines(dump_json(row) + "\n" for row in rows)
     return path
 
 
@@ -86,7 +86,7 @@ def _write_parquet(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     from datasets import Dataset  # here: importing it takes seconds, and only Parquet needs it
 
     flat = [
-        {key: dump_row(value) if key in JSON_COLUMNS and not isinstance(value, str) else value for key, value in row.items()}
+        {key: dump_json(value) if key in JSON_COLUMNS and not isinstance(value, str) else value for key, value in row.items()}
         for row in rows
     ]
     names = dict.fromkeys(name for row in flat for name in row)
