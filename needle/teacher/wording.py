@@ -162,7 +162,9 @@ def _read_times(text: str) -> list[Reading]:
             found.append((*match.span(), (hour - 1) % 24, 45) if how.endswith("to") else (*match.span(), hour, 15 if "quarter" in how else 30))
     for match in _NAMED.finditer(text):
         found.append((*match.span(), 0 if match[0].lower() == "midnight" else 12, 0))
-    return [Reading(start, end, "time", f"{hour:02d}:{minute:02d}") for start, end, hour, minute in found]
+    # "half past six" also holds "six in the evening": only the longest stretch at a place counts
+    whole = [item for item in found if not any(o[0] <= item[0] and item[1] <= o[1] and o[1] - o[0] > item[1] - item[0] for o in found)]
+    return [Reading(start, end, "time", f"{hour:02d}:{minute:02d}") for start, end, hour, minute in whole]
 
 
 def _read_dates(text: str) -> list[Reading]:

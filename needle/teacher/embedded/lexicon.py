@@ -1,0 +1,259 @@
+"""English words that schema-driven phrasing needs: verbs and their like, frames, connectives, and fall-back values.
+
+Data only. Phrasing that the recorded traces can teach is not written here.
+"""
+
+from __future__ import annotations
+
+VERBS: dict[str, tuple[str, ...]] = {
+    "set": ("set", "change", "adjust"),
+    "change": ("change", "switch", "set"),
+    "update": ("update", "change"),
+    "adjust": ("adjust", "set", "change"),
+    "turn": ("turn", "switch"),
+    "switch": ("switch", "turn"),
+    "control": ("set", "adjust", "change"),
+    "get": ("show me", "check", "tell me", "look up", "get"),
+    "check": ("check", "look up"),
+    "show": ("show me", "pull up", "bring up"),
+    "read": ("read", "show me"),
+    "list": ("list", "show me"),
+    "find": ("find", "look for", "search for"),
+    "search": ("search for", "find", "look up"),
+    "lookup": ("look up", "find"),
+    "play": ("play", "put on", "start"),
+    "start": ("start", "begin", "kick off", "run"),
+    "run": ("run", "start"),
+    "stop": ("stop", "end"),
+    "end": ("end", "finish"),
+    "pause": ("pause",),
+    "resume": ("resume", "continue"),
+    "open": ("open",),
+    "close": ("close", "shut"),
+    "lock": ("lock",),
+    "unlock": ("unlock",),
+    "send": ("send",),
+    "create": ("create", "make", "add", "set up"),
+    "add": ("add", "put in"),
+    "make": ("make", "create"),
+    "schedule": ("schedule", "plan", "set up"),
+    "book": ("book", "reserve"),
+    "reserve": ("reserve", "book"),
+    "order": ("order", "get me"),
+    "delete": ("delete", "remove", "get rid of"),
+    "remove": ("remove", "delete", "take out"),
+    "cancel": ("cancel", "call off"),
+    "call": ("call", "ring", "phone"),
+    "remind": ("remind",),
+    "enable": ("enable", "turn on", "switch on"),
+    "disable": ("disable", "turn off", "switch off"),
+    "activate": ("activate", "turn on"),
+    "arm": ("arm",),
+    "disarm": ("disarm",),
+    "convert": ("convert",),
+    "calculate": ("calculate", "work out"),
+    "compute": ("compute", "work out"),
+    "translate": ("translate",),
+    "navigate": ("navigate", "take me"),
+    "track": ("track",),
+    "save": ("save", "store"),
+    "record": ("record", "log"),
+    "log": ("log", "record"),
+    "write": ("write",),
+    "mark": ("mark",),
+    "move": ("move", "shift"),
+    "rename": ("rename",),
+    "share": ("share",),
+    "upload": ("upload",),
+    "download": ("download",),
+    "pay": ("pay",),
+    "transfer": ("transfer", "move", "send"),
+    "buy": ("buy", "get"),
+    "sell": ("sell",),
+    "mute": ("mute",),
+    "skip": ("skip",),
+    "dim": ("dim",),
+    "raise": ("raise",),
+    "lower": ("lower",),
+    "increase": ("increase", "raise"),
+    "decrease": ("decrease", "lower"),
+    "assign": ("assign", "give"),
+    "deploy": ("deploy", "roll out"),
+    "restart": ("restart", "reboot"),
+    "scale": ("scale",),
+    "extract": ("extract", "pull out"),
+    "apply": ("apply", "use"),
+    "clean": ("clean",),
+    "take": ("take",),
+    "post": ("post",),
+    "invite": ("invite",),
+    "rate": ("rate",),
+    "report": ("report",),
+    "block": ("block",),
+    "approve": ("approve",),
+    "announce": ("announce",),
+    "broadcast": ("broadcast", "announce"),
+    "water": ("water",),
+    "dispatch": ("dispatch", "send out"),
+    "draft": ("draft",),
+    "text": ("text",),
+    "message": ("message", "text"),
+    "email": ("email",),
+    "wake": ("wake",),
+    "snooze": ("snooze",),
+    "ring": ("ring",),
+    "reset": ("reset",),
+    "roll": ("roll",),
+    "solve": ("solve",),
+    "plot": ("plot",),
+    "refund": ("refund",),
+    "return": ("return",),
+    "reply": ("reply",),
+    "forward": ("forward",),
+    "archive": ("archive",),
+    "query": ("query", "look up"),
+    "fetch": ("get", "fetch"),
+    "give": ("give",),
+    "tell": ("tell",),
+    "ask": ("ask",),
+    "plan": ("plan",),
+    "estimate": ("estimate",),
+    "compare": ("compare",),
+    "toggle": ("switch", "turn"),
+}
+"""First word of a tool's name or description to the ways of saying it in an imperative."""
+
+QUESTION_VERBS = frozenset({"get", "check", "show", "read", "list", "lookup", "query", "fetch"})
+"""Verbs of tools that answer something, so that a question is a natural request."""
+
+OPPOSITES = (
+    ("on", "off"), ("open", "close"), ("lock", "unlock"), ("start", "stop"), ("up", "down"),
+    ("enable", "disable"), ("raise", "lower"), ("arm", "disarm"), ("pause", "resume"),
+    ("mute", "unmute"), ("buy", "sell"), ("in", "out"), ("before", "after"),
+)  # fmt: skip
+"""Words of which a phrasing may not carry one where the tool means the other."""
+
+KIN = (
+    {"to", "recipient", "contact", "person", "who", "friend", "name"}, {"text", "body", "message", "content", "what"},
+    {"celsiu", "temp", "temperature", "degree", "target", "c"}, {"room", "zone", "area", "location", "place", "where"},
+    {"percent", "level", "brightness", "pct", "bri", "intensity"}, {"volume", "level", "vol"}, {"date", "day", "when"},
+    {"time", "at", "start", "when", "hour"}, {"label", "name", "title"}, {"query", "item", "what", "song", "track", "source", "media", "term"},
+    {"speaker", "device", "player", "output", "room"}, {"language", "lang", "target"}, {"from", "origin", "source"},
+    {"to", "destination", "target", "address"}, {"minute", "min", "duration", "length"}, {"second", "sec", "duration"},
+    {"city", "place", "location", "where", "town"}, {"count", "quantity", "number", "qty", "amount"}, {"guest", "people", "person", "party", "seat"},
+    {"color", "colour"}, {"task", "text", "what", "title", "item", "todo"}, {"door", "lock"}, {"attendee", "guest", "invitee", "people", "participant"},
+)  # fmt: skip
+"""Parameter names of one meaning, stemmed."""
+
+MAKING = frozenset("set create add make start new schedule book send order begin play put write compose plan register open".split())
+ENDING = frozenset("delete remove cancel clear stop end off drop dismiss erase undo disable close snooze skip".split())
+ASKING = frozenset("get show list check find read search which look lookup query fetch status what when did is how tell".split())
+"""Words that settle what a tool does; a phrasing with words of another of these groups is not for it."""
+
+PREFIXES = {
+    "command": ("", "", "", "", "please ", "ok, ", "hey, ", "quick, ", "go ahead and "),
+    "request": ("can you ", "could you ", "would you ", "can you please ", "could you please ", "will you "),
+    "need": ("i need you to ", "i'd like you to ", "i want you to ", "you should ", "it's time to ", "let's "),
+}
+"""What goes before an imperative clause, by form."""
+
+SUFFIXES = {
+    "command": ("", "", "", "", " please", ", thanks", " for me", " now"),
+    "request": ("", "", " please", " for me", ", thanks"),
+    "need": ("", "", "", " please"),
+}
+"""What goes after it."""
+
+NEGATIONS = (
+    "don't {}", "do not {}", "please don't {}", "no need to {}", "you don't have to {}", "never mind, don't {}", "i changed my mind, don't {}",
+    "whatever you do, don't {}", "for now don't {}", "no, don't {}", "actually, don't {}", "don't {} yet", "hold on, don't {}",
+    "nobody asked you to {}", "you really shouldn't {}", "under no circumstances {}",
+    "i was about to ask you to {}, but leave it", "i thought about asking you to {}, but let's not", "forget what i said, don't {}",
+)  # fmt: skip
+"""Frames that take a wish back; ``{}`` is an imperative clause."""
+
+JOINERS = (" and ", " and ", ", then ", " and then ", ", and ", ". also ", ", also ", "; ", ", plus ", " and after that ")
+"""Between two clauses of one request."""
+
+FIRM = frozenset({"name", "title", "label", "message", "text", "body", "day_array", "color", "colour", "mode"})
+"""Keys of ``CONTEXTS`` that are surer than what the traces teach for the same name."""
+
+CONTEXTS: dict[str, tuple[tuple[str, str], ...]] = {
+    "time": (("at ", ""), ("for ", "")),
+    "date": (("on ", ""), ("for ", "")),
+    "date-time": (("on ", ""), ("for ", "")),
+    "minute": (("for ", " minutes"),),
+    "hour": (("for ", " hours"),),
+    "second": (("for ", " seconds"),),
+    "day": (("for ", ""),),
+    "percent": (("to ", " percent"), ("at ", "%"), ("to ", "%")),
+    "brightness": (("to ", " percent"), ("at ", " percent"), ("at ", "%")),
+    "level": (("to ", ""), ("at ", "")),
+    "volume": (("to ", ""), ("at volume ", "")),
+    "temperature": (("to ", " degrees"), ("at ", " degrees")),
+    "celsiu": (("to ", " degrees"), ("at ", "")),
+    "room": (("in the ", ""),),
+    "zone": (("in the ", ""),),
+    "location": (("in ", ""),),
+    "city": (("in ", ""), ("for ", "")),
+    "place": (("in ", ""), ("at ", "")),
+    "recipient": (("to ", ""),),
+    "contact": (("to ", ""),),
+    "person": (("for ", ""),),
+    "to": (("to ", ""),),
+    "from": (("from ", ""),),
+    "destination": (("to ", ""),),
+    "origin": (("from ", ""),),
+    "name": (("called ", ""), ("named ", "")),
+    "title": (("called ", ""), ("titled ", "")),
+    "label": (("called ", ""), ("labelled ", ""), ("named ", ""), ("with the label ", "")),
+    "message": (("saying ", ""), ("that says ", "")),
+    "text": (("saying ", ""), ("that says ", "")),
+    "body": (("saying ", ""),),
+    "color": (("in ", ""),),
+    "colour": (("in ", ""),),
+    "mode": (("in ", " mode"), ("on ", " mode"), ("with ", " mode")),
+    "day_array": (("every ", ""), ("on ", "")),
+    "artist": (("by ", ""),),
+    "language": (("in ", ""), ("into ", "")),
+    "currency": (("in ", ""),),
+    "guest": (("for ", " people"),),
+    "people": (("for ", " people"),),
+    "reason": (("because of ", ""),),
+    "until": (("until ", ""),),
+}
+"""Words around a value, by the last word of its parameter's name, where the traces teach none."""
+
+ABBREVIATIONS = {
+    "mon": "monday", "tue": "tuesday", "wed": "wednesday", "thu": "thursday", "fri": "friday", "sat": "saturday", "sun": "sunday",
+    "jan": "january", "feb": "february", "mar": "march", "apr": "april", "jun": "june", "jul": "july", "aug": "august",
+    "sep": "september", "oct": "october", "nov": "november", "dec": "december", "temp": "temperature", "min": "minutes", "sec": "seconds",
+    "ac": "air conditioning", "tv": "tv", "en": "english", "de": "german", "fr": "french", "es": "spanish", "it": "italian", "pt": "portuguese",
+    "eur": "euros", "usd": "dollars", "gbp": "pounds", "c": "celsius", "f": "fahrenheit", "num": "number", "msg": "message", "qty": "quantity",
+}  # fmt: skip
+"""Short members of an enum, or short words of a name, to what people say."""
+
+NAMES = "Anna Ben Chloe David Emma Farid Grace Hugo Ines Jonas Kim Lena Marco Nina Omar Paula Rosa Sam Tom Yuki Priya Mateo Zoe Ali".split()
+CITIES = "Berlin,Paris,Lisbon,Oslo,Tokyo,Toronto,Nairobi,Lima,Athens,Vienna,Dublin,Seoul,Madrid,Porto,Leeds,Osaka".split(",")
+ROOMS = "kitchen,living room,bedroom,bathroom,hallway,office,garage,dining room,guest room,nursery,basement,attic".split(",")
+THINGS = "groceries,laundry,dentist,team lunch,budget review,holiday plans,water the plants,call the bank,weekend trip,birthday party".split(",")
+MESSAGES = (
+    "i'm running ten minutes late,dinner is ready,happy birthday,see you tomorrow,can you call me back,the meeting is moved,"
+    "don't forget the keys,i'm on my way,thanks for yesterday,please bring some milk,we arrived safely"
+).split(",")
+WORDS = "alpha,harbor,maple,orion,juniper,atlas,cedar,comet,willow,summit,delta,falcon".split(",")
+
+OFF_TOPIC = (
+    "who won the world cup in 1998", "how tall is mount everest", "why is the sky blue", "write me a poem about autumn",
+    "what's the capital of mongolia", "how do i get red wine out of a carpet", "explain inflation in one sentence", "who painted guernica",
+    "is decaf really free of caffeine", "how many bones does a shark have", "summarise hamlet for me", "what rhymes with orange",
+    "how long do i boil an egg", "who invented the zip", "is a tomato a fruit", "what does carpe diem mean", "name three rivers in africa",
+    "how far away is the moon", "give me a good book for a long flight", "what year did the titanic sink", "do cats dream",
+    "how do vaccines work", "recommend a boardgame for two", "which planet has the most moons", "how is glass made",
+)  # fmt: skip
+CHAT = (
+    "hello there", "good morning", "thanks a lot", "you're a star", "haha that was funny", "i'm so tired today", "how are you", "what a day",
+    "i love sundays", "never mind", "ok cool", "that's all, thanks", "my feet hurt", "it's raining again", "guess what happened today",
+    "you are funny", "good night", "i had the best coffee this morning", "are you a robot", "do you ever sleep", "phew, done for today",
+    "i miss the summer", "sounds good to me", "wow, nice", "i'm bored",
+)  # fmt: skip

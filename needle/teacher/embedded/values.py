@@ -1,0 +1,259 @@
+"""Values for arguments: from the schema where it says what is allowed, from recorded requests where people name things.
+
+``ValueBank.sample`` gives a JSON value; ``surfaces`` gives the ways of saying it. Both are the only place where the embedded
+teacher invents anything.
+"""
+
+from __future__ import annotations
+
+import datetime
+import random
+import re
+from collections import Counter, defaultdict
+from typing import Any
+
+from needle.teacher.embedded import lexicon
+from needle.teacher.embedded.bank import Bank, tool_tokens
+from needle.teacher.embedded.text import FUNCTION, UNIT, content, locate, member_forms, resolve, schema_at, value_class, words
+from needle.teacher.wording import number_words, spoken_date, spoken_time
+from needle.tools.spec import ToolSpec
+
+MAX_VALUES = 120
+"""Recorded values kept for one parameter, nearest first."""
+FIRST_DAY = datetime.date(2026, 12, 1)
+"""Dates are drawn from the 400 days after it (a fixed day keeps the output a function of the seed alone)."""
+
+
+class ValueBank:
+    """Samples values for the parameters of one toolset."""
+
+    def __init__(self, bank: Bank) -> None:
+        self._bank = bank
+        self._found: dict[tuple[str, str, str], tuple[list[str], list[tuple[str, str]]]] = {}
+
+    def sample(self, tool: ToolSpec, path: str, rng: random.Random) -> Any:
+        """A value for the argument at a dotted path; None when nothing fitting is known."""
+        return self._sample(tool, path, schema_at(tool.parameters, path), rng)
+
+    def recorded(self, tool: ToolSpec, path: str) -> list[str]:
+        """Recorded free-text values of arguments like this one, likeliest first; each once."""
+        return self._known(tool, path)[0]
+
+    def contexts(self, tool: ToolSpec, path: str) -> list[tuple[str, str]]:
+        """Words before and after recorded values of arguments like this one, as often as they were said."""
+        return self._known(tool, path)[1]
+
+    def _known(self, tool: ToolSpec, path: str) -> tuple[list[str], list[tuple[str, str]]]:
+        key = (tool.name, tool.description, path)
+        if key not in self._found:
+            self._found[key] = self._look_up(tool, path)
+        return self._found[key]
+
+    def _look_up(self, tool: ToolSpec, path: str) -> tuple[list[str], list[tuple[str, str]]]:
+        schema = schema_at(tool.parameters, path)
+        own = Counter(content(path) + content(schema.get("description", ""))) + tool_tokens(tool.name, tool.description)
+        kind = value_class(schema.get("items") or schema)
+        near: dict[tuple[str, str, str], float] = {}
+        score: dict[str, float] = {}
+        sources: dict[str, set[str]] = defaultdict(set)
+        said: list[tuple[float, tuple[str, str]]] = []
+        for request, value, source, source_path in self._bank.arguments_like(path):
+            key = (source.toolset, source.name, source_path)
+            theirs = schema_at(source.parameters, source_path)
+            if key not in near:
+                near[key] = self._bank.overlap(own, source.tokens + Counter(content(source_path) + content(theirs.get("description", ""))))
+            if value_class(theirs.get("items") or theirs, value) != kind:
+                continue
+            for item in value if isinstance(value, list) else [value]:
+                span = locate(item, theirs, request)
+                if span is None:
+                    continue
+                if around := context_of(request, span):
+                    said.append((near[key], around))
+                if _speakable(item, request[slice(*span)]):
+                    score[item] = max(score.get(item, 0.0), near[key])
+                    sources[item].add(source.toolset)
+        ranked = sorted(score, key=lambda item: (-score[item] - 0.1 * len(sources[item]), item))
+        floor = 0.5 * max(score.values(), default=0.0)
+        contexts = [around for _, around in sorted(said, key=lambda pair: -pair[0])[:MAX_VALUES]]
+        return [item for item in ranked if score[item] >= floor][:MAX_VALUES], contexts
+
+    def _sample(self, tool: ToolSpec, path: str, schema: dict[str, Any], rng: random.Random) -> Any:
+        schema = resolve(schema, tool.parameters)
+        if "const" in schema:
+            return schema["const"]
+        if members := [member for member in schema.get("enum") or () if member is not None]:
+            return rng.choice(members)
+        kind = schema.get("type", "object" if "properties" in schema else "string")
+        if kind == "boolean":
+            return rng.random() < 0.6
+        if kind in ("integer", "number"):
+            return _number(schema, words(path), kind, rng)
+        if kind == "array":
+            items = schema.get("items") if isinstance(schema.get("items"), dict) else {}
+            low, high = schema.get("minItems", 1), min(schema.get("maxItems", 3), 3)
+            drawn = [self._sample(tool, path, items, rng) for _ in range(rng.randint(max(low, 1), max(high, low, 1)))]
+            return list(dict.fromkeys(drawn)) if all(isinstance(item, (str, int, float)) for item in drawn) else None
+        return self._string(tool, path, schema, rng) if kind == "string" else None
+
+    def _string(self, tool: ToolSpec, path: str, schema: dict[str, Any], rng: random.Random) -> str | None:
+        made = _formatted(schema, words(path), rng)
+        if made is not None:
+            return made
+        described = _examples(schema)
+        recorded = self.recorded(tool, path)
+        # the nearest values are the likeliest: the index of the smaller of two draws
+        choices = [*described, *described] + recorded if described else recorded
+        if not choices:
+            choices = _fallback(path, schema)
+        fitting = [value for value in choices if _fits(value, schema)]
+        if not fitting:
+            return None
+        return fitting[int(len(fitting) * rng.random() * rng.random())]
+
+
+def surfaces(value: Any, schema: dict[str, Any], root: dict[str, Any]) -> list[str]:
+    """Ways of saying a value, most usual first; empty for booleans and objects, which a clause must word itself."""
+    schema = resolve(schema, root)
+    if isinstance(value, bool) or value is None or isinstance(value, dict):
+        return []
+    if "enum" in schema:
+        return member_forms(value, schema["enum"])
+    if isinstance(value, (int, float)):
+        plain = str(value)
+        return [plain, plain, plain, number_words(value)] if isinstance(value, int) and 0 <= value <= 100 else [plain]
+    if isinstance(value, list):
+        items = schema.get("items") if isinstance(schema.get("items"), dict) else {}
+        said = [surfaces(item, items, root)[:1] for item in value]
+        return [join_words([form[0] for form in said])] if all(said) else []
+    if re.fullmatch(r"\d\d:\d\d(:\d\d)?", value):
+        return spoken_time(value) or [value]
+    if match := re.fullmatch(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d)(:\d\d)?", value):
+        return [f"{date} at {time}" for date in spoken_date(match[1])[:3] for time in spoken_time(match[2])[:3]]
+    if re.fullmatch(r"\d{4}-\d\d-\d\d", value):
+        return spoken_date(value) or [value]
+    return [value]
+
+
+def join_words(items: list[str]) -> str:
+    """``a, b and c``."""
+    return items[0] if len(items) == 1 else ", ".join(items[:-1]) + " and " + items[-1]
+
+
+def context_of(request: str, span: tuple[int, int]) -> tuple[str, str] | None:
+    """The introducing words before a value and the unit after it, or None where nothing introduces it."""
+    before = re.search(r"((?:[a-z]+ ){1,2})$", request[: span[0]].lower())
+    after = re.match(r" ?(%|[a-z]+)", request[span[1] :].lower())
+    unit = request[span[1] :][: after.end()].lower() if after and after[1] in UNIT else ""
+    taken = before[1].split() if before else []
+    if not taken or taken[-1] not in FUNCTION:
+        return None
+    kept = taken if taken[0] in FUNCTION and taken[0] not in ("and", "or") else taken[-1:]
+    return None if kept == ["and"] else (" ".join(kept) + " ", unit)
+
+
+def _speakable(item: Any, said: str) -> bool:
+    """Free text that a person would say again: as it was said, short, and no code-like capitals."""
+    return (
+        isinstance(item, str) and item == said and 1 < len(item) <= 50 and not re.fullmatch(r"[\d:.\-T+ ]+", item)
+        and not (item.isupper() and len(item) > 3) and "\n" not in item
+    )  # fmt: skip
+
+
+def _number(schema: dict[str, Any], name: tuple[str, ...], kind: str, rng: random.Random) -> int | float:
+    low = schema.get("minimum", schema.get("exclusiveMinimum", -1) + 1 if "exclusiveMinimum" in schema else 1)
+    guess = 2000 if "amount" in name or "price" in name else 30 if {"temperature", "celsius", "degrees"} & set(name) else 60
+    high = schema.get("maximum", schema["exclusiveMaximum"] - 1 if "exclusiveMaximum" in schema else max(guess, low * 4))
+    low, high = min(low, high), max(low, high)
+    step = schema.get("multipleOf") or (rng.choice((1, 1, 5, 10)) if high - low >= 20 else 1)
+    if step >= 1 or "multipleOf" in schema:
+        first = -(-low // step) * step
+        value = first + step * rng.randint(0, max(0, int((high - first) // step)))
+        value = round(value, 4) if low <= value <= high else low
+    else:
+        value = low
+    if kind == "number" and "multipleOf" not in schema and rng.random() < 0.25 and value + 0.5 <= high:
+        value += 0.5
+    return int(value) if value == int(value) else value
+
+
+def _formatted(schema: dict[str, Any], name: tuple[str, ...], rng: random.Random) -> str | None:
+    """A string whose form the schema fixes: a time, a date, an address; None for free text."""
+    form = schema.get("format") or ""
+    text = f"{schema.get('description', '')} {schema.get('pattern', '')}"
+    time = f"{rng.randrange(24):02d}:{rng.choice((0, 0, 0, 15, 30, 30, 45, 5, 20, 50)):02d}"
+    day = (FIRST_DAY + datetime.timedelta(days=rng.randrange(400))).isoformat()
+    if form == "date-time":
+        return f"{day}T{time}:00"
+    if form == "time" or (not form and re.search(r"HH:MM(?!:SS)", text)):
+        return time
+    if form == "date" or (not form and "YYYY-MM-DD" in text):
+        return day
+    person, word = rng.choice(lexicon.NAMES).lower(), rng.choice(lexicon.WORDS)
+    if form == "email" or (not form and name[-1:] == ("email",)):
+        return f"{person}@{word}.example"
+    if form in ("uri", "url") or (not form and name[-1:] in (("url",), ("link",))):
+        return f"https://{word}.example/{rng.choice(lexicon.WORDS)}"
+    if form == "ipv4":
+        return f"10.0.{rng.randrange(256)}.{rng.randrange(1, 255)}"
+    if form == "hostname":
+        return f"{word}.example"
+    if form == "uuid":
+        digits = f"{rng.getrandbits(128):032x}"
+        return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
+    if form == "duration":
+        return None
+    if "pattern" in schema:
+        return _from_pattern(schema["pattern"], rng)
+    return None
+
+
+def _from_pattern(pattern: str, rng: random.Random) -> str | None:
+    """A string for simple patterns (literals, classes such as ``[A-Z]`` and ``\\d``, counts); None where it needs more."""
+    made = []
+    body = pattern.removeprefix("^").removesuffix("$")
+    for atom, low, high in re.findall(r"(\\d|\[[^\]]+\]|\\.|[^\\()|*+?{}\[\].^$])(?:\{(\d+)(?:,(\d+))?\})?", body):
+        count = rng.randint(int(low), int(high or low)) if low else 1
+        for _ in range(count):
+            if atom == r"\d" or atom in ("[0-9]", r"[\d]"):
+                made.append(str(rng.randrange(10)))
+            elif atom.startswith("["):
+                made.append(rng.choice("ABCDEFGHJKLMNPRSTUVWXYZ" if "A-Z" in atom else "abcdefghkmnprstuvwxyz" if "a-z" in atom else atom[1]))
+            else:
+                made.append(atom[-1])
+    text = "".join(made)
+    return text if re.search(pattern, text) else None
+
+
+def _examples(schema: dict[str, Any]) -> list[str]:
+    """Values that the schema itself names: ``examples``, and "e.g. kitchen, living room" in the description."""
+    named = [item for item in schema.get("examples") or () if isinstance(item, str)]
+    match = re.search(r"(?:e\.g\.|for example|such as|for instance)[:,]?\s+([^().;]+)", schema.get("description", ""), re.IGNORECASE)
+    if match:
+        parts = re.split(r",\s*(?:or |and )?|\s+or\s+|\s+and\s+", match[1])
+        named += [part.strip(" '\"`") for part in parts if 1 < len(part.strip(" '\"`")) <= 40]
+    return named
+
+
+def _fallback(path: str, schema: dict[str, Any]) -> list[str]:
+    """A plain list for a parameter that nothing recorded resembles."""
+    about = set(content(path)) | set(content(schema.get("description", "")))
+    for keys, values in (
+        ({"room", "zone", "area"}, lexicon.ROOMS),
+        ({"city", "place", "location", "destination", "origin", "country", "address"}, lexicon.CITIES),
+        ({"message", "text", "body", "note", "comment", "announcement", "content"}, lexicon.MESSAGES),
+        ({"contact", "person", "recipient", "guest", "customer", "user", "attendee", "who", "patient", "owner"}, lexicon.NAMES),
+        ({"title", "task", "item", "subject", "label", "event", "reminder", "topic", "product"}, lexicon.THINGS),
+    ):
+        if about & keys:
+            return list(values)
+    return list(lexicon.WORDS)
+
+
+def _fits(value: str, schema: dict[str, Any]) -> bool:
+    if not schema.get("minLength", 0) <= len(value) <= schema.get("maxLength", 80):
+        return False
+    try:
+        return re.search(schema["pattern"], value) is not None if "pattern" in schema else True
+    except re.error:
+        return True
