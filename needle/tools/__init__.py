@@ -1,7 +1,7 @@
 """Tool specifications in, one ``ToolSpec`` out; validation of calls; the ``Caller`` seam.
 
-The nouns are imported at once; what needs jsonschema or Pydantic only when it is asked for, so that a bare training machine
-can import the nouns without either.
+The nouns are imported at once; what needs jsonschema or Pydantic only when it is asked for, so that a bare training
+machine can import the nouns without either.
 """
 
 from importlib import import_module

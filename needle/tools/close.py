@@ -1,7 +1,8 @@
 """The stricter reading of a schema: keys that it does not name are refused, at every depth.
 
-JSON Schema lets unknown keys pass unless told otherwise. ``close_schema`` tells it: each object that lists ``properties`` and does not
-say ``additionalProperties`` itself is closed. A nested ``{"type": "object"}`` that lists nothing stays a free-form object.
+JSON Schema lets unknown keys pass unless told otherwise. ``close_schema`` tells it: each object that lists
+``properties`` and does not say ``additionalProperties`` itself is closed. A nested ``{"type": "object"}`` that lists
+nothing stays a free-form object.
 """
 
 from __future__ import annotations
@@ -19,13 +20,13 @@ SAYS = ("additionalProperties", "unevaluatedProperties")
 
 
 def close_schema(parameters: dict[str, Any]) -> dict[str, Any]:
-    """A copy of a tool's parameters with unknown keys refused at the top and in every object that lists its properties."""
+    """A copy of a tool's parameters that refuses unknown keys at the top and in every object that lists properties."""
     root = {"properties": {}} | parameters
     return _close(root, root, in_place=False)
 
 
 def subschemas(schema: Any, in_place: bool | None = None) -> Iterator[dict[str, Any]]:
-    """Direct subschemas: all of them, or only those that apply to the same value (``in_place=True``) or to other places (False)."""
+    """Direct subschemas: all, or those for the same value (``in_place=True``), or those for other places (False)."""
     if not isinstance(schema, dict):
         return
     found: list[Any] = []
@@ -39,7 +40,7 @@ def subschemas(schema: Any, in_place: bool | None = None) -> Iterator[dict[str, 
 
 
 def map_schema(schema: dict[str, Any], change: Callable[[Any, bool], Any]) -> dict[str, Any]:
-    """A copy with ``change(subschema, in_place)`` applied to each direct subschema; other keywords are kept as they are."""
+    """A copy with ``change(subschema, in_place)`` in place of each direct subschema; other keywords stay."""
     result = dict(schema)
     for key, value in schema.items():
         if key in IN_PLACE or key == "not":
@@ -50,7 +51,9 @@ def map_schema(schema: dict[str, Any], change: Callable[[Any, bool], Any]) -> di
             result[key] = [change(item, key not in LISTS) for item in value]
         elif key in (*MAPS, "dependentSchemas") and isinstance(value, dict):
             # A shared definition is closed where it is used: there its neighbours are known.
-            result[key] = {name: change(item, key in SHARED or key == "dependentSchemas") for name, item in value.items()}
+            result[key] = {
+                name: change(item, key in SHARED or key == "dependentSchemas") for name, item in value.items()
+            }
     return result
 
 

@@ -1,8 +1,8 @@
 """What ``format`` means here: the date, time and other string formats that arguments are checked against.
 
-The specification's ``time`` and ``date-time`` demand seconds and a zone (RFC 3339). Nobody says "wake me at 06:45:00Z", and tools
-that declare ``"format": "time"`` take ``06:45``; so seconds and zone are optional here. Formats that are not listed are notes
-for the reader and are not checked.
+The specification's ``time`` and ``date-time`` demand seconds and a zone (RFC 3339). Nobody says "wake me at 06:45:00Z",
+and tools that declare ``"format": "time"`` take ``06:45``; so seconds and zone are optional here. Formats that are not
+listed are notes for the reader and are not checked.
 """
 
 from __future__ import annotations
@@ -14,11 +14,15 @@ import uuid
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
-_TIME = re.compile(r"([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d+)?)?(Z|[+-]([01]\d|2[0-3]):?[0-5]\d)?", re.ASCII | re.IGNORECASE)
+_TIME = re.compile(
+    r"([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d+)?)?(Z|[+-]([01]\d|2[0-3]):?[0-5]\d)?", re.ASCII | re.IGNORECASE
+)
 _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _DURATION = re.compile(r"P(?!$)(\d+W|(\d+Y)?(\d+M)?(\d+D)?(T(?=\d)(\d+H)?(\d+M)?(\d+(\.\d+)?S)?)?)", re.ASCII)
 _EMAIL = re.compile(r"[^@\s\"<>()\[\],;:\\]+@[^\W_]([\w-]*[^\W_])?(\.[^\W_]([\w-]*[^\W_])?)*")
-_HOSTNAME = re.compile(r"(?=.{1,253}$)[a-z\d]([a-z\d-]{0,61}[a-z\d])?(\.[a-z\d]([a-z\d-]{0,61}[a-z\d])?)*", re.ASCII | re.IGNORECASE)
+_HOSTNAME = re.compile(
+    r"(?=.{1,253}$)[a-z\d]([a-z\d-]{0,61}[a-z\d])?(\.[a-z\d]([a-z\d-]{0,61}[a-z\d])?)*", re.ASCII | re.IGNORECASE
+)
 
 
 def is_date(text: str) -> bool:

@@ -1,4 +1,4 @@
-"""Python functions and Pydantic models as tools: signature, type hints and Google-style docstring become a ``ToolSpec``.
+"""Python functions and Pydantic models as tools: signature, type hints and docstring become a ``ToolSpec``.
 
     @tool
     def dim(room: Literal["kitchen", "hall"], percent: Annotated[int, Field(ge=0, le=100)] = 50) -> None:
@@ -10,7 +10,8 @@
         '''
     dim.spec.parameters["required"] == ["room"]
 
-Pydantic turns the types into JSON Schema (enums, dataclasses, TypedDicts, dates, nested models), so whatever it knows is known here.
+Pydantic turns the types into JSON Schema (enums, dataclasses, TypedDicts, dates, nested models), so whatever it knows
+is known here.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ from needle.tools.spec import ToolSpec
 F = TypeVar("F", bound=Callable[..., Any])
 
 _SECTION = re.compile(
-    r"(args|arguments|parameters|params|returns?|yields?|raises|examples?|notes?|attributes|see also|warnings?|todo|references)\s*:", re.IGNORECASE
+    r"(args|arguments|parameters|params|attributes|returns?|yields?|raises|examples?|notes?|warnings?|todo)\s*:",
+    re.IGNORECASE,
 )
 _ENTRY = re.compile(r"\*{0,2}(?P<name>\w+)\s*(\([^)]*\))?\s*:\s*(?P<text>.*)")
 
@@ -42,7 +44,7 @@ def tool(function: F) -> F: ...
 @overload
 def tool(*, name: str | None = None, description: str | None = None) -> Callable[[F], F]: ...
 def tool(function: F | None = None, *, name: str | None = None, description: str | None = None) -> F | Callable[[F], F]:
-    """Mark a function as a tool: it stays as callable as it was and gains ``.spec``. Bare, or with a name or description of its own."""
+    """Make a function a tool: it stays callable and gains ``.spec``. Bare, or with a name or description of its own."""
 
     def attach(target: F) -> F:
         target.spec = spec_from_function(target, name=name, description=description)  # type: ignore[attr-defined]
@@ -51,12 +53,15 @@ def tool(function: F | None = None, *, name: str | None = None, description: str
     return attach if function is None else attach(function)
 
 
-def spec_from_function(function: Callable[..., Any], *, name: str | None = None, description: str | None = None) -> ToolSpec:
+def spec_from_function(
+    function: Callable[..., Any], *, name: str | None = None, description: str | None = None
+) -> ToolSpec:
     """The tool that a function is. A spec that ``@tool`` has attached is taken as it is.
 
-    Description: the docstring up to its first section. Arguments: described by ``Annotated[T, "text"]``, ``Field(description=...)`` or the docstring,
-    in that order; required unless they have a default; ``T | None = None`` is an optional ``T``, since leaving it out says the same.
-    ``**kwargs`` allows further arguments. Raises UserError for ``*args``, positional-only arguments and types that have no JSON Schema.
+    Description: the docstring up to its first section. Arguments: described by ``Annotated[T, "text"]``,
+    ``Field(description=...)`` or the docstring, in that order; required unless they have a default; ``T | None = None``
+    is an optional ``T``, since leaving it out says the same. ``**kwargs`` allows further arguments. Raises UserError
+    for ``*args``, positional-only arguments and types that have no JSON Schema.
     """
     attached = getattr(function, "spec", None)
     if isinstance(attached, ToolSpec) and name is None and description is None:
@@ -71,14 +76,18 @@ def spec_from_function(function: Callable[..., Any], *, name: str | None = None,
     schemas, definitions = _schemas({p.name: _annotation(p, hints) for p in arguments if p.kind not in _VARIADIC}, name)
     for parameter in arguments:
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.POSITIONAL_ONLY):
-            raise UserError(f"function {name}: argument {parameter.name!r} cannot be given by name; make it an ordinary argument (or a list)")
+            raise UserError(
+                f"function {name}: argument {parameter.name!r} cannot be given by name; make it an ordinary one"
+            )
         if parameter.kind is parameter.VAR_KEYWORD:
             parameters["additionalProperties"] = True
             continue
         schema = _with_default(schemas[parameter.name], parameter.default)
         text = schema.pop("description", None) or described.get(parameter.name)
         head = {"type": schema.get("type"), "description": text}
-        properties[parameter.name] = {key: value for key, value in (head | schema).items() if value is not None or key == "default"}
+        properties[parameter.name] = {
+            key: value for key, value in (head | schema).items() if value is not None or key == "default"
+        }
         if parameter.default is parameter.empty:
             required.append(parameter.name)
     parameters |= ({"required": required} if required else {}) | ({"$defs": definitions} if definitions else {})
@@ -95,9 +104,13 @@ def spec_from_model(model: type[BaseModel], *, name: str | None = None) -> ToolS
     try:
         schema = inline_root_ref(_untitled(model.model_json_schema()))
     except PydanticUserError as error:
-        raise UserError(f"model {model.__name__}: no JSON Schema for a field ({_first_line(error)}); change its type") from error
-    properties = {key: _with_default(value, None if value.get("default", 0) is None else inspect.Parameter.empty)
-                  for key, value in schema.get("properties", {}).items()}  # fmt: skip
+        raise UserError(
+            f"model {model.__name__}: no JSON Schema for a field ({_first_line(error)}); change its type"
+        ) from error
+    properties = {
+        key: _with_default(value, None if value.get("default", 0) is None else inspect.Parameter.empty)
+        for key, value in schema.get("properties", {}).items()
+    }
     schema = {key: value for key, value in schema.items() if key != "description"} | {"properties": properties}
     schema = {"type": schema.get("type")} | schema
     documented = inspect.cleandoc(model.__doc__) if model.__doc__ else ""
@@ -123,7 +136,9 @@ def _hints(function: Callable[..., Any], name: str) -> dict[str, Any]:
     try:
         return typing.get_type_hints(target, include_extras=True)
     except (NameError, TypeError) as error:
-        raise UserError(f"function {name}: a type hint cannot be resolved ({error}); import or spell out the type") from error
+        raise UserError(
+            f"function {name}: a type hint cannot be resolved ({error}); import or spell out the type"
+        ) from error
 
 
 def _annotation(parameter: inspect.Parameter, hints: dict[str, Any]) -> Any:
@@ -141,11 +156,15 @@ def _schemas(annotations: dict[str, Any], name: str) -> tuple[dict[str, dict[str
         try:
             inputs.append((key, "validation", TypeAdapter(annotation)))
         except (PydanticSchemaGenerationError, PydanticUserError) as error:
-            raise UserError(f"function {name}: argument {key!r} has a type without JSON Schema ({_first_line(error)}); use plain types") from error
+            raise UserError(
+                f"function {name}: argument {key!r} has no JSON Schema ({_first_line(error)}); use plain types"
+            ) from error
     try:
         found, shared = TypeAdapter.json_schemas(inputs)
     except PydanticUserError as error:
-        raise UserError(f"function {name}: an argument has a type without JSON Schema ({_first_line(error)}); use plain types") from error
+        raise UserError(
+            f"function {name}: an argument has a type without JSON Schema ({_first_line(error)}); use plain types"
+        ) from error
     schemas = {key: _untitled(schema) for (key, _), schema in found.items()}
     for key, annotation in annotations.items():
         texts = [item for item in getattr(annotation, "__metadata__", ()) if isinstance(item, str)]
@@ -172,7 +191,7 @@ def _with_default(schema: dict[str, Any], default: Any) -> dict[str, Any]:
 
 
 def _docstring(text: str) -> tuple[str, dict[str, str]]:
-    """Summary and arguments of a Google-style docstring: everything before the first section, and the entries of ``Args``."""
+    """Summary (all before the first section) and argument texts (entries of ``Args``) of a Google-style docstring."""
     lines = text.splitlines()
     start = next((i for i, line in enumerate(lines) if _SECTION.fullmatch(line.strip())), len(lines))
     summary = " ".join(" ".join(lines[:start]).split())

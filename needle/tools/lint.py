@@ -1,7 +1,7 @@
 """What makes a toolset hard to call, found before any money is spent on it.
 
-    for finding in lint_tools(load_toolset("tools.json")):
-        print(finding.severity, finding.code, finding.message)
+for finding in lint_tools(load_toolset("tools.json")):
+    print(finding.severity, finding.code, finding.message)
 """
 
 from __future__ import annotations
@@ -44,8 +44,9 @@ class Finding:
 def lint_tools(tools: Sequence[ToolSpec]) -> list[Finding]:
     """All findings, errors first, otherwise in the order of the tools.
 
-    Codes: ``duplicate_name``, ``required_not_property`` (errors); ``missing_description``, ``look_alike_name``, ``look_alike_description``, ``untyped_parameter``,
-    ``enum_of_one`` (warnings); ``same_parameters``, ``undescribed_parameter`` (info).
+    Codes: ``duplicate_name``, ``required_not_property`` (errors); ``missing_description``, ``look_alike_name``,
+    ``look_alike_description``, ``untyped_parameter``, ``enum_of_one`` (warnings); ``same_parameters``,
+    ``undescribed_parameter`` (info).
     """
     found = [finding for tool in tools for finding in _one_tool(tool)]
     found += [finding for a, b in combinations(tools, 2) for finding in _pair(a, b)]
@@ -54,22 +55,38 @@ def lint_tools(tools: Sequence[ToolSpec]) -> list[Finding]:
 
 def _one_tool(tool: ToolSpec) -> Iterator[Finding]:
     if not tool.description.strip():
-        yield Finding("warning", "missing_description", (tool.name,), f"{tool.name} has no description; say in a sentence what it does")
+        yield Finding(
+            "warning",
+            "missing_description",
+            (tool.name,),
+            f"{tool.name} has no description; say in a sentence what it does",
+        )
     for path, schema in _objects(tool.parameters, ""):
         composed = any(key in schema for key in (*IN_PLACE_LISTS, *IN_PLACE, "$ref", "patternProperties"))
         for key in schema.get("required") or ():
             if key not in (schema.get("properties") or {}) and not composed:
-                message = f"{tool.name}: {_join(path, key)} is required but is no property; add it to properties or drop it from required"
+                message = (
+                    f"{tool.name}: {_join(path, key)} is required but is no property; add it or drop it from required"
+                )
                 yield Finding("error", "required_not_property", (tool.name,), message)
         for key, value in (schema.get("properties") or {}).items():
             yield from _parameter(tool.name, _join(path, key), value)
 
 
 def _parameter(tool: str, path: str, schema: Any) -> Iterator[Finding]:
-    if not isinstance(schema, dict) or not any(key in schema for key in ("type", "enum", "const", "$ref", *IN_PLACE_LISTS)):
-        yield Finding("warning", "untyped_parameter", (tool,), f"{tool}: {path} has no type, so any value passes; give it one")
+    if not isinstance(schema, dict) or not any(
+        key in schema for key in ("type", "enum", "const", "$ref", *IN_PLACE_LISTS)
+    ):
+        yield Finding(
+            "warning", "untyped_parameter", (tool,), f"{tool}: {path} has no type, so any value passes; give it one"
+        )
     if isinstance(schema, dict) and len(schema.get("enum") or ()) == 1:
-        yield Finding("warning", "enum_of_one", (tool,), f"{tool}: {path} can only be {schema['enum'][0]!r}; drop the parameter or add values")
+        yield Finding(
+            "warning",
+            "enum_of_one",
+            (tool,),
+            f"{tool}: {path} can only be {schema['enum'][0]!r}; drop the parameter or add values",
+        )
     if isinstance(schema, dict) and not schema.get("description") and not schema.get("enum"):
         yield Finding("info", "undescribed_parameter", (tool,), f"{tool}: {path} has no description")
 
@@ -79,12 +96,29 @@ def _pair(a: ToolSpec, b: ToolSpec) -> Iterator[Finding]:
     if a.name == b.name:
         yield Finding("error", "duplicate_name", names, f"two tools are called {a.name}; rename or remove one")
         return
-    if SequenceMatcher(None, _flat(a.name), _flat(b.name), autojunk=False).ratio() >= NAME_ALIKE and not _opposites(a.name, b.name):
-        yield Finding("warning", "look_alike_name", names, f"{a.name} and {b.name} are nearly the same name; rename one by what it does differently")
+    if SequenceMatcher(None, _flat(a.name), _flat(b.name), autojunk=False).ratio() >= NAME_ALIKE and not _opposites(
+        a.name, b.name
+    ):
+        yield Finding(
+            "warning",
+            "look_alike_name",
+            names,
+            f"{a.name} and {b.name} are nearly the same name; rename one by what it does differently",
+        )
     if _overlap(a.description, b.description) >= TEXT_ALIKE:
-        yield Finding("warning", "look_alike_description", names, f"{a.name} and {b.name} are described alike; say when to use which")
+        yield Finding(
+            "warning",
+            "look_alike_description",
+            names,
+            f"{a.name} and {b.name} are described alike; say when to use which",
+        )
     if a.properties and _bare(a.properties) == _bare(b.properties):
-        yield Finding("info", "same_parameters", names, f"{a.name} and {b.name} take the same parameters; consider one tool with a choice")
+        yield Finding(
+            "info",
+            "same_parameters",
+            names,
+            f"{a.name} and {b.name} take the same parameters; consider one tool with a choice",
+        )
 
 
 def _objects(schema: Any, path: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -110,7 +144,11 @@ def _bare(properties: dict[str, Any]) -> str:
     def strip(schema: Any, _: bool = False) -> Any:
         if not isinstance(schema, dict):
             return schema
-        return {key: value for key, value in map_schema(schema, strip).items() if key not in ("description", "title", "default", "examples")}
+        return {
+            key: value
+            for key, value in map_schema(schema, strip).items()
+            if key not in ("description", "title", "default", "examples")
+        }
 
     return json.dumps({name: strip(value) for name, value in properties.items()}, sort_keys=True)
 

@@ -1,8 +1,8 @@
 """Tools in, whatever their shape: OpenAI, MCP, bare, JSON Schema, flat parameters, Python functions, Pydantic models.
 
-    tools = load_toolset("data/toolsets/home.json")
-    tools = read_tools([{"name": "ping", "description": "...", "inputSchema": {...}}, my_function, MyModel])
-    tools, notes = read_tools_with_notes(bfcl_row["function"])     # notes: what the reading lost or guessed
+tools = load_toolset("data/toolsets/home.json")
+tools = read_tools([{"name": "ping", "description": "...", "inputSchema": {...}}, my_function, MyModel])
+tools, notes = read_tools_with_notes(bfcl_row["function"])     # notes: what the reading lost or guessed
 """
 
 from __future__ import annotations
@@ -33,17 +33,19 @@ KNOWN_KEYS = frozenset(("type", "name", "description", *PARAMETER_KEYS))
 def read_tools(source: Iterable[Any]) -> list[ToolSpec]:
     """The tools of ``source``, in order, in our one shape.
 
-    Items: ``ToolSpec``; Python functions; Pydantic model classes; dictionaries as ``{"type": "function", "function": {...}}`` (OpenAI chat),
-    ``{"type": "function", "name", "parameters"}`` (OpenAI Responses), ``{"name", "description", "parameters"}``, ``{"name", "inputSchema"}`` (MCP), or a JSON
-    Schema whose ``title`` is the name. Parameters may also be flat (``{"p": {"type", "description", "required": true}}``) or use Gorilla's types.
+    Items: ``ToolSpec``; Python functions; Pydantic model classes; dictionaries as ``{"type": "function", "function":
+    {...}}`` (OpenAI chat), ``{"type": "function", "name", "parameters"}`` (OpenAI Responses), ``{"name", "description",
+    "parameters"}``, ``{"name", "inputSchema"}`` (MCP), or a JSON Schema whose ``title`` is the name. Parameters may
+    also be flat (``{"p": {"type", "description", "required": true}}``) or use Gorilla's types.
 
-    Raises UserError: no name, a name that cannot be rendered, two tools of one name, a schema that is no schema of type object.
+    Raises UserError: no name, a name that cannot be rendered, two tools of one name, a schema that is no schema of type
+    object.
     """
     return read_tools_with_notes(source)[0]
 
 
 def read_tools_with_notes(source: Iterable[Any]) -> tuple[list[ToolSpec], list[str]]:
-    """``read_tools`` and a line for everything that the reading lost or guessed, such as ``get_time: 'strict' dropped``."""
+    """``read_tools`` and a line for everything that the reading lost or guessed, say ``get_time: 'strict' dropped``."""
     if isinstance(source, (str, bytes, Mapping)) or not isinstance(source, Iterable):
         raise UserError(f"tools must be a list, not {type(source).__name__}; put the tool into a list")
     tools: list[ToolSpec] = []
@@ -53,7 +55,9 @@ def read_tools_with_notes(source: Iterable[Any]) -> tuple[list[ToolSpec], list[s
         own: list[str] = []
         tool = _read_one(item, number, own)
         if tool.name in seen:
-            raise UserError(f"tool {number}: the name {tool.name!r} is taken by tool {seen[tool.name]}; rename or remove one of them")
+            raise UserError(
+                f"tool {number}: {tool.name!r} is also the name of tool {seen[tool.name]}; rename or remove one"
+            )
         seen[tool.name] = number
         tools.append(tool)
         notes += [f"{tool.name}: {note}" for note in own]
@@ -79,13 +83,17 @@ def load_toolset(path: str | os.PathLike[str]) -> list[ToolSpec]:
     try:
         data = json.loads(text)
     except json.JSONDecodeError as error:
-        raise UserError(f"{path}: broken JSON at line {error.lineno}, column {error.colno} ({error.msg}); mend it there") from error
+        raise UserError(
+            f"{path}: broken JSON at line {error.lineno}, column {error.colno} ({error.msg}); mend it there"
+        ) from error
     except RecursionError as error:
         raise UserError(f"{path}: JSON nested too deeply; give a list of tools") from error
     if isinstance(data, dict) and isinstance(data.get("tools"), list):
         data = data["tools"]
     if not isinstance(data, list):
-        raise UserError(f'{path}: not a list of tools; write [{{"name": ..., "description": ..., "parameters": ...}}, ...] or {{"tools": [...]}}')
+        raise UserError(
+            f'{path}: not a list of tools; write [{{"name": ..., "parameters": ...}}, ...] or {{"tools": [...]}}'
+        )
     if not data:
         raise UserError(f"{path}: the list of tools is empty; add at least one tool")
     try:
@@ -100,11 +108,16 @@ def _read_one(item: Any, number: int, notes: list[str]) -> ToolSpec:
     elif isinstance(item, Mapping):
         spec = _from_mapping(dict(item), number, notes)
     elif isinstance(item, type) or callable(item):
-        from needle.tools.functions import spec_from_function, spec_from_model  # here: Pydantic is only needed for these
+        from needle.tools.functions import (
+            spec_from_function,
+            spec_from_model,
+        )  # here: Pydantic is only needed for these
 
         spec = spec_from_model(item) if isinstance(item, type) else spec_from_function(item)
     else:
-        raise UserError(f"tool {number}: a {type(item).__name__} is no tool; give an object with name, description and parameters")
+        raise UserError(
+            f"tool {number}: a {type(item).__name__} is no tool; give an object with name, description and parameters"
+        )
     check_spec(spec, f"tool {number}")
     return spec
 
@@ -114,14 +127,22 @@ def _from_mapping(item: dict[str, Any], number: int, notes: list[str]) -> ToolSp
     inner = item.get("function")
     if isinstance(inner, Mapping):
         item = dict(inner)
-    elif "name" not in item and isinstance(item.get("title"), str) and ("properties" in item or item.get("type") == "object"):
+    elif (
+        "name" not in item
+        and isinstance(item.get("title"), str)
+        and ("properties" in item or item.get("type") == "object")
+    ):
         raw = {key: value for key, value in item.items() if key not in ("title", "description", "$schema")}
         return ToolSpec(item["title"], item.get("description") or "", normalise_parameters(raw, notes))
     elif isinstance(item.get("type"), str) and item["type"] not in ("function", "custom") and "name" not in item:
-        raise UserError(f"{where}: a hosted tool of type {item['type']!r} has no name and no schema; leave it out or describe it as a function")
+        raise UserError(f"{where}: a hosted tool ({item['type']!r}) has no name and no schema; leave it out")
     name, description = item.get("name"), item.get("description")
     if not isinstance(name, str):
-        raise UserError(f"{where}: no name; add a string under \"name\"" if name is None else f"{where}: the name is not a string; write it as text")
+        raise UserError(
+            f'{where}: no name; add a string under "name"'
+            if name is None
+            else f"{where}: the name is not a string; write it as text"
+        )
     if description is not None and not isinstance(description, str):
         raise UserError(f"{where} ({name!r}): the description is not text; write a sentence")
     key = next((key for key in PARAMETER_KEYS if item.get(key) is not None), "parameters")
@@ -136,24 +157,31 @@ def _from_mapping(item: dict[str, Any], number: int, notes: list[str]) -> ToolSp
 
 
 def check_spec(tool: ToolSpec, where: str) -> None:
-    """Raise UserError (prefixed by ``where``) unless the name can be rendered and the parameters are a JSON Schema of type object."""
+    """Raise UserError unless the name can be rendered and the parameters are a JSON Schema of type object."""
     name, schema = tool.name, tool.parameters
     if not name.strip():
         raise UserError(f"{where}: the name is empty; give the tool a name")
     if len(name) > MAX_NAME:
         raise UserError(f"{where} ({name[:40]!r}...): the name has {len(name)} characters; use at most {MAX_NAME}")
-    bad = next((char for char in name if char in FORBIDDEN or unicodedata.category(char) in ("Cc", "Cf", "Cs", "Zl", "Zp")), None)
+    bad = next(
+        (char for char in name if char in FORBIDDEN or unicodedata.category(char) in ("Cc", "Cf", "Cs", "Zl", "Zp")),
+        None,
+    )
     if bad is not None or name != name.strip():
         what = f"the character {bad!r}" if bad else "a space at its edge"
         raise UserError(f"{where} ({name[:40]!r}): the name has {what}; use letters, digits, '_', '-' or '.'")
     where = f"{where} ({name!r})"
     if not isinstance(schema, dict):
-        raise UserError(f"{where}: parameters are a {type(schema).__name__}; write a JSON Schema object with type object")
+        raise UserError(
+            f"{where}: parameters are a {type(schema).__name__}; write a JSON Schema object with type object"
+        )
     problem = _schema_problem(schema)
     if problem:
         raise UserError(f"{where}: {problem}; see json-schema.org, draft 2020-12")
     if schema.get("type") != "object":
-        raise UserError(f"{where}: parameters have type {schema.get('type')!r}; a tool's parameters must be of type 'object'")
+        raise UserError(
+            f"{where}: parameters have type {schema.get('type')!r}; a tool's parameters must be of type 'object'"
+        )
 
 
 def _schema_problem(schema: dict[str, Any]) -> str | None:

@@ -1,4 +1,4 @@
-"""Foreign parameter descriptions made into JSON Schema: Gorilla types, Python type names, Needle's and xLAM's flat parameters.
+"""Foreign parameter descriptions as JSON Schema: Gorilla types, Python type names, flat parameters (Needle, xLAM).
 
 Every change that loses or guesses something is put into words in ``notes``.
 """
@@ -26,8 +26,13 @@ TYPE_NAMES = {
 """Names of types in BFCL, xLAM and hand-written tools, in lower case, to JSON Schema's."""
 
 ANY = ("any", "object | any", "unknown")
-LOSSY = {"tuple": "the fixed length of the tuple", "set": "that the items are unique", "frozenset": "that the items are unique",
-         "char": "that it is one character", "character": "that it is one character"}  # fmt: skip
+LOSSY = {
+    "tuple": "the fixed length of the tuple",
+    "set": "that the items are unique",
+    "frozenset": "that the items are unique",
+    "char": "that it is one character",
+    "character": "that it is one character",
+}
 
 
 def normalise_parameters(raw: Any, notes: list[str]) -> Any:
@@ -69,15 +74,19 @@ def _from_flat(raw: dict[str, Any], notes: list[str]) -> dict[str, Any]:
             required.append(name)
         properties[name] = entry
     if guessed:
-        notes.append(f"no word on whether {', '.join(guessed)} must be given: required unless it has a default or says optional")
+        notes.append(
+            f"no word on whether {', '.join(guessed)} must be given: required unless it has a default or says optional"
+        )
     return {"type": "object", "properties": properties, "required": required}
 
 
 def normalise_schema(schema: Any, notes: list[str], where: str) -> Any:
-    """One schema and everything below it, with foreign types translated and ``required: true`` inside a property hoisted."""
+    """One schema and everything below it, foreign types translated, ``required: true`` inside a property hoisted."""
     if not isinstance(schema, dict):
         return schema
-    schema = {key: value for key, value in schema.items() if not (value is None and key in ("required", "properties", "enum"))}
+    schema = {
+        key: value for key, value in schema.items() if not (value is None and key in ("required", "properties", "enum"))
+    }
     if isinstance(schema.get("items"), list):
         schema["prefixItems"] = schema.pop("items")
     if isinstance(schema.get("type"), str) and schema["type"] not in JSON_TYPES:
@@ -88,7 +97,8 @@ def normalise_schema(schema: Any, notes: list[str], where: str) -> Any:
     if isinstance(properties, dict):
         schema = _hoist_required(schema, properties)
         schema["properties"] = {
-            name: normalise_schema(value, notes, f"{where}.{name}".lstrip(".")) for name, value in schema["properties"].items()
+            name: normalise_schema(value, notes, f"{where}.{name}".lstrip("."))
+            for name, value in schema["properties"].items()
         }
     rest = {key: value for key, value in schema.items() if key != "properties"}
     rest = map_schema(rest, lambda item, _: normalise_schema(item, notes, where))
@@ -96,11 +106,17 @@ def normalise_schema(schema: Any, notes: list[str], where: str) -> Any:
 
 
 def _hoist_required(schema: dict[str, Any], properties: dict[str, Any]) -> dict[str, Any]:
-    flags = {name: value["required"] for name, value in properties.items()
-             if isinstance(value, dict) and isinstance(value.get("required"), bool)}  # fmt: skip
+    flags = {
+        name: value["required"]
+        for name, value in properties.items()
+        if isinstance(value, dict) and isinstance(value.get("required"), bool)
+    }
     if not flags:
         return dict(schema)
-    kept = {name: {k: v for k, v in value.items() if k != "required"} if name in flags else value for name, value in properties.items()}
+    kept = {
+        name: {k: v for k, v in value.items() if k != "required"} if name in flags else value
+        for name, value in properties.items()
+    }
     required = dict.fromkeys([*(schema.get("required") or []), *(name for name, flag in flags.items() if flag)])
     return {**schema, "properties": kept, "required": list(required)}
 
@@ -116,7 +132,7 @@ def _translate_type(schema: dict[str, Any], notes: list[str], where: str) -> dic
 
 
 def _python_type(name: str, notes: list[str], where: str) -> dict[str, Any] | None:
-    """Schema for a type name such as ``float``, ``List[int]``, ``str, optional``, ``Dict[str, float]``; None if unknown."""
+    """Schema for a type name such as ``float``, ``List[int]``, ``str, optional``; None if unknown."""
     text = re.sub(r",?\s*\boptional\b(?!\[)", "", name.strip().lower().replace("typing.", "")).strip()
     head, bracket, inner = text.partition("[")
     inner = inner.removesuffix("]") if bracket else ""
@@ -124,7 +140,11 @@ def _python_type(name: str, notes: list[str], where: str) -> dict[str, Any] | No
         notes.append(f"{where}: type {name!r} became no type at all")
         return {}
     if head in ("optional", "union") or "|" in text:
-        members = [part for part in re.split(r"[|,]", inner if head in ("optional", "union") else text) if part.strip() not in ("none", "null")]
+        members = [
+            part
+            for part in re.split(r"[|,]", inner if head in ("optional", "union") else text)
+            if part.strip() not in ("none", "null")
+        ]
         if len(members) == 1:
             return _python_type(members[0], notes, where)
         notes.append(f"{where}: the union {name!r} became no type at all")
@@ -135,7 +155,11 @@ def _python_type(name: str, notes: list[str], where: str) -> dict[str, Any] | No
         notes.append(f"{where}: type {name!r} became {TYPE_NAMES[head]}; lost: {LOSSY[head]}")
     if TYPE_NAMES[head] == "array" and inner:
         parts = {part.strip() for part in inner.split(",")} - {"..."}
-        item = _python_type(inner if len(parts) > 1 and "[" in inner else parts.pop(), notes, where) if len(parts) == 1 or "[" in inner else None
+        item = (
+            _python_type(inner if len(parts) > 1 and "[" in inner else parts.pop(), notes, where)
+            if len(parts) == 1 or "[" in inner
+            else None
+        )
         return {"type": "array"} | ({"items": item} if item else {})
     if TYPE_NAMES[head] == "object" and "," in inner:
         value = _python_type(inner.split(",", 1)[1], notes, where)
@@ -144,7 +168,7 @@ def _python_type(name: str, notes: list[str], where: str) -> dict[str, Any] | No
 
 
 def inline_root_ref(schema: dict[str, Any]) -> dict[str, Any]:
-    """``{"$ref": "#/$defs/X", "$defs": ...}`` with X written out at the root, so that ``properties`` can be read off it."""
+    """``{"$ref": "#/$defs/X", ...}`` with X written out at the root, where ``properties`` are looked for."""
     ref = schema.get("$ref")
     target = resolve(ref, schema) if isinstance(ref, str) else None
     if not isinstance(target, dict) or "type" in schema:

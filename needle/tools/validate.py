@@ -3,9 +3,10 @@
     validate_calls([{"name": "set_alarm", "arguments": {"time": "25:00"}}], tools)
     -> [Violation(path="0.time", code="pattern_or_format", message="'25:00' is not a 'time'", call_index=0)]
 
-``jsonschema`` (draft 2020-12, formats on) is the reference and writes the messages; ``jsonschema-rs`` answers ``is_valid``. A property
-test holds the two equal. One rule is stricter than JSON Schema: a key that the schema does not name is a violation
-unless the schema says ``additionalProperties``, because a tool that is sent an argument it does not have breaks.
+``jsonschema`` (draft 2020-12, formats on) is the reference and writes the messages; ``jsonschema-rs`` answers
+``is_valid``. A property test holds the two equal. One rule is stricter than JSON Schema: a key that the schema does not
+name is a violation unless the schema says ``additionalProperties``, because a tool that is sent an argument it does not
+have breaks.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ CODES = {
      "minItems", "maxItems", "uniqueItems", "minProperties", "maxProperties"),
     "out_of_range",
 )  # fmt: skip
-"""JSON Schema keyword to violation code; any other keyword (``anyOf``, ``not``, ``contains`` ...) is ``nested_schema``."""
+"""JSON Schema keyword to violation code; any other (``anyOf``, ``not``, ``contains`` ...) is ``nested_schema``."""
 
 
 @dataclass(frozen=True)
@@ -56,9 +57,7 @@ class Violation:
     """Which call of the list, from 0."""
 
 
-def validate_calls(
-    calls: Sequence[ToolCall | Mapping[str, Any]], tools: Iterable[ToolSpec]
-) -> list[Violation]:
+def validate_calls(calls: Sequence[ToolCall | Mapping[str, Any]], tools: Iterable[ToolSpec]) -> list[Violation]:
     """Every violation of every call, in call order and then by path; an empty list means that all calls are valid.
 
     Raises UserError when a tool's schema cannot be used at all (tools that come from ``read_tools`` always can).
@@ -134,7 +133,11 @@ def _reference(parameters: str) -> Draft202012Validator:
 def _properties(validator: Any, properties: Any, instance: Any, schema: Any) -> Iterator[ValidationError]:
     """The standard keyword, with errors about a null in a required place marked as such."""
     for error in Draft202012Validator.VALIDATORS["properties"](validator, properties, instance, schema):
-        if error.instance is None and len(error.relative_path) == 1 and error.relative_path[0] in schema.get("required", ()):
+        if (
+            error.instance is None
+            and len(error.relative_path) == 1
+            and error.relative_path[0] in schema.get("required", ())
+        ):
             error.cause_code = "null_for_required"
         yield error
 
@@ -146,7 +149,7 @@ for _name, _check in FORMATS.items():
 
 
 def _violations(error: ValidationError, index: int) -> Iterator[Violation]:
-    """One violation for most errors; one for each key where several are missing or unknown; the inner ones of ``X or null``."""
+    """The violations of one error: one, or one for each unknown key, or those inside of ``X or null``."""
     inner = _non_null_branch(error)
     if inner:
         for suberror in inner:
@@ -173,7 +176,7 @@ def _unknown_keys(error: ValidationError) -> list[str]:
 
 
 def _non_null_branch(error: ValidationError) -> list[ValidationError]:
-    """For ``anyOf`` or ``oneOf`` of one schema and null: the errors of that schema, which say more than "no branch fits"."""
+    """For ``anyOf`` or ``oneOf`` of one schema and null: that schema's errors, which say more."""
     branches = error.validator_value if error.validator in ("anyOf", "oneOf") else ()
     real = [number for number, branch in enumerate(branches) if branch != {"type": "null"}]
     if len(real) != 1 or len(branches) != 2:

@@ -1,7 +1,7 @@
 """Examples: the ``Trace`` record, files in and out, conversion, splits, statistics, dataset card.
 
-``Trace`` and ``KINDS`` are imported at once; what reads and checks files only when it is asked for, because it needs jsonschema,
-which a bare training machine may lack.
+``Trace`` and ``KINDS`` are imported at once; what reads and checks files only when it is asked for, because it needs
+jsonschema, which a bare training machine may lack.
 """
 
 from importlib import import_module
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from needle.traces.trace import KINDS, Trace
 
 if TYPE_CHECKING:
-    from needle.traces.card import CardText, dataset_card, write_card
+    from needle.traces.card import CardText, dataset_card, load_card_text, write_card
     from needle.traces.convert import convert_traces
     from needle.traces.formats import format_of, trace_from_dict
     from needle.traces.read import Problem, check_trace, read_traces, trace_files
@@ -19,11 +19,13 @@ if TYPE_CHECKING:
     from needle.traces.write import dump_json, write_rows, write_traces
 
 _WHERE = {
-    **dict.fromkeys(("CardText", "dataset_card", "write_card"), "card"),
+    **dict.fromkeys(("CardText", "dataset_card", "load_card_text", "write_card"), "card"),
     **dict.fromkeys(("convert_traces",), "convert"),
     **dict.fromkeys(("format_of", "trace_from_dict"), "formats"),
     **dict.fromkeys(("Problem", "check_trace", "read_traces", "trace_files"), "read"),
-    **dict.fromkeys(("split_by_request", "split_by_toolset", "split_files", "split_traces", "template", "write_split"), "split"),
+    **dict.fromkeys(
+        ("split_by_request", "split_by_toolset", "split_files", "split_traces", "template", "write_split"), "split"
+    ),
     **dict.fromkeys(("TraceStats", "trace_stats"), "stats"),
     **dict.fromkeys(("dump_json", "write_rows", "write_traces"), "write"),
 }
@@ -39,6 +41,7 @@ __all__ = [
     "dataset_card",
     "dump_json",
     "format_of",
+    "load_card_text",
     "read_traces",
     "split_by_request",
     "split_by_toolset",

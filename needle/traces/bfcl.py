@@ -15,14 +15,14 @@ LEFT_OUT = ""
 def calls_from_ground_truth(truth: Any) -> tuple[tuple[ToolCall, ...], dict[str, list[Any]]]:
     """Calls (first acceptable value of each argument) and the other acceptable values by path.
 
-    Source: ``possible_answer`` files of the Berkeley Function Calling Leaderboard; nested objects list acceptable values at
-    each key. Raises UserError for another shape.
+    Source: ``possible_answer`` files of the Berkeley Function Calling Leaderboard; nested objects list acceptable
+    values at each key. Raises UserError for another shape.
     """
     if not isinstance(truth, list) or not all(isinstance(call, Mapping) and len(call) == 1 for call in truth):
         raise UserError("ground_truth is not a list of {function: {parameter: [values]}}")
     calls, alternatives = [], {}
     for index, call in enumerate(truth):
-        (name, parameters), = call.items()
+        ((name, parameters),) = call.items()
         if not isinstance(parameters, Mapping):
             raise UserError(f"ground_truth of call {index} is not an object of parameters")
         calls.append(ToolCall(name, _first(parameters, f"{index}", alternatives)))
@@ -50,5 +50,8 @@ def _plain(value: Any, path: str, alternatives: dict[str, list[Any]]) -> Any:
     if isinstance(value, Mapping):
         return _first(value, path, alternatives)
     if isinstance(value, list):
-        return [_plain(item, f"{path}.{number}", alternatives) if isinstance(item, Mapping) else item for number, item in enumerate(value)]
+        return [
+            _plain(item, f"{path}.{number}", alternatives) if isinstance(item, Mapping) else item
+            for number, item in enumerate(value)
+        ]
     return value

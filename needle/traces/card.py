@@ -1,15 +1,18 @@
-"""The dataset card: a Markdown file with a YAML head, its figures counted from the files, so that it cannot drift from them.
+"""The dataset card: Markdown with a YAML head, its figures counted from the files, so that it cannot drift.
 
-    write_card("data/README.md", "data/traces", CardText(title=..., provenance=..., limits=..., command=...))
+write_card("data/README.md", "data/traces", load_card_text("data/traces/card.json"))
 """
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from needle.errors import UserError
 from needle.traces.read import read_traces
 from needle.traces.split import split_files
 from needle.traces.stats import TraceStats, trace_stats
@@ -39,6 +42,18 @@ class CardText:
     """Language code."""
 
 
+def load_card_text(path: str | os.PathLike[str]) -> CardText:
+    """The text of a card from a JSON object with the fields of ``CardText``. Raises UserError when it is none."""
+    try:
+        fields = json.loads(Path(path).read_text(encoding="utf-8"))
+        return CardText(**fields)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); give a JSON file with the card's text") from error
+    except (json.JSONDecodeError, TypeError) as error:
+        names = ", ".join(field.name for field in dataclasses.fields(CardText))
+        raise UserError(f"{path}: not the text of a card ({error}); write a JSON object with {names}") from error
+
+
 def dataset_card(parts: Mapping[str, list[Trace]], text: CardText, folder: str = ".") -> str:
     """The card of a data set given as part name -> traces. ``folder`` is where the files lie, as seen from the card."""
     everything = trace_stats([trace for traces in parts.values() for trace in traces])
@@ -52,7 +67,7 @@ def dataset_card(parts: Mapping[str, list[Trace]], text: CardText, folder: str =
         f"## Rules of use\n\n{text.rules}" if text.rules else "",
         f"## Made by\n\n```\n{text.command}\n```" if text.command else "",
         f"## Known limits\n\n{text.limits}",
-        f"## Licence\n\n{text.licence}",
+        f"## Licence\n\n{text.licence.capitalize()}",
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
 
@@ -70,11 +85,21 @@ def write_card(path: str | os.PathLike[str], folder: str | os.PathLike[str], tex
 def _head(parts: Mapping[str, list[Trace]], text: CardText, rows: int, folder: str) -> str:
     size = next((name for limit, name in _SIZES if rows < limit), "n>1M")
     prefix = "" if folder == "." else f"{folder}/"
-    files = "\n".join(f"  - split: {part}\n    path: {prefix}{part}.*" for part in parts)
-    return (
-        f"---\nlicense: {text.licence}\nlanguage:\n- {text.language}\npretty_name: {text.title}\nsize_categories:\n- {size}\n"
-        f"task_categories:\n- text-generation\ntags:\n- function-calling\n- tool-use\nconfigs:\n- config_name: default\n  data_files:\n{files}\n---"
-    )
+    lines = [
+        "---",
+        f"license: {text.licence}",
+        f"language: [{text.language}]",
+        f"pretty_name: {text.title}",
+        f"size_categories: [{size}]",
+        "task_categories: [text-generation]",
+        "tags: [function-calling, tool-use]",
+        "configs:",
+        "- config_name: default",
+        "  data_files:",
+        *(f"  - split: {part}\n    path: {prefix}{part}.*" for part in parts),
+        "---",
+    ]
+    return "\n".join(lines)
 
 
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
@@ -83,6 +108,9 @@ _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000
 def _part_table(counts: Mapping[str, TraceStats]) -> str:
     kinds = sorted({kind for stats in counts.values() for kind in stats.kinds})
     head = ["part", "rows", "toolsets", "tools", "calls", *kinds]
-    rows = [[part, *(f"{n:,}" for n in (s.rows, s.toolsets, s.tools, s.calls, *(s.kinds.get(k, 0) for k in kinds)))] for part, s in counts.items()]
+    rows = [
+        [part, *(f"{n:,}" for n in (s.rows, s.toolsets, s.tools, s.calls, *(s.kinds.get(k, 0) for k in kinds)))]
+        for part, s in counts.items()
+    ]
     lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -1,6 +1,6 @@
 """One row of any known format to one ``Trace``: ours, OpenAI fine-tuning, Needle/xLAM, Hermes, BFCL.
 
-    trace = trace_from_dict(json.loads(line))
+trace = trace_from_dict(json.loads(line))
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ ROLES = {"human": "user", "gpt": "assistant", "function_response": "tool", "obse
 
 
 def format_of(row: Mapping[str, Any]) -> str | None:
-    """Name of the row's format: ``needle`` (ours), ``xlam``, ``openai``, ``hermes``, ``bfcl``, or None for an unknown one."""
+    """The row's format: ``needle`` (ours), ``xlam``, ``openai``, ``hermes``, ``bfcl``, or None if unknown."""
     if "query" in row and "calls" in row:
         return "needle"
     if "query" in row and "answers" in row:
@@ -34,7 +34,7 @@ def format_of(row: Mapping[str, Any]) -> str | None:
 
 
 def trace_from_dict(row: Mapping[str, Any]) -> Trace:
-    """The trace that a row describes. Tools are normalised as by ``read_tools``; calls are not yet checked against them.
+    """The trace that a row describes; tools as ``read_tools`` gives them, calls not yet checked against them.
 
     Raises UserError with the reason when the row is of no known format or a part of it cannot be read.
     """
@@ -52,7 +52,7 @@ def default_kind(calls: Sequence[Any]) -> str:
 
 
 def calls_from(raw: Any) -> tuple[ToolCall, ...]:
-    """Calls from a list (or JSON text) of ``{"name", "arguments"}`` or OpenAI ``tool_calls``; arguments may be JSON text."""
+    """Calls from a list (or JSON text) of ``{"name", "arguments"}`` or OpenAI ``tool_calls``."""
     raw = _decoded(raw, "calls")
     if isinstance(raw, Mapping):
         raw = [raw]
@@ -120,21 +120,35 @@ def _from_needle(row: Mapping[str, Any]) -> Trace:
     calls = calls_from(row["calls"])
     alternatives = _decoded(row.get("alternatives") or {}, "alternatives")
     if not isinstance(alternatives, Mapping) or not all(
-        isinstance(values, list) and re.match(r"\d+\.", path) and int(path.split(".")[0]) < len(calls) for path, values in alternatives.items()
+        isinstance(values, list) and re.match(r"\d+\.", path) and int(path.split(".")[0]) < len(calls)
+        for path, values in alternatives.items()
     ):
         raise UserError('alternatives must map "call index.argument path" of a call of this row to a list of values')
     messages = _decoded(row.get("messages") or [], "messages")
-    if not isinstance(messages, Sequence) or not all(isinstance(message, Mapping) and "role" in message for message in messages):
+    if not isinstance(messages, Sequence) or not all(
+        isinstance(message, Mapping) and "role" in message for message in messages
+    ):
         raise UserError("messages must be a list of objects with a role")
     return Trace(
-        query=_query(row["query"]), tools=_tools_from(row.get("tools")), calls=calls, system=_text(row, "system") or None,
-        alternatives={path: list(values) for path, values in alternatives.items()}, messages=tuple(map(dict, messages)), **_common(row, calls),
-    )  # fmt: skip
+        query=_query(row["query"]),
+        tools=_tools_from(row.get("tools")),
+        calls=calls,
+        system=_text(row, "system") or None,
+        alternatives={path: list(values) for path, values in alternatives.items()},
+        messages=tuple(map(dict, messages)),
+        **_common(row, calls),
+    )
 
 
 def _from_xlam(row: Mapping[str, Any]) -> Trace:
     calls = calls_from(row["answers"])
-    return Trace(query=_query(row["query"]), tools=_tools_from(row.get("tools")), calls=calls, system=_text(row, "system") or None, **_common(row, calls))
+    return Trace(
+        query=_query(row["query"]),
+        tools=_tools_from(row.get("tools")),
+        calls=calls,
+        system=_text(row, "system") or None,
+        **_common(row, calls),
+    )
 
 
 def _from_openai(row: Mapping[str, Any]) -> Trace:
@@ -142,7 +156,7 @@ def _from_openai(row: Mapping[str, Any]) -> Trace:
 
 
 def _from_hermes(row: Mapping[str, Any]) -> Trace:
-    """``conversations`` of from/value turns; tools in a ``tools`` field or between tags of the system turn, calls between tags."""
+    """``conversations`` of from/value turns; tools in a field or between tags of the system turn, calls in tags."""
     messages = _messages(row["conversations"], "from", "value") or _messages(row["conversations"], "role", "content")
     tools = row.get("tools")
     for message in messages:
@@ -187,7 +201,14 @@ def _from_messages(row: Mapping[str, Any], messages: list[dict[str, Any]], tools
     legacy = answer.get("function_call")
     calls = calls_from(answer.get("tool_calls") or ([legacy] if legacy else []))
     earlier = tuple(turns[: answers[-1] - 1])
-    return Trace(query=_query(request["content"]), tools=_tools_from(tools), calls=calls, system=system, messages=earlier, **_common(row, calls))
+    return Trace(
+        query=_query(request["content"]),
+        tools=_tools_from(tools),
+        calls=calls,
+        system=system,
+        messages=earlier,
+        **_common(row, calls),
+    )
 
 
 def _from_bfcl(row: Mapping[str, Any]) -> Trace:
@@ -195,7 +216,9 @@ def _from_bfcl(row: Mapping[str, Any]) -> Trace:
     question = row["question"]
     while isinstance(question, list) and len(question) == 1 and isinstance(question[0], list):
         question = question[0]
-    turns = [{"role": "user", "content": question}] if isinstance(question, str) else _messages(question, "role", "content")
+    turns = (
+        [{"role": "user", "content": question}] if isinstance(question, str) else _messages(question, "role", "content")
+    )
     if not turns or turns[-1]["role"] != "user":
         raise UserError("the question is not one turn that ends with the user (multi-turn rows are not read)")
     name = _text(row, "id")
@@ -208,11 +231,20 @@ def _from_bfcl(row: Mapping[str, Any]) -> Trace:
     system = "\n".join(turn["content"] for turn in turns if turn["role"] == "system") or None
     earlier = tuple(turn for turn in turns[:-1] if turn["role"] != "system")
     return Trace(
-        query=_query(turns[-1]["content"]), tools=_tools_from(row["function"]), calls=calls, system=system, alternatives=alternatives,
-        messages=earlier, **_common(row, calls),
-    )  # fmt: skip
+        query=_query(turns[-1]["content"]),
+        tools=_tools_from(row["function"]),
+        calls=calls,
+        system=system,
+        alternatives=alternatives,
+        messages=earlier,
+        **_common(row, calls),
+    )
 
 
 READERS: dict[str, Callable[[Mapping[str, Any]], Trace]] = {
-    "needle": _from_needle, "xlam": _from_xlam, "openai": _from_openai, "hermes": _from_hermes, "bfcl": _from_bfcl,
-}  # fmt: skip
+    "needle": _from_needle,
+    "xlam": _from_xlam,
+    "openai": _from_openai,
+    "hermes": _from_hermes,
+    "bfcl": _from_bfcl,
+}

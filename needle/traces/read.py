@@ -1,6 +1,6 @@
-"""Traces from files and folders. A row that cannot be used becomes a ``Problem`` with file, line and reason; none vanishes.
+"""Traces from files and folders. A row that cannot be used becomes a ``Problem`` (file, line, reason); none vanishes.
 
-    traces, problems = read_traces("data/traces")          # or a file, or a list of both
+traces, problems = read_traces("data/traces")          # or a file, or a list of both
 """
 
 from __future__ import annotations
@@ -41,11 +41,12 @@ class Problem:
 
 
 def read_traces(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> tuple[list[Trace], list[Problem]]:
-    """All usable traces of files (.jsonl, .json, .jsonl.gz, .jsonl.xz, .parquet) and folders, in order, and the rows left out.
+    """All usable traces of files (JSONL, plain or .gz or .xz; .parquet) and folders, in order, and the rows left out.
 
-    Left out, each with its reason: broken JSON, an unknown format, an empty request, tools that ``read_tools`` refuses, a call of an
-    unknown tool, a call that its schema refuses, an id that the same file has already used. Rows without id are named after file and line.
-    Rows with the same tools share one tuple of ``ToolSpec``. Raises UserError when a path does not exist or no row is usable.
+    Left out, each with its reason: broken JSON, an unknown format, an empty request, tools that ``read_tools`` refuses,
+    a call of an unknown tool, a call that its schema refuses, an id that the same file has already used. Rows without
+    id are named after file and line. Rows with the same tools share one tuple of ``ToolSpec``. Raises UserError when a
+    path does not exist or no row is usable.
     """
     files = trace_files(paths)
     traces: list[Trace] = []
@@ -69,7 +70,7 @@ def read_traces(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 
 
 def trace_files(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> list[Path]:
-    """The files that ``read_traces`` reads: those given, and of folders train, validation, test, or else every trace file in it."""
+    """The files themselves; of a folder its train, validation and test, or else every trace file in it."""
     given = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
     if not given:
         raise UserError("no trace file given; name a file or a folder")
@@ -78,7 +79,9 @@ def trace_files(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
         if path.is_dir():
             inside = list(split_files(path).values()) or sorted(p for p in path.iterdir() if p.name.endswith(ENDINGS))
             if not inside:
-                raise UserError(f"{path}: no trace file in this folder; it should hold files ending in {', '.join(ENDINGS)}")
+                raise UserError(
+                    f"{path}: no trace file in this folder; it should hold files ending in {', '.join(ENDINGS)}"
+                )
             files += inside
         elif path.exists():
             files.append(path)
@@ -143,12 +146,16 @@ def _parsed(raw: bytes) -> Any:
 
 
 def _answers(path: Path) -> dict[str, Any]:
-    """BFCL keeps the gold in a file of the same name in ``possible_answer`` beside the questions: id -> ground truth."""
+    """Ground truth by id, for BFCL: it lies in ``possible_answer/`` beside the questions, under the same file name."""
     beside = path.parent / "possible_answer" / path.name
     if not beside.is_file():
         return {}
     rows = [_parsed(line) for line in beside.read_bytes().splitlines() if line.strip()]
-    return {row["id"]: row["ground_truth"] for row in rows if isinstance(row, dict) and "ground_truth" in row and "id" in row}
+    return {
+        row["id"]: row["ground_truth"]
+        for row in rows
+        if isinstance(row, dict) and "ground_truth" in row and "id" in row
+    }
 
 
 def _joined(row: Any, answers: dict[str, Any]) -> Any:

@@ -1,6 +1,6 @@
-"""Splits that cannot leak: by toolset (the test toolsets are never trained on), or by request where there is one toolset only.
+"""Splits that cannot leak: by toolset (test toolsets are never trained on), or by request for a single toolset.
 
-    needle traces split traces.jsonl --out data/traces --seed 0
+needle traces split traces.jsonl --out data/traces --seed 0
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def family(trace: Trace) -> str:
 def split_by_toolset(
     traces: Sequence[Trace], seed: int = 0, fractions: Sequence[float] = FRACTIONS
 ) -> dict[str, list[Trace]]:
-    """Divide whole toolsets among train, validation and test, each family in the same proportion (to within one toolset).
+    """Divide whole toolsets among train, validation and test, each family in the same proportion.
 
     Toolsets that share a tool list under two names move together. Rows keep their order. Where there are at least three
     toolsets no part with a share above zero stays empty. Raises UserError when there are fewer toolsets than parts.
@@ -96,17 +96,21 @@ def split_by_request(
 
 def split_traces(traces: Sequence[Trace], seed: int = 0) -> dict[str, list[Trace]]:
     """By toolset where there are three toolsets or more, else by request."""
-    by: Callable[..., dict[str, list[Trace]]] = split_by_toolset if len(_toolset_groups(traces)) >= 3 else split_by_request
+    by: Callable[..., dict[str, list[Trace]]] = (
+        split_by_toolset if len(_toolset_groups(traces)) >= 3 else split_by_request
+    )
     return by(traces, seed)
 
 
-def write_split(parts: dict[str, list[Trace]], out: str | os.PathLike[str], ending: str = ".jsonl.gz") -> dict[str, Path]:
-    """Write ``out/train``, ``out/validation`` and ``out/test`` with ``ending``; returns the paths. Rows of a toolset stay adjacent."""
+def write_split(
+    parts: dict[str, list[Trace]], out: str | os.PathLike[str], ending: str = ".jsonl.gz"
+) -> dict[str, Path]:
+    """Write ``out/train``, ``out/validation`` and ``out/test`` with ``ending``; returns the paths."""
     return {part: write_traces(Path(out) / f"{part}{ending}", rows) for part, rows in parts.items()}
 
 
 def template(trace: Trace) -> str:
-    """The request with every value of its calls and every number masked, lower case, spaces and punctuation evened out."""
+    """The request with the values of its calls and all numbers masked, in lower case, without punctuation."""
     text = trace.query.casefold()
     for value in sorted(set(_leaves([call.arguments for call in trace.calls])), key=len, reverse=True):
         text = re.sub(rf"(?<!\w){re.escape(value)}(?!\w)", " _ ", text)
@@ -138,7 +142,9 @@ def _toolset_groups(traces: Sequence[Trace]) -> list[list[int]]:
     prints: dict[int, str] = {}
     for index, trace in enumerate(traces):
         if id(trace.tools) not in prints:  # rows of a toolset usually share one tuple
-            prints[id(trace.tools)] = fingerprint(sorted(trace.tools, key=lambda tool: json.dumps(tool.to_dict(), sort_keys=True)))
+            prints[id(trace.tools)] = fingerprint(
+                sorted(trace.tools, key=lambda tool: json.dumps(tool.to_dict(), sort_keys=True))
+            )
         keys = [f"tools {prints[id(trace.tools)]}"] + ([f"name {trace.toolset}"] if trace.toolset else [])
         for key in keys:
             a, b = root(first.setdefault(key, index)), root(index)
@@ -166,8 +172,10 @@ def _spread(count: int, fractions: Sequence[float]) -> list[str]:
     return parts
 
 
-def _assemble(traces: Sequence[Trace], groups: Sequence[Sequence[int]], part_of: Sequence[str]) -> dict[str, list[Trace]]:
-    """Rows by part. Groups follow the order of the input, and the rows of a group stay adjacent (they compress well so)."""
+def _assemble(
+    traces: Sequence[Trace], groups: Sequence[Sequence[int]], part_of: Sequence[str]
+) -> dict[str, list[Trace]]:
+    """Rows by part, groups in the order of the input. The rows of a group stay adjacent: so they compress well."""
     result: dict[str, list[Trace]] = {part: [] for part in PARTS}
     for rows, part in sorted(zip(groups, part_of, strict=True), key=lambda pair: pair[0][0]):
         result[part] += [traces[index] for index in rows]

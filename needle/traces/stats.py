@@ -1,6 +1,6 @@
 """What is in a set of traces: counts by kind, tools, argument types, lengths, and how much of the answers is copied.
 
-    print(trace_stats(traces).table())
+print(trace_stats(traces).table())
 """
 
 from __future__ import annotations
@@ -64,7 +64,10 @@ class TraceStats:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready; counters with text keys."""
-        plain = {key: {str(k): v for k, v in value.items()} if isinstance(value, dict) else value for key, value in asdict(self).items()}
+        plain = {
+            key: {str(k): v for k, v in value.items()} if isinstance(value, dict) else value
+            for key, value in asdict(self).items()
+        }
         return plain | {"copy_rate": self.copy_rate}
 
     def table(self) -> str:
@@ -75,7 +78,11 @@ class TraceStats:
 
     def lines(self) -> list[tuple[str, str]]:
         """Name and value of every figure, as text."""
-        rate = "no free-text argument" if self.copy_rate is None else f"{self.copy_rate:.1%} of {self.free_text:,} free-text strings"
+        rate = (
+            "no free-text argument"
+            if self.copy_rate is None
+            else f"{self.copy_rate:.1%} of {self.free_text:,} free-text strings"
+        )
         return [
             ("rows", f"{self.rows:,}"),
             ("toolsets", f"{self.toolsets:,}"),
@@ -87,7 +94,10 @@ class TraceStats:
             ("tools a row", _counts(self.tools_a_row)),
             ("parameter types", _counts(self.argument_types)),
             ("argument types used", _counts(self.used_types)),
-            ("words a request", f"median {self.words_median:g}, 95th percentile {self.words_p95}, longest {self.words_longest}"),
+            (
+                "words a request",
+                f"median {self.words_median:g}, 95th percentile {self.words_p95}, longest {self.words_longest}",
+            ),
             ("copied from the request", rate),
             ("rows with alternatives", f"{self.with_alternatives:,}"),
             ("repeated requests", f"{self.repeated:,}"),
@@ -108,7 +118,9 @@ def trace_stats(traces: Sequence[Trace]) -> TraceStats:
         names.add(name)
         tools.update({(name, tool.name): tool for tool in trace.tools})
     words = sorted(len(trace.query.split()) for trace in traces)
-    asked = Counter((trace.toolset or prints[id(trace.tools)], " ".join(trace.query.casefold().split())) for trace in traces)
+    asked = Counter(
+        (trace.toolset or prints[id(trace.tools)], " ".join(trace.query.casefold().split())) for trace in traces
+    )
     used = [item for trace in traces for item in _arguments(trace)]
     free = [(trace, value) for trace, kind, value in used if kind == "string" and isinstance(value, str)]
     return TraceStats(
@@ -120,7 +132,9 @@ def trace_stats(traces: Sequence[Trace]) -> TraceStats:
         families=_frequent(family(trace) or "(none)" for trace in traces),
         calls_a_row=_ascending(len(trace.calls) for trace in traces),
         tools_a_row=_ascending(len(trace.tools) for trace in traces),
-        argument_types=_frequent(parameter_type(schema, tool) for tool in tools.values() for schema in tool.properties.values()),
+        argument_types=_frequent(
+            parameter_type(schema, tool) for tool in tools.values() for schema in tool.properties.values()
+        ),
         used_types=_frequent(kind for _, kind, _ in used),
         words_median=statistics.median(words),
         words_p95=words[min(len(words) - 1, int(0.95 * len(words)))],
@@ -133,7 +147,7 @@ def trace_stats(traces: Sequence[Trace]) -> TraceStats:
 
 
 def parameter_type(schema: Any, tool: ToolSpec) -> str:
-    """``string``, ``string:date``, ``enum``, ``integer`` ...; references are followed, ``X or null`` is X, ``any`` is without type."""
+    """``string``, ``string:date``, ``enum``, ``integer`` ...; ``X or null`` counts as X; ``any`` has no type."""
     for _ in range(8):  # a chain of references is short; a circle must end
         target = resolve(schema["$ref"], tool.parameters) if isinstance(schema, dict) and "$ref" in schema else None
         if target is None:
@@ -178,4 +192,6 @@ def _counts(counter: dict[Any, int], most: int = 12) -> str:
     """``a 3, b 1``; a long tail is summed up."""
     shown = list(counter.items())[:most]
     rest = list(counter.values())[most:]
-    return ", ".join([f"{key}: {value:,}" for key, value in shown] + ([f"{len(rest)} others: {sum(rest):,}"] if rest else []))
+    return ", ".join(
+        [f"{key}: {value:,}" for key, value in shown] + ([f"{len(rest)} others: {sum(rest):,}"] if rest else [])
+    )

@@ -1,6 +1,6 @@
 """Traces to files: JSONL, compressed JSONL, Parquet; whole or not at all, and the same bytes for the same traces.
 
-    write_traces("out/train.jsonl.gz", traces)
+write_traces("out/train.jsonl.gz", traces)
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from needle.traces.trace import Trace
 ENDINGS = (".jsonl", ".jsonl.gz", ".jsonl.xz", ".parquet")
 
 JSON_COLUMNS = ("tools", "calls", "alternatives", "messages", "meta")
-"""Columns kept as JSON text in Parquet: their shape differs from row to row, which Arrow's fixed structs cannot hold."""
+"""Columns kept as JSON text in Parquet: their shape differs from row to row, and Arrow's structs are fixed."""
 
 
 def dump_json(value: Any) -> str:
@@ -45,7 +45,9 @@ def atomic(path: Path) -> Iterator[Path]:
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
     except OSError as error:
-        raise UserError(f"{path}: not written ({error.strerror or error}); free some space or choose another folder") from error
+        raise UserError(
+            f"{path}: not written ({error.strerror or error}); free some space or choose another folder"
+        ) from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -62,9 +64,12 @@ def write_rows(path: str | os.PathLike[str], rows: Iterable[Mapping[str, Any]]) 
         if path.suffix == ".parquet":
             _write_parquet(temporary, rows)
         else:
-            with open(temporary, "wb") as raw, _compressed(raw, path.suffix) as packed:
-                with io.TextIOWrapper(packed, encoding="utf-8", newline="\n") as text:
-                    text.writelines(dump_json(row) + "\n" for row in rows)
+            with (
+                open(temporary, "wb") as raw,
+                _compressed(raw, path.suffix) as packed,
+                io.TextIOWrapper(packed, encoding="utf-8", newline="\n") as text,
+            ):
+                text.writelines(dump_json(row) + "\n" for row in rows)
     return path
 
 
@@ -86,7 +91,10 @@ def _write_parquet(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     from datasets import Dataset  # here: importing it takes seconds, and only Parquet needs it
 
     flat = [
-        {key: dump_json(value) if key in JSON_COLUMNS and not isinstance(value, str) else value for key, value in row.items()}
+        {
+            key: dump_json(value) if key in JSON_COLUMNS and not isinstance(value, str) else value
+            for key, value in row.items()
+        }
         for row in rows
     ]
     names = dict.fromkeys(name for row in flat for name in row)
