@@ -22,8 +22,8 @@ from needle.tools.caller import Caller, CallResult, Request
 from needle.tools.spec import ToolCall, ToolSpec
 from needle.traces.trace import Trace
 
-LEXICAL_THRESHOLD = 1.0
-"""Overlap below which ``lexical`` abstains; the best of 0.25 ... 2.5 on the training split of ``data/traces``."""
+LEXICAL_THRESHOLD = 0.75
+"""Overlap below which ``lexical`` abstains. On 4,000 training rows 0.75 has 28.5 % right (1.25 the most, 29.1 %) and calls twice as readily."""
 
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _COMMON = frozenset(

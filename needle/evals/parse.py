@@ -47,7 +47,7 @@ def parse_calls(text: str) -> CallResult:
         error = str(problem)
     except json.JSONDecodeError as problem:
         stopped = problem.pos >= len(body) or problem.msg.startswith("Unterminated")
-        error = f"{'truncated' if stopped else 'malformed_json'}: {problem.msg} at character {problem.pos}"
+        error = f"{'truncated' if stopped else 'malformed_json'}: {problem.msg} (character {problem.pos})"
     except (ValueError, RecursionError) as problem:
         error = f"malformed_json: {problem}"
     return CallResult(raw=text, error=error)

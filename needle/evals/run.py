@@ -72,20 +72,15 @@ def evaluate(
     run = run_key(caller.name, suite.hash)
     done = _prepare(out, run, resume)
     todo = [trace for trace in suite.traces if trace.id not in done]
-    try:
-        with (out / ROWS).open("a", encoding="utf-8", newline="\n") as file:
-            for start in range(0, len(todo), batch_size):
-                if progress:
-                    progress(len(suite.traces) - len(todo) + start, len(suite.traces))
-                batch = todo[start : start + batch_size]
-                rows = [make_row(trace, result, run) for trace, result in zip(batch, _answer(caller, batch), strict=True)]
-                done |= {row["id"]: row for row in rows}
-                file.writelines(map(dump_line, rows))
-                file.flush()
-    except OSError as error:
-        raise UserError(f"{out / ROWS}: cannot be written ({error.strerror}); mend that and run again, finished rows are kept") from error
+    for start in range(0, len(todo), batch_size):
+        if progress:
+            progress(len(done), len(suite.traces))
+        batch = todo[start : start + batch_size]
+        rows = [make_row(trace, result, run) for trace, result in zip(batch, _answer(caller, batch), strict=True)]
+        _append(out / ROWS, rows)
+        done |= {row["id"]: row for row in rows}
     if progress:
-        progress(len(suite.traces), len(suite.traces))
+        progress(len(done), len(suite.traces))
     manifest = {"caller": caller.name, "suite": suite.to_dict()}
     return _finish(out, [done[trace.id] for trace in suite.traces], manifest)
 
@@ -131,18 +126,25 @@ def _prepare(out: Path, run: str, resume: bool) -> dict[str, Row]:
     path = out / ROWS
     try:
         out.mkdir(parents=True, exist_ok=True)
+        rows = list(read_rows(path)) if resume and path.exists() else []
         for name in (RESULTS, REPORT):
             (out / name).unlink(missing_ok=True)
-        rows = list(read_rows(path)) if path.exists() else []
-        if not resume or any(row["run"] != run for row in rows):
-            if rows:
-                path.replace(out / PREVIOUS)
+        if path.exists() and (not resume or any(row["run"] != run for row in rows)):
+            path.replace(out / PREVIOUS)
             rows = []
     except OSError as error:
         raise UserError(f"{out}: cannot hold results ({error.strerror}); choose another folder") from error
     kept = {row["id"]: row for row in rows if not row["infra_error"]}
     _write_rows(path, kept.values())
     return kept
+
+
+def _append(path: Path, rows: Sequence[Row]) -> None:
+    try:
+        with path.open("a", encoding="utf-8", newline="\n") as file:
+            file.writelines(map(dump_line, rows))
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror}); mend that and run again, finished rows are kept") from error
 
 
 def _answer(caller: Caller, batch: Sequence[Trace]) -> list[CallResult]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from needle.evals.baselines import FLOORS, baseline
 from needle.evals.statistics import Clusters, Rate, smallest_detectable
-from needle.evals.taxonomy import CODES
+from needle.evals.taxonomy import rank
 from needle.evals.verdict import DECISIONS, INFRA, NO_CALL, Verdict, judge
 from needle.tools.caller import CallResult
 from needle.traces.trace import Trace
@@ -126,9 +126,7 @@ def _abstention(verdicts: Sequence[Verdict]) -> dict[str, Any]:
 
 
 def _counts(codes: Any) -> dict[str, int]:
-    counted = Counter(codes)
-    order = list(CODES)
-    return {code: count for code, count in sorted(counted.items(), key=lambda item: (-item[1], order.index(item[0])))}
+    return dict(sorted(Counter(codes).items(), key=lambda item: (-item[1], rank(item[0]))))
 
 
 def _latency(scored: Sequence[Scored]) -> dict[str, float | None]:

@@ -56,9 +56,14 @@ FORMAT_CODES = ("empty_output", "truncated", "malformed_json", "wrong_envelope",
 _RANK = {code: rank for rank, code in enumerate(CODES)}
 
 
+def rank(code: str) -> int:
+    """Place of a code in the order of cause."""
+    return _RANK[code]
+
+
 def in_order(codes: Iterable[str]) -> tuple[str, ...]:
-    """The codes without repeats, in order of cause; a code that the list lacks comes last."""
-    return tuple(sorted(set(codes), key=lambda code: (_RANK.get(code, len(_RANK)), code)))
+    """The codes without repeats, in order of cause."""
+    return tuple(sorted(set(codes), key=rank))
 
 
 def first_cause(codes: Iterable[str]) -> str | None:

@@ -10,12 +10,12 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from needle.evals import match
 from needle.evals.causes import value_cause
-from needle.evals.taxonomy import first_cause, format_code, in_order
+from needle.evals.taxonomy import first_cause, format_code, in_order, rank
 from needle.tools.caller import CallResult
 from needle.tools.spec import ToolCall, ToolSpec
 from needle.tools.validate import is_valid, validate_calls
@@ -32,8 +32,10 @@ class Detail:
 
     code: str
     """One of ``taxonomy.CODES``."""
-    path: str = ""
-    """``call index.argument path``: in the prediction for schema codes, in the gold calls for argument codes; empty for the row."""
+    gold: str = ""
+    """``call index.argument path`` in the gold calls, where the code is about one of theirs."""
+    got: str = ""
+    """``call index.argument path`` in the predicted calls, where the code is about one of theirs."""
     note: str = ""
     """The particulars in words."""
 
@@ -91,10 +93,11 @@ def judge(trace: Trace, result: CallResult, *, gold_suspect: bool = False) -> Ve
     modes = {name: mode(trace, calls, grid) for name, mode in match.MODES.items()}
     schema_valid = is_valid(calls, trace.tools)
     violations = [] if schema_valid else validate_calls(calls, trace.tools)  # the slow check, for the reasons
-    details = [Detail(violation.code, violation.path, violation.message) for violation in violations]
+    details = [Detail(violation.code, got=violation.path, note=violation.message) for violation in violations]
     pairs = align(grid)
     details += suspect if modes["ordered"] else [*_row_details(trace, calls, pairs, modes), *suspect]
-    details += _argument_details(trace, calls, pairs, {detail.path for detail in details})
+    details += _argument_details(trace, calls, pairs, {detail.got for detail in details})
+    details.sort(key=lambda detail: rank(detail.code))
     hits, wrong, missed = _count_arguments(trace, calls, pairs)
     return Verdict(
         well_formed=True,
@@ -114,7 +117,7 @@ def judge(trace: Trace, result: CallResult, *, gold_suspect: bool = False) -> Ve
 def _unread(trace: Trace, result: CallResult, suspect: list[Detail]) -> Verdict:
     error = result.error or "no answer"
     code = "infra_error" if result.infra_error else format_code(error, result.raw)
-    details = [Detail(code, note=error), *suspect]
+    details = [Detail(code, note=error.removeprefix(f"{code}:").strip()), *suspect]
     return Verdict(
         well_formed=False,
         schema_valid=False,
@@ -167,7 +170,7 @@ def _row_details(trace: Trace, calls: Sequence[ToolCall], pairs: Pairs, modes: d
         yield Detail("too_few_calls" if few else "too_many_calls", note=f"{len(calls)} instead of {len(trace.calls)}")
     for j, call in enumerate(calls):
         if calls.index(call) < j and list(trace.calls).count(call) < list(calls).count(call):
-            yield Detail("repeated_call", str(j))
+            yield Detail("repeated_call", got=str(j))
     if modes["unordered"]:
         yield Detail("wrong_order")
     taken = {j for j, _ in pairs.values()}
@@ -176,9 +179,9 @@ def _row_details(trace: Trace, calls: Sequence[ToolCall], pairs: Pairs, modes: d
     folded = {_fold(name) for name in offered}
     for j, call in enumerate(calls):
         if call.name not in offered and _fold(call.name) in folded:
-            yield Detail("near_tool", str(j), call.name)
+            yield Detail("near_tool", got=str(j), note=call.name)
         elif call.name in offered and j not in taken and due:
-            yield Detail("wrong_tool", str(j), f"{call.name} instead of {due[0]}")
+            yield Detail("wrong_tool", got=str(j), note=f"{call.name} instead of {due[0]}")
 
 
 def _fold(name: str) -> str:
@@ -193,28 +196,29 @@ def _argument_details(trace: Trace, calls: Sequence[ToolCall], pairs: Pairs, sai
         gold, call = trace.calls[i], calls[j]
         spec = specs.get(gold.name) or ToolSpec(gold.name)
         for name, outcome in found.arguments.items():
-            path = f"{i}.{name}"
+            if outcome in (match.RIGHT, match.EXCUSED):
+                continue
+            here, there = f"{i}.{name}", f"{j}.{name}"
+            got, want = call.arguments.get(name), gold.arguments.get(name)
             if outcome == match.DEFAULT_EQUIVALENT:
-                details.append(Detail(outcome, path))
+                details.append(Detail(outcome, here, there))
             elif outcome == match.MISSING and name not in spec.required:
-                details.append(Detail("missing_optional", path, f"{_short(gold.arguments[name])} is due"))
+                details.append(Detail("missing_optional", gold=here, note=f"{_short(want)} is due"))
             elif outcome == match.EXTRA and name in spec.properties:
-                details.append(Detail("extra_optional", path, _short(call.arguments[name])))
-                details += _cause(trace, i, name, call.arguments[name], [], spec)
+                details.append(Detail("extra_optional", got=there, note=_short(got)))
+                details += _cause(trace, i, name, got, [], spec, Detail("", got=there))
             elif outcome == match.WRONG_VALUE:
-                got, want = call.arguments[name], gold.arguments[name]
-                details.append(Detail("wrong_value", path, f"{_short(got)} instead of {_short(want)}"))
-                accepted = [want, *(value for value in trace.alternatives.get(path, ()) if value is not None)]
-                details += _cause(trace, i, name, got, accepted, spec)
-            elif outcome in (match.MISSING, match.EXTRA) and f"{j}.{name}" not in said:
-                code = "missing_required" if outcome == match.MISSING else "unknown_param"
-                details.append(Detail(code, f"{j}.{name}"))
+                details.append(Detail("wrong_value", here, there, f"{_short(got)} instead of {_short(want)}"))
+                accepted = [want, *(value for value in trace.alternatives.get(here, ()) if value is not None)]
+                details += _cause(trace, i, name, got, accepted, spec, Detail("", here, there))
+            elif there not in said:  # the schema check did not see it: free-form parameters, or a tool that is not on offer
+                details.append(Detail("missing_required" if outcome == match.MISSING else "unknown_param", here, there))
     return details
 
 
-def _cause(trace: Trace, index: int, name: str, got: Any, accepted: list[Any], spec: ToolSpec) -> list[Detail]:
+def _cause(trace: Trace, index: int, name: str, got: Any, accepted: list[Any], spec: ToolSpec, place: Detail) -> list[Detail]:
     code = value_cause(trace, index, name, got, accepted, spec.properties.get(name) or {}, spec.parameters)
-    return [Detail(code, f"{index}.{name}")] if code else []
+    return [replace(place, code=code)] if code else []
 
 
 def _short(value: Any, limit: int = 60) -> str:
