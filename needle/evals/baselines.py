@@ -59,7 +59,7 @@ def _first_tool(request: Request) -> list[ToolCall]:
 def _random(seed: int) -> Callable[[Request], list[ToolCall]]:
     def choose(request: Request) -> list[ToolCall]:
         # seeded by the request, so that batches and resumed runs give the same answers
-        chance = random.Random(f"{seed}\0{request.query}\0{len(request.tools)}")
+        chance = random.Random(f"{seed}\0{request.query}\0{len(request.tools)}".encode("utf-8", "surrogatepass"))
         place = chance.randrange(len(request.tools) + 1)
         return _call(request.tools[place], request) if place < len(request.tools) else []
 

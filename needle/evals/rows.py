@@ -20,16 +20,24 @@ Row = dict[str, Any]
 
 
 def make_row(trace: Trace, result: CallResult, run: str) -> Row:
-    """Row of one answer; ``run`` names the run (caller, suite and scorer) that it belongs to."""
+    """Row of one answer; ``run`` names the run (caller, suite and scorer) that it belongs to.
+
+    Calls that JSON cannot write (``NaN``; some readers let it pass) are malformed whatever the caller says.
+    """
     whole = trace.to_dict()
+    calls, error = [call.to_dict() for call in result], result.error
+    try:
+        json.dumps(calls, allow_nan=False)
+    except (ValueError, TypeError) as problem:
+        calls, error = [], error or f"malformed_json: {problem}"
     return {
         "id": trace.id,
         "run": run,
         "request": {key: whole[key] for key in ("query", "system", "messages", "tools") if key in whole},
         "gold": {key: whole[key] for key in ("calls", "alternatives", "kind", "toolset", "domain") if key in whole},
-        "calls": [call.to_dict() for call in result],
+        "calls": calls,
         "raw": result.raw,
-        "error": result.error,
+        "error": error,
         "infra_error": result.infra_error,
         "confidence": result.confidence,
         "seconds": result.seconds,

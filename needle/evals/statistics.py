@@ -55,8 +55,10 @@ class Clusters:
         self.count = len(numbers)
         """Number of clusters."""
         sizes = np.bincount(self.of_row, minlength=self.count).astype(float)
-        draws = np.random.default_rng(seed).multinomial(self.count, np.full(self.count, 1 / max(1, self.count)), replicates)
-        self._weights = draws.astype(float)  # replicates x clusters: how often each was drawn
+        drawn = np.random.default_rng(seed).integers(0, max(1, self.count), size=(replicates, self.count))
+        cells = (drawn + self.count * np.arange(replicates)[:, None]).ravel()
+        # replicates x clusters: how often each resample has each cluster
+        self._weights = np.bincount(cells, minlength=replicates * self.count).reshape(replicates, self.count).astype(float)
         self._rows = self._weights @ sizes
 
     def means(self, values: Sequence[float]) -> np.ndarray:
