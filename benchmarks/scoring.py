@@ -3,8 +3,8 @@
     python benchmarks/scoring.py                       # the unseen-toolset suite
     python benchmarks/scoring.py home-smoke 20         # another suite, repeated 20 times
 
-Printed for each caller: answers judged a second of CPU time, the best of the repeats; "first" is the first pass over the suite, which also
-compiles its schemas.
+Printed for each caller: answers judged a second of CPU time, the best of the repeats; "first" is the first pass over
+the suite, which also compiles its schemas.
 """
 
 from __future__ import annotations

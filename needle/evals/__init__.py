@@ -1,7 +1,7 @@
 """Evaluation: suites, matching, verdicts, statistics, floors, runs and their reports.
 
-    from needle.evals import baseline, evaluate, load_suite, summary_table
-    print(summary_table(evaluate(baseline("lexical"), load_suite("needle-unseen", limit=200), "runs/lexical")))
+from needle.evals import baseline, evaluate, load_suite, summary_table
+print(summary_table(evaluate(baseline("lexical"), load_suite("needle-unseen", limit=200), "runs/lexical")))
 """
 
 from needle.evals.baselines import BASELINES, FLOORS, baseline

@@ -1,7 +1,8 @@
 """Callers that know nothing: the floors under every score, and the ceiling that proves the harness itself.
 
-``never`` abstains always; ``first-tool`` calls the first tool; ``random`` any tool or none; ``lexical`` the tool whose words overlap the
-request most, or none; ``gold`` writes the right calls as text and reads them back, and must score 100.
+``never`` abstains always; ``first-tool`` calls the first tool; ``random`` any tool or none; ``lexical`` the tool
+whose words overlap the request most, or none; ``gold`` writes the right calls as text and reads them back, and must
+score 100.
 """
 
 from __future__ import annotations
@@ -23,12 +24,14 @@ from needle.tools.spec import ToolCall, ToolSpec
 from needle.traces.trace import Trace
 
 LEXICAL_THRESHOLD = 0.75
-"""Overlap below which ``lexical`` abstains. On 4,000 training rows 0.75 has 28.5 % right (1.25 the most, 29.1 %) and calls twice as readily."""
+"""Overlap below which ``lexical`` abstains. On 4,000 training rows 0.75 has 28.5 % right (1.25 the most, 29.1 %) and
+calls twice as readily.
+"""
 
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _COMMON = frozenset(
-    "a an and any are as at be by can do for from get have how i if in is it its me my of on or please set that the this to up use want "
-    "what when which will with you your".split()
+    "a an and any are as at be by can do for from get have how i if in is it its me my of on or "
+    "please set that the this to up use want what when which will with you your".split()
 )
 
 
@@ -72,7 +75,7 @@ def _lexical(request: Request) -> list[ToolCall]:
 
 
 def lexical_scores(request: Request) -> list[float]:
-    """Overlap of the request with each tool: weights of the shared words, divided by how many of the tools have the word."""
+    """Overlap of the request with each tool: the sum over shared words of weight / number of tools with the word."""
     bags = [_bag(tool) for tool in request.tools]
     spread = Counter(word for bag in bags for word in bag)
     asked = {_stem(word) for word in words(request.query)} - _COMMON
@@ -81,7 +84,7 @@ def lexical_scores(request: Request) -> list[float]:
 
 @lru_cache(maxsize=16384)
 def _bag(tool: ToolSpec) -> dict[str, float]:
-    """Stemmed words of a tool with their weight: 1 in the name or a listed value, 0.5 in a description or parameter name."""
+    """Stemmed words of a tool with weights: 1 in the name or a listed value, 0.5 in a description or parameter name."""
     strong, weak = [tool.name], [tool.description]
     for key, schema in tool.properties.items():
         weak.append(key)
@@ -111,7 +114,9 @@ def _gold(traces: Iterable[Trace]) -> Callable[[Request], list[ToolCall]]:
     def choose(request: Request) -> list[ToolCall]:
         calls = known.get(_key(request))
         if calls is None:
-            raise UserError(f"baseline:gold has no row for {request.query!r}; build it from the suite that it is to answer")
+            raise UserError(
+                f"baseline:gold has no row for {request.query!r}; build it from the suite that it is to answer"
+            )
         return list(calls)
 
     return choose

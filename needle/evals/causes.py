@@ -15,10 +15,13 @@ _WORD = re.compile(r"[^\W_]+(?:\.\d+)?")
 NUMBER_WORDS: dict[str, int] = {
     word: number
     for number, word in enumerate(
-        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
-        "eighteen nineteen twenty".split()
+        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
+        "seventeen eighteen nineteen twenty".split()
     )
-} | {word: 10 * tens for tens, word in enumerate("thirty forty fifty sixty seventy eighty ninety hundred".split(), start=3)}
+} | {
+    word: 10 * tens
+    for tens, word in enumerate("thirty forty fifty sixty seventy eighty ninety hundred".split(), start=3)
+}
 """English numerals that people write out, by word."""
 _FILLER = frozenset({"a", "an", "the", "my", "our"})
 
@@ -50,12 +53,19 @@ def grounded(value: Any, trace: Trace) -> bool:
 
 
 def value_cause(
-    trace: Trace, index: int, name: str, got: Any, expected: Sequence[Any], schema: Mapping[str, Any], root: Mapping[str, Any]
+    trace: Trace,
+    index: int,
+    name: str,
+    got: Any,
+    expected: Sequence[Any],
+    schema: Mapping[str, Any],
+    root: Mapping[str, Any],
 ) -> str | None:
-    """One code for a wrong or unasked value of argument ``name`` of gold call ``index``, or None when nothing stands out.
+    """One code for a wrong or unasked value of argument ``name`` of gold call ``index``, or None when nothing stands
+    out.
 
-    ``expected`` holds the accepted values (none for an argument that should be absent); a listed value, a boolean or the default is
-    never "ungrounded", since it needs no words in the request.
+    ``expected`` holds the accepted values (none for an argument that should be absent); a listed value, a boolean or
+    the default is never "ungrounded", since it needs no words in the request.
     """
     form = canonical(got)
     if expected and form and any(form == canonical(value) for value in expected):
@@ -63,7 +73,9 @@ def value_cause(
     gold: ToolCall = trace.calls[index]
     if _belongs(got, (value for key, value in gold.arguments.items() if key != name)):
         return "swapped_args"
-    if _belongs(got, (value for place, call in enumerate(trace.calls) if place != index for value in call.arguments.values())):
+    if _belongs(
+        got, (value for place, call in enumerate(trace.calls) if place != index for value in call.arguments.values())
+    ):
         return "cross_call"
     schema = local_schema(schema, root)
     listed = schema.get("enum") or local_schema(schema.get("items"), root).get("enum")
@@ -73,4 +85,6 @@ def value_cause(
 
 
 def _belongs(got: Any, values: Any) -> bool:
-    return not isinstance(got, bool) and got not in (None, "", [], {}) and any(same_value(got, value) for value in values)
+    return (
+        not isinstance(got, bool) and got not in (None, "", [], {}) and any(same_value(got, value) for value in values)
+    )

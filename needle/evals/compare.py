@@ -1,6 +1,6 @@
 """Two runs over the same suite, row by row: is B better than A, by how much, and which rows changed?
 
-    print(compare("runs/a", "runs/b").render())
+print(compare("runs/a", "runs/b").render())
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from needle.evals.rows import RowReader
 from needle.evals.run import load_results
 from needle.evals.statistics import Paired, compare_paired
 from needle.evals.summary import cluster_labels
-from needle.evals.text import VERDICT_RATES, LABELS, percent
+from needle.evals.text import LABELS, VERDICT_RATES, percent
 
 
 @dataclass(frozen=True)
@@ -61,10 +61,16 @@ class Comparison:
     def render(self, limit: int = 10) -> str:
         """Plain text for a terminal; ``limit`` rows of each direction are shown."""
         width = max(map(len, LABELS.values()))
-        lines = [f"A  {self.first}", f"B  {self.second}", f"on {self.suite}, {self.correct.n:,} rows; B minus A in points", ""]
+        lines = [
+            f"A  {self.first}",
+            f"B  {self.second}",
+            f"on {self.suite}, {self.correct.n:,} rows; B minus A in points",
+            "",
+        ]
         for name, paired in self.rates.items():
             span = f"{100 * paired.low:+.1f} to {100 * paired.high:+.1f}"
-            lines.append(f"{LABELS[name]:<{width}}  {100 * paired.difference:+6.1f}  95 % {span}  McNemar p = {paired.p_value:.3g}")
+            points = f"{100 * paired.difference:+6.1f}"
+            lines.append(f"{LABELS[name]:<{width}}  {points}  95 % {span}  McNemar p = {paired.p_value:.3g}")
         lines += ["", f"{self.correct.gained:,} rows gained, {self.correct.lost:,} lost; {self._reading()}"]
         for gained, title in ((True, "gained"), (False, "lost")):
             rows = [flip for flip in self.flips if flip.gained is gained]
@@ -91,7 +97,11 @@ def compare(dir_a: str | Path, dir_b: str | Path) -> Comparison:
         ("suites", a.summary["suite"]["hash"], b.summary["suite"]["hash"]),
     ):
         if left != right:
-            remedy = "score both again with needle.evals.rescore" if what == "scorer versions" else "run both on the same suite, limit and seed"
+            remedy = (
+                "score both again with needle.evals.rescore"
+                if what == "scorer versions"
+                else "run both on the same suite, limit and seed"
+            )
             raise UserError(f"{dir_a} and {dir_b} have different {what} ({left} and {right}); {remedy}")
     others = {row["id"]: row for row in b.rows}
     if [row["id"] for row in a.rows] != list(others):
@@ -100,11 +110,18 @@ def compare(dir_a: str | Path, dir_b: str | Path) -> Comparison:
     reader = RowReader()
     labels = cluster_labels([reader.trace(row) for row, _ in pairs])
     rates = {
-        name: compare_paired([one["verdict"][name] for one, _ in pairs], [two["verdict"][name] for _, two in pairs], labels)
+        name: compare_paired(
+            [one["verdict"][name] for one, _ in pairs], [two["verdict"][name] for _, two in pairs], labels
+        )
         for name in VERDICT_RATES
     }
     flips = tuple(
-        Flip(one["id"], two["verdict"]["correct"], one["request"]["query"], (one if two["verdict"]["correct"] else two)["verdict"]["cause"])
+        Flip(
+            one["id"],
+            two["verdict"]["correct"],
+            one["request"]["query"],
+            (one if two["verdict"]["correct"] else two)["verdict"]["cause"],
+        )
         for one, two in pairs
         if one["verdict"]["correct"] != two["verdict"]["correct"]
     )

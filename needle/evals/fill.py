@@ -1,6 +1,7 @@
-"""Arguments by plain extraction: listed values that the request mentions, numbers in order, quoted and capitalised spans.
+"""Arguments by plain extraction: listed values that are mentioned, numbers in order, quoted and capitalised spans.
 
-This is what the floors fill in. It is meant to be simple, not good: a model that cannot beat it has learnt nothing about arguments.
+This is what the floors fill in. It is meant to be simple, not good: a model that cannot beat it has learnt nothing
+about arguments.
 """
 
 from __future__ import annotations
@@ -16,8 +17,14 @@ from needle.tools.spec import ToolSpec
 _NUMBER = re.compile(r"(?<![\w.,])-?(?:\d{1,3}(?:,\d{3}){1,3}|\d{1,15})(?:\.\d{1,9})?(?![\d.,]*\d)")
 _QUOTED = re.compile(r"[\"“«']([^\"“”«»']+)[\"”»'](?!\w)")
 _CAPITALISED = re.compile(r"(?<![.!?] )(?<!^)\b[A-Z][\w&'-]*(?: [A-Z][\w&'-]*)*")
-_LAST_PHRASE = re.compile(r".*\b(?:to|for|at|in|on|from|about|called|named|of|with|the|my)\s+(.+?)[.?!]*$", re.IGNORECASE | re.DOTALL)
-_FORMATS = {"date": re.compile(r"\d{4}-\d\d-\d\d"), "time": re.compile(r"\d\d?:\d\d"), "email": re.compile(r"\S+@\S+\.\w+")}
+_LAST_PHRASE = re.compile(
+    r".*\b(?:to|for|at|in|on|from|about|called|named|of|with|the|my)\s+(.+?)[.?!]*$", re.IGNORECASE | re.DOTALL
+)
+_FORMATS = {
+    "date": re.compile(r"\d{4}-\d\d-\d\d"),
+    "time": re.compile(r"\d\d?:\d\d"),
+    "email": re.compile(r"\S+@\S+\.\w+"),
+}
 _NEGATIVE = frozenset({"off", "no", "not", "disable", "without", "stop", "don", "dont", "never"})
 
 

@@ -118,7 +118,13 @@ def _match_object(
 
 
 def _outcome(
-    want: Any, got: Any, schema: Mapping[str, Any], root: Mapping[str, Any], alternatives: Alternatives, path: str, others: Sequence[Any]
+    want: Any,
+    got: Any,
+    schema: Mapping[str, Any],
+    root: Mapping[str, Any],
+    alternatives: Alternatives,
+    path: str,
+    others: Sequence[Any],
 ) -> str:
     default = schema.get("default", _ABSENT)
     if got is _ABSENT:
@@ -169,7 +175,9 @@ def ordered(trace: Trace, calls: Sequence[ToolCall], grid: Grid) -> bool:
 
 
 def unordered(trace: Trace, calls: Sequence[ToolCall], grid: Grid) -> bool:
-    """As ``ordered``, in any order: some one-to-one pairing makes every call right (a maximum matching, not a greedy one)."""
+    """As ``ordered``, in any order: some one-to-one pairing makes every call right (a maximum matching, not a greedy
+    one).
+    """
     if len(calls) != len(trace.calls):
         return False
     return ordered(trace, calls, grid) or perfect_pairing([[found.right for found in row] for row in grid])
@@ -197,5 +205,7 @@ MODES: dict[str, Mode] = {"ordered": ordered, "unordered": unordered}
 
 
 def correct(trace: Trace, calls: Sequence[ToolCall], mode: str = "ordered") -> bool:
-    """Whether ``calls`` answer ``trace`` under ``mode`` (one of ``MODES``). Malformed output is the caller's to rule out."""
+    """Whether ``calls`` answer ``trace`` under ``mode`` (one of ``MODES``). Malformed output is the caller's to rule
+    out.
+    """
     return MODES[mode](trace, calls, match_grid(trace, calls))

@@ -1,7 +1,7 @@
 """Text to calls and back: the strict reader of a JSON answer, ``[{"name": ..., "arguments": {...}}, ...]``.
 
-Nothing is repaired here. What cannot be read carries one of ``taxonomy.FORMAT_CODES`` in front of its error, so that a broken
-answer is counted as broken and never taken for an abstention.
+Nothing is repaired here. What cannot be read carries one of ``taxonomy.FORMAT_CODES`` in front of its error, so that
+a broken answer is counted as broken and never taken for an abstention.
 """
 
 from __future__ import annotations
@@ -65,6 +65,10 @@ def _read(text: str) -> list[ToolCall]:
 
 
 def _read_call(item: Any) -> ToolCall:
-    if not isinstance(item, dict) or not isinstance(item.get("name"), str) or not isinstance(item.get("arguments"), dict):
+    if (
+        not isinstance(item, dict)
+        or not isinstance(item.get("name"), str)
+        or not isinstance(item.get("arguments"), dict)
+    ):
         raise _Unreadable('wrong_envelope: a call is {"name": text, "arguments": object}')
     return ToolCall(item["name"], item["arguments"])

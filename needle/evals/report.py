@@ -1,7 +1,8 @@
 """One self-contained HTML file for a run: figures with intervals and floors, tables, and a browser of every row.
 
-Nothing is loaded from elsewhere (a content policy in the page forbids it). The figures are plain HTML; the rows are embedded as JSON in
-which no ``<`` occurs, and the script of ``report.html`` writes them as text only, so hostile requests stay text.
+Nothing is loaded from elsewhere (a content policy in the page forbids it). The figures are plain HTML; the rows are
+embedded as JSON in which no ``<`` occurs, and the script of ``report.html`` writes them as text only, so hostile
+requests stay text.
 """
 
 from __future__ import annotations
@@ -54,7 +55,8 @@ def _bar(rate: dict[str, float], ticks: Iterable[tuple[str, float]] = ()) -> str
     """A track from 0 to 100 with the interval, the value, and floors as ticks."""
     low, high = 100 * rate["low"], 100 * rate["high"]
     marks = "".join(
-        f'<i class="tick" style="left:{100 * value:.2f}%" title="{escape(name)} {percent(value)}"></i>' for name, value in ticks
+        f'<i class="tick" style="left:{100 * value:.2f}%" title="{escape(name)} {percent(value)}"></i>'
+        for name, value in ticks
     )
     span = f'<i class="span" style="left:{low:.2f}%;width:{high - low:.2f}%"></i>'
     return f'<span class="bar">{span}{marks}<i class="dot" style="left:{100 * rate["value"]:.2f}%"></i></span>'
@@ -68,8 +70,9 @@ def _card(summary: dict[str, Any], name: str) -> str:
         points = 100 * (rate["value"] - best["correct"]["value"])
         note = f"{points:+.1f} points against the best floor, {best['name']} ({percent(best['correct']['value'])})"
     return (
-        f'<div class="card {name}"><h2>{escape(LABELS[name])}</h2><p class="figure">{percent(rate["value"])}<small> %</small></p>'
-        f'{_bar(rate, ticks)}<p class="range">{percent(rate["low"])} – {percent(rate["high"])}</p><p class="note">{escape(note)}</p></div>'
+        f'<div class="card {name}"><h2>{escape(LABELS[name])}</h2>'
+        f'<p class="figure">{percent(rate["value"])}<small> %</small></p>{_bar(rate, ticks)}'
+        f'<p class="range">{percent(rate["low"])} – {percent(rate["high"])}</p><p class="note">{escape(note)}</p></div>'
     )
 
 
@@ -85,7 +88,10 @@ def _floors(summary: dict[str, Any]) -> str:
     rows += [(f"floor: {name}", rates) for name, rates in summary["floors"].items()]
     return _table(
         ["", *(escape(LABELS[name]) for name in VERDICT_RATES), ""],
-        ([escape(name), *(percent(rates[rate]["value"]) for rate in VERDICT_RATES), _bar(rates["correct"])] for name, rates in rows),
+        (
+            [escape(name), *(percent(rates[rate]["value"]) for rate in VERDICT_RATES), _bar(rates["correct"])]
+            for name, rates in rows
+        ),
     )
 
 
@@ -102,21 +108,28 @@ def _group_table(label: str, groups: dict[str, Any], floor: dict[str, float] | N
 
 def _matrix(abstention: dict[str, Any]) -> str:
     shown = {"call_due": "a call is due", "no_call_due": "no call is due"}
-    columns = [key for key in DECISION_WORDS if key != "infra" or any(row["infra"] for row in abstention["matrix"].values())]
+    columns = [
+        key for key in DECISION_WORDS if key != "infra" or any(row["infra"] for row in abstention["matrix"].values())
+    ]
     good = {("call_due", "call"), ("no_call_due", "no_call")}
 
     def cell(due: str, decision: str, total: int) -> str:
         count = abstention["matrix"][due][decision]
         share = count / total if total else 0.0
         kind = "good" if (due, decision) in good else "bad"
-        return f'<span class="cell {kind}" style="--share:{share:.3f}">{count:,}<small> {percent(share)} %</small></span>'
+        return (
+            f'<span class="cell {kind}" style="--share:{share:.3f}">{count:,}<small> {percent(share)} %</small></span>'
+        )
 
     body = []
     for due, words in shown.items():
         total = sum(abstention["matrix"][due].values())
         body.append([words, *(cell(due, decision, total) for decision in columns)])
     note = f"Abstaining: precision {percent(abstention['precision'])}, recall {percent(abstention['recall'])}."
-    return _table(["", *(DECISION_WORDS[key] for key in columns)], body) + f"<p>{note} Malformed output never counts as abstaining.</p>"
+    return (
+        _table(["", *(DECISION_WORDS[key] for key in columns)], body)
+        + f"<p>{note} Malformed output never counts as abstaining.</p>"
+    )
 
 
 def _arguments(summary: dict[str, Any]) -> str:
@@ -134,15 +147,24 @@ def _causes(summary: dict[str, Any]) -> str:
     return _table(
         ["first cause", "rows", "share", "meaning"],
         (
-            [f'<button class="code" data-code="{code}">{code}</button>', f"{count:,}", percent(count / total), escape(CODES[code])]
+            [
+                f'<button class="code" data-code="{code}">{code}</button>',
+                f"{count:,}",
+                percent(count / total),
+                escape(CODES[code]),
+            ]
             for code, count in summary["causes"].items()
         ),
     )
 
 
 def _about(summary: dict[str, Any]) -> str:
-    suite, latency = summary["suite"], summary["latency"]
-    speed = "not measured" if latency["p50"] is None else f"{1000 * latency['p50']:.1f} ms median, {1000 * latency['p95']:.1f} ms 95th percentile"
+    suite, latency, due = summary["suite"], summary["latency"], summary["must_call"]
+    speed = (
+        "not measured"
+        if latency["p50"] is None
+        else f"{1000 * latency['p50']:.1f} ms median, {1000 * latency['p95']:.1f} ms 95th percentile"
+    )
     facts = {
         "model": summary["caller"],
         "suite": f"{suite['name']} ({suite['hash']})",
@@ -150,12 +172,13 @@ def _about(summary: dict[str, Any]) -> str:
         "source": suite["source"] or "not given",
         "licence": suite["licence"],
         "intervals": summary["intervals"],
-        "smallest detectable difference": f"{percent(summary['smallest_detectable'])} points between two such runs, unpaired",
-        "must-call accuracy": f"{percent(summary['must_call']['correct']['value'])} % of {summary['must_call']['n']:,} rows where a call is due",
+        "smallest detectable difference": f"{percent(summary['smallest_detectable'])} points (two such runs, unpaired)",
+        "must-call accuracy": f"{percent(due['correct']['value'])} % of {due['n']:,} rows where a call is due",
         "right in any order": f"{percent(summary['rates']['correct_unordered']['value'])} %",
         "tool names right": f"{percent(summary['rates']['names_right']['value'])} %",
         "latency": speed,
-        "tokens": ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in summary["usage"].items()) or "not reported",
+        "tokens": ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in summary["usage"].items())
+        or "not reported",
         "scorer": f"version {summary['scorer_version']}, needle-distill {summary['package_version']}",
     }
     return "<dl>" + "".join(f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in facts.items()) + "</dl>"
@@ -178,7 +201,8 @@ def _pack(row: Row, toolsets: dict[str, int]) -> dict[str, Any]:
         "kind": gold["kind"],
         "toolset": gold["toolset"],
         "query": request["query"],
-        "context": [text for text in (request.get("system"),) if text] + [json.dumps(turn) for turn in request.get("messages", ())],
+        "context": [text for text in (request.get("system"),) if text]
+        + [json.dumps(turn) for turn in request.get("messages", ())],
         "tools": toolsets.setdefault(json.dumps(request["tools"]), len(toolsets)),
         "gold": gold["calls"],
         "alternatives": gold.get("alternatives", {}),

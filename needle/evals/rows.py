@@ -1,6 +1,7 @@
 """``rows.jsonl``: one JSON object a row, keyed by id, with all that scoring needs: request, gold, output, verdict.
 
-A run can therefore be resumed, scored again under other rules, and read by people, without the suite or the model at hand.
+A run can therefore be resumed, scored again under other rules, and read by people, without the suite or the model at
+hand.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from needle.tools.spec import ToolCall, ToolSpec
 from needle.traces.trace import Trace
 
 Row = dict[str, Any]
-"""``id, run, request, gold, calls, raw, error, infra_error, confidence, seconds, usage`` and, once scored, ``verdict``."""
+"""``id, run, request, gold, calls, raw, error, infra_error, confidence, seconds, usage`` and, once scored,
+``verdict``.
+"""
 
 
 def make_row(trace: Trace, result: CallResult, run: str) -> Row:
@@ -94,7 +97,8 @@ class RowReader:
 
 
 def read_rows(path: Path) -> Iterator[Row]:
-    """Rows of a finished or interrupted run; a last line without its end (the run was cut off while writing) is left out.
+    """Rows of a finished or interrupted run; a last line without its end (the run was cut off while writing) is left
+    out.
 
     Raises ``UserError`` for any other line that is no row.
     """
@@ -113,7 +117,9 @@ def _read_row(path: Path, number: int, line: str) -> Row:
     try:
         row = json.loads(line)
     except json.JSONDecodeError as error:
-        raise UserError(f"{path}:{number}: broken JSON ({error.msg}); delete that line and run the evaluation again") from error
+        raise UserError(
+            f"{path}:{number}: broken JSON ({error.msg}); delete that line and run the evaluation again"
+        ) from error
     if not isinstance(row, dict) or not {"id", "run", "request", "gold", "calls"} <= row.keys():
         raise UserError(f"{path}:{number}: no row of an evaluation; choose another folder for the results")
     return row

@@ -3,9 +3,9 @@
     suite = load_suite("needle-unseen", limit=200)
     results = evaluate(baseline("lexical"), suite, "runs/lexical")
 
-Outputs are appended as they come. The same call again after an interruption asks only for what is missing; rows of another caller, suite
-or scorer are set aside as ``rows.previous.jsonl``, and rows that an endpoint failed on are always asked again. A caller's
-``name`` must therefore change with its weights, prompt and decoding.
+Outputs are appended as they come. The same call again after an interruption asks only for what is missing; rows of
+another caller, suite or scorer are set aside as ``rows.previous.jsonl``, and rows that an endpoint failed on are
+always asked again. A caller's ``name`` must therefore change with its weights, prompt and decoding.
 """
 
 from __future__ import annotations
@@ -59,12 +59,19 @@ class Results:
 
 
 def evaluate(
-    caller: Caller, suite: Suite, out: str | Path, *, batch_size: int = 32, resume: bool = True, progress: Progress | None = None
+    caller: Caller,
+    suite: Suite,
+    out: str | Path,
+    *,
+    batch_size: int = 32,
+    resume: bool = True,
+    progress: Progress | None = None,
 ) -> Results:
     """Answer every row of ``suite`` in batches, score all, and write the three files to the folder ``out``.
 
-    ``resume`` skips rows that the same caller has answered before in ``out``. Rows whose endpoint failed count as wrong and mark the
-    run incomplete. Raises ``UserError`` when the folder cannot be written or the caller breaks its contract.
+    ``resume`` skips rows that the same caller has answered before in ``out``. Rows whose endpoint failed count as
+    wrong and mark the run incomplete. Raises ``UserError`` when the folder cannot be written or the caller breaks its
+    contract.
     """
     if batch_size < 1:
         raise UserError(f"batch size {batch_size}: must be at least 1")
@@ -105,7 +112,9 @@ def read_summary(directory: Path) -> dict[str, Any]:
     try:
         summary = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise UserError(f"{path}: no finished run there ({error.strerror}); run needle eval with --out {directory} first") from error
+        raise UserError(
+            f"{path}: no finished run there ({error.strerror}); run needle eval with --out {directory} first"
+        ) from error
     except ValueError as error:
         raise UserError(f"{path}: not JSON ({error}); run needle eval again") from error
     if not isinstance(summary, dict) or not {"scorer_version", "caller", "suite", "rates"} <= summary.keys():
@@ -144,7 +153,9 @@ def _append(path: Path, rows: Sequence[Row]) -> None:
         with path.open("a", encoding="utf-8", newline="\n") as file:
             file.writelines(map(dump_line, rows))
     except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror}); mend that and run again, finished rows are kept") from error
+        raise UserError(
+            f"{path}: cannot be written ({error.strerror}); mend that and run again, finished rows are kept"
+        ) from error
 
 
 def _answer(caller: Caller, batch: Sequence[Trace]) -> list[CallResult]:
@@ -153,7 +164,9 @@ def _answer(caller: Caller, batch: Sequence[Trace]) -> list[CallResult]:
     results = caller.answer([trace.request for trace in batch])
     mean = (time.perf_counter() - start) / len(batch)
     if len(results) != len(batch):
-        raise UserError(f"{caller.name} gave {len(results)} answers to {len(batch)} requests; a caller must answer each, in order")
+        raise UserError(
+            f"{caller.name} gave {len(results)} answers to {len(batch)} requests; a caller must answer each, in order"
+        )
     for result in results:
         result.seconds = mean if result.seconds is None else result.seconds
     return results
@@ -167,7 +180,10 @@ def _finish(out: Path, rows: Sequence[Row], manifest: dict[str, Any]) -> Results
     versions = {"format": 1, "scorer_version": SCORER_VERSION, "package_version": _package_version()}
     results = Results(versions | manifest | summarise(scored), rows)
     _write_rows(out / ROWS, rows)
-    for name, text in ((REPORT, render_report(results.summary, rows)), (RESULTS, json.dumps(results.summary, indent=1) + "\n")):
+    for name, text in (
+        (REPORT, render_report(results.summary, rows)),
+        (RESULTS, json.dumps(results.summary, indent=1) + "\n"),
+    ):
         with atomic(out / name) as temporary:
             temporary.write_text(text, encoding="utf-8", newline="\n", errors="xmlcharrefreplace")
     return results

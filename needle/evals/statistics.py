@@ -1,7 +1,7 @@
-"""Intervals and tests for rates over rows that come in clusters (the rows of one toolset share its tools and its style).
+"""Intervals and tests for rates over rows that come in clusters.
 
-Rows of one toolset are not independent, so intervals resample whole toolsets. Everything is seeded: the same rows give the same
-figures.
+Rows of one toolset are not independent, so intervals resample whole toolsets. Everything is seeded: the same rows
+give the same figures.
 """
 
 from __future__ import annotations
@@ -58,7 +58,8 @@ class Clusters:
         drawn = np.random.default_rng(seed).integers(0, max(1, self.count), size=(replicates, self.count))
         cells = (drawn + self.count * np.arange(replicates)[:, None]).ravel()
         # replicates x clusters: how often each resample has each cluster
-        self._weights = np.bincount(cells, minlength=replicates * self.count).reshape(replicates, self.count).astype(float)
+        counts = np.bincount(cells, minlength=replicates * self.count)
+        self._weights = counts.reshape(replicates, self.count).astype(float)
         self._rows = self._weights @ sizes
 
     def means(self, values: Sequence[float]) -> np.ndarray:
@@ -69,7 +70,8 @@ class Clusters:
     def rate(self, hits: Sequence[bool], level: float = 0.95) -> Rate:
         """Share of rows that hit, with the wider of the cluster bootstrap and Wilson's interval over rows.
 
-        The bootstrap widens for clustering; Wilson's stands in where it collapses: few clusters, or a share of exactly 0 or 1.
+        The bootstrap widens for clustering; Wilson's stands in where it collapses: few clusters, or a share of
+        exactly 0 or 1.
         """
         n, total = len(hits), int(sum(hits))
         if n == 0:
@@ -115,7 +117,9 @@ def mcnemar(gained: int, lost: int) -> float:
     if n == 0:
         return 1.0
     log_half = n * math.log(2)
-    tail = math.fsum(math.exp(math.lgamma(n + 1) - math.lgamma(i + 1) - math.lgamma(n - i + 1) - log_half) for i in range(k + 1))
+    tail = math.fsum(
+        math.exp(math.lgamma(n + 1) - math.lgamma(i + 1) - math.lgamma(n - i + 1) - log_half) for i in range(k + 1)
+    )
     return min(1.0, 2 * tail)
 
 

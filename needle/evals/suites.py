@@ -1,7 +1,8 @@
 """Suites: rows to be answered, with where they come from and what they are worth.
 
-A suite is a file of example rows (``docs/formats.md``), a folder with a test split, or a name: a folder ``evals/suites/<name>/`` whose
-``suite.toml`` says title, licence, source, what it measures, and ``files`` relative to itself.
+A suite is a file of example rows (``docs/formats.md``), a folder with a test split, or a name: a folder
+``evals/suites/<name>/`` whose ``suite.toml`` says title, licence, source, what it measures, and ``files`` relative to
+itself.
 """
 
 from __future__ import annotations
@@ -60,7 +61,19 @@ class Suite:
 
     def to_dict(self) -> dict[str, Any]:
         """What ``results.json`` says about the suite."""
-        names = ("name", "title", "licence", "source", "measures", "hash", "total", "limit", "seed", "unusable", "duplicate_ids")
+        names = (
+            "name",
+            "title",
+            "licence",
+            "source",
+            "measures",
+            "hash",
+            "total",
+            "limit",
+            "seed",
+            "unusable",
+            "duplicate_ids",
+        )
         shown = {name: getattr(self, name) for name in names}
         return shown | {"n": len(self.traces), "problems": list(self.problems), "gold_suspect": sorted(self.suspects)}
 
@@ -79,7 +92,8 @@ def named_suites() -> dict[str, Path]:
 def load_suite(source: str | Path, limit: int | None = None, seed: int = 0) -> Suite:
     """Load a suite by name, file or folder. ``limit`` takes a seeded sample stratified by kind, never a prefix.
 
-    Rows that cannot be used are named in ``problems`` and counted. Raises ``UserError`` when the suite is unknown or no row is left.
+    Rows that cannot be used are named in ``problems`` and counted. Raises ``UserError`` when the suite is unknown or
+    no row is left.
     """
     if limit is not None and limit < 1:
         raise UserError(f"--limit {limit}: ask for at least one row")
@@ -118,7 +132,8 @@ def _locate(source: str | Path) -> tuple[dict[str, str], list[Path]]:
         if test is None:
             raise UserError(f"{path}: no test split there; name a file of rows or a folder with test.jsonl.gz")
         return {"name": path.name, "source": _shown(test)}, [test]
-    raise UserError(f"no suite {str(source)!r}: neither a file nor a folder nor one of {', '.join(sorted(known)) or 'no named suites'}")
+    names = ", ".join(sorted(known)) or "the named suites (none are here)"
+    raise UserError(f"no suite {str(source)!r}: neither a file nor a folder nor one of {names}")
 
 
 def _read_definition(path: Path) -> tuple[dict[str, str], list[Path]]:
@@ -130,7 +145,8 @@ def _read_definition(path: Path) -> tuple[dict[str, str], list[Path]]:
     texts = {"title", "licence", "source", "measures"}
     strange = sorted(set(about) - texts)
     if strange or not all(isinstance(value, str) for value in about.values()):
-        raise UserError(f"{path}: write {', '.join(sorted(texts))} as text and files as a list; unknown: {', '.join(strange) or 'none'}")
+        unknown = ", ".join(strange) or "none"
+        raise UserError(f"{path}: write {', '.join(sorted(texts))} as text and files as a list; unknown: {unknown}")
     if not isinstance(files, list) or not files or not all(isinstance(file, str) for file in files):
         raise UserError(f"{path}: files must be a list of paths relative to it")
     paths = [path.parent / file for file in files]
@@ -141,7 +157,9 @@ def _read_definition(path: Path) -> tuple[dict[str, str], list[Path]]:
 
 
 def _shown(path: str | Path) -> str:
-    """A path as it may stand in a report: relative to the repository or the working folder where it lies there, else its name."""
+    """A path as it may stand in a report: relative to the repository or the working folder where it lies there, else
+    its name.
+    """
     path = Path(path).resolve()
     for base in (REPOSITORY, Path.cwd().resolve()):
         if path.is_relative_to(base):
@@ -167,7 +185,9 @@ def _unique_ids(traces: Sequence[Trace]) -> tuple[list[Trace], list[str]]:
 
 
 def sample_by_kind(traces: Sequence[Trace], limit: int | None, seed: int = 0) -> list[Trace]:
-    """Seeded sample of ``limit`` rows with the kinds in proportion (each at least once if it fits), in the order of the suite."""
+    """Seeded sample of ``limit`` rows with the kinds in proportion (each at least once if it fits), in the order of
+    the suite.
+    """
     if limit is None or limit >= len(traces):
         return list(traces)
     places: dict[str, list[int]] = defaultdict(list)
@@ -194,7 +214,9 @@ def _quotas(sizes: dict[str, int], limit: int) -> dict[str, int]:
 
 
 def suite_hash(traces: Sequence[Trace]) -> str:
-    """Content hash of rows in order (lineage left out, since no model sees it and no score depends on it): 16 hex digits."""
+    """Content hash of rows in order (lineage left out, since no model sees it and no score depends on it): 16 hex
+    digits.
+    """
     digest = hashlib.blake2b(digest_size=8)
     for trace in traces:
         row = {key: value for key, value in trace.to_dict().items() if key != "meta"}

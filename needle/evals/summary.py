@@ -1,4 +1,6 @@
-"""From verdicts to ``results.json``: rates with intervals, tables, the abstention matrix, error counts, and the floors."""
+"""From verdicts to ``results.json``: rates with intervals, tables, the abstention matrix, error counts, and the
+floors.
+"""
 
 from __future__ import annotations
 
@@ -114,7 +116,9 @@ def _arguments(verdicts: Sequence[Verdict]) -> dict[str, float]:
 
 
 def _abstention(verdicts: Sequence[Verdict]) -> dict[str, Any]:
-    """Decision against what was due. Precision and recall are those of abstaining; malformed output is never an abstention."""
+    """Decision against what was due. Precision and recall are those of abstaining; malformed output is never an
+    abstention.
+    """
     counts = Counter((verdict.due, verdict.decision) for verdict in verdicts)
     matrix = {
         "call_due": {decision: counts[True, decision] for decision in DECISIONS},
@@ -122,7 +126,11 @@ def _abstention(verdicts: Sequence[Verdict]) -> dict[str, Any]:
     }
     right, abstained = counts[False, NO_CALL], counts[False, NO_CALL] + counts[True, NO_CALL]
     due = sum(matrix["no_call_due"].values())
-    return {"matrix": matrix, "precision": right / abstained if abstained else 0.0, "recall": right / due if due else 0.0}
+    return {
+        "matrix": matrix,
+        "precision": right / abstained if abstained else 0.0,
+        "recall": right / due if due else 0.0,
+    }
 
 
 def _counts(codes: Any) -> dict[str, int]:
@@ -142,7 +150,9 @@ def _floor(name: str, traces: Sequence[Trace], clusters: Clusters) -> dict[str, 
     by_kind: dict[str, list[bool]] = defaultdict(list)
     for trace, verdict in zip(traces, verdicts, strict=True):
         by_kind[trace.kind].append(verdict.correct)
-    return _rates(verdicts, clusters) | {"by_kind": {kind: sum(hits) / len(hits) for kind, hits in sorted(by_kind.items())}}
+    return _rates(verdicts, clusters) | {
+        "by_kind": {kind: sum(hits) / len(hits) for kind, hits in sorted(by_kind.items())}
+    }
 
 
 def read_rate(summary: dict[str, Any], name: str) -> Rate:

@@ -30,14 +30,23 @@ def warnings(summary: dict[str, Any]) -> list[str]:
     suite, infra = summary["suite"], summary["infra_errors"]["count"]
     found = []
     if infra:
-        found.append(f"Incomplete: {infra} of {summary['n']} rows got no answer and count as wrong; run the same command again to ask for them.")
+        found.append(
+            f"Incomplete: {infra} of {summary['n']} rows got no answer and count as wrong; "
+            "run the same command again to ask for them."
+        )
     if suite["unusable"]:
-        found.append(f"{suite['unusable']} rows of the suite could not be used and are not in the figures; first: {suite['problems'][0]}")
+        found.append(
+            f"{suite['unusable']} rows of the suite could not be used and are not in the figures; "
+            f"first: {suite['problems'][0]}"
+        )
     if suite["duplicate_ids"]:
         found.append(f"{suite['duplicate_ids']} rows share the id of an earlier row; they are kept under a new id.")
     if suite["gold_suspect"]:
         ids = ", ".join(suite["gold_suspect"][:3])
-        found.append(f"{len(suite['gold_suspect'])} rows have gold calls that break their own schemas ({ids}); they are scored as they are.")
+        found.append(
+            f"{len(suite['gold_suspect'])} rows have gold calls that break their own schemas ({ids}); "
+            "they are scored as they are."
+        )
     return found
 
 
@@ -71,7 +80,11 @@ def to_markdown(results: Results) -> str:
     """The run as Markdown: a headline table, one by kind, and how to read them."""
     summary = results.summary
     suite = summary["suite"]
-    lines = [f"**{summary['caller']}** on **{suite['name']}** ({summary['n']:,} rows, suite {suite['hash']}, scorer {summary['scorer_version']})", ""]
+    lines = [
+        f"**{summary['caller']}** on **{suite['name']}** "
+        f"({summary['n']:,} rows, suite {suite['hash']}, scorer {summary['scorer_version']})",
+        "",
+    ]
     lines += ["| | % | 95 % interval |", "|---|---:|---|"]
     lines += [f"| {label} | {share} | {interval} |" for label, share, interval in _lines(summary)]
     lines += ["", "| kind | rows | well-formed | schema-valid | correct |", "|---|---:|---:|---:|---:|"]

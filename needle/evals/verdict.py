@@ -1,8 +1,9 @@
 """The verdict on one row: three separate yes-or-no answers, the decision taken, argument counts, and what went wrong.
 
-*Well formed*: the output could be read as calls. *Schema valid*: well formed, and every call names a tool on offer and meets its
-JSON Schema. *Correct*: well formed, and equal to the gold calls under ``needle.evals.match``. An empty list of calls is well formed and
-schema valid; output that could not be read is neither, and never counts as abstaining.
+*Well formed*: the output could be read as calls. *Schema valid*: well formed, and every call names a tool on offer
+and meets its JSON Schema. *Correct*: well formed, and equal to the gold calls under ``needle.evals.match``. An empty
+list of calls is well formed and schema valid; output that could not be read is neither, and never counts as
+abstaining.
 """
 
 from __future__ import annotations
@@ -80,7 +81,12 @@ class Verdict:
     def to_dict(self) -> dict[str, Any]:
         """JSON object, as it stands in ``rows.jsonl``."""
         details = [{key: value for key, value in asdict(detail).items() if value} for detail in self.details]
-        return asdict(self) | {"codes": list(self.codes), "details": details, "correct": self.correct, "cause": self.cause}
+        return asdict(self) | {
+            "codes": list(self.codes),
+            "details": details,
+            "correct": self.correct,
+            "cause": self.cause,
+        }
 
 
 def judge(trace: Trace, result: CallResult, *, gold_suspect: bool = False) -> Verdict:
@@ -220,12 +226,16 @@ def _argument_details(trace: Trace, calls: Sequence[ToolCall], pairs: Pairs, sai
                 details.append(Detail("wrong_value", here, there, f"{_short(got)} instead of {_short(want)}"))
                 accepted = [want, *(value for value in trace.alternatives.get(here, ()) if value is not None)]
                 details += _cause(trace, i, name, got, accepted, spec, Detail("", here, there))
-            elif there not in said:  # the schema check did not see it: free-form parameters, or a tool that is not on offer
+            elif (
+                there not in said
+            ):  # the schema check did not see it: free-form parameters, or a tool that is not on offer
                 details.append(Detail("missing_required" if outcome == match.MISSING else "unknown_param", here, there))
     return details
 
 
-def _cause(trace: Trace, index: int, name: str, got: Any, accepted: list[Any], spec: ToolSpec, place: Detail) -> list[Detail]:
+def _cause(
+    trace: Trace, index: int, name: str, got: Any, accepted: list[Any], spec: ToolSpec, place: Detail
+) -> list[Detail]:
     code = value_cause(trace, index, name, got, accepted, spec.properties.get(name) or {}, spec.parameters)
     return [replace(place, code=code)] if code else []
 

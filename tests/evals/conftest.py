@@ -65,7 +65,9 @@ def make_suite(make_trace: Callable[..., Trace]) -> Callable[..., Suite]:
         traces = []
         for place in range(n):
             calls = [] if place % 3 == 2 else [("set_light", {"room": "hall", "level": place})]
-            traces.append(make_trace(*calls, id=f"r{place}", query=f"dim the hall to {place}", toolset=f"t{place // 5}"))
+            traces.append(
+                make_trace(*calls, id=f"r{place}", query=f"dim the hall to {place}", toolset=f"t{place // 5}")
+            )
         return Suite("tiny", tuple(traces), hash=suite_hash(traces), total=n)
 
     return build
@@ -74,7 +76,9 @@ def make_suite(make_trace: Callable[..., Trace]) -> Callable[..., Suite]:
 class Scripted(Caller):
     """Answers with a function of the request text; may stop after a number of rows, as an interrupted run does."""
 
-    def __init__(self, reply: Callable[[str], str | CallResult], name: str = "scripted", stop_after: int | None = None) -> None:
+    def __init__(
+        self, reply: Callable[[str], str | CallResult], name: str = "scripted", stop_after: int | None = None
+    ) -> None:
         self.reply, self.name, self.stop_after = reply, name, stop_after
         self.asked: list[str] = []
 

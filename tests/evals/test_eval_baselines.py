@@ -39,7 +39,9 @@ def test_words_beat_chance_at_choosing_a_tool(unseen):
 
     def names_right(name):
         answers = baseline(name).answer([trace.request for trace in due])
-        return sum(bool(calls) and calls[0].name == trace.calls[0].name for calls, trace in zip(answers, due, strict=True))
+        return sum(
+            bool(calls) and calls[0].name == trace.calls[0].name for calls, trace in zip(answers, due, strict=True)
+        )
 
     assert names_right("lexical") > 1.5 * names_right("random")
 
@@ -48,7 +50,9 @@ def test_answers_do_not_depend_on_batches(unseen):
     requests = [trace.request for trace in unseen.traces[:50]]
     for name in BASELINES:
         caller = baseline(name, unseen.traces)
-        assert [list(one) for one in caller.answer(requests)] == [list(caller.answer([request])[0]) for request in requests]
+        assert [list(one) for one in caller.answer(requests)] == [
+            list(caller.answer([request])[0]) for request in requests
+        ]
 
 
 def test_random_follows_its_seed(unseen):
@@ -58,7 +62,7 @@ def test_random_follows_its_seed(unseen):
 
 
 @pytest.mark.parametrize("name", [name for name in BASELINES if name != "gold"])
-@pytest.mark.parametrize("query", ["", "   ", "?!", "9" * 500, "10.4.0.0 1,000.5 -3 1e9", "\ud800 \"half", "a" * 20_000])
+@pytest.mark.parametrize("query", ["", "   ", "?!", "9" * 500, "10.4.0.0 1,000.5 -3 1e9", '\ud800 "half', "a" * 20_000])
 def test_floors_answer_anything_with_something_well_formed(make_trace, name, query):
     request = make_trace(query=query).request
     result = baseline(name).answer([request, Request(query, ())])
@@ -70,7 +74,9 @@ def test_arguments_are_filled_from_listed_values_numbers_and_spans(make_trace):
     light, send = make_trace().tools
     assert Extractor("dim the kitchen to forty").fill(light) == {"room": "kitchen", "level": 40}
     assert Extractor('tell Ann Lee "be there by 5"').fill(send)["text"] == "Ann Lee"
-    days = ToolSpec("d", "", {"type": "object", "properties": {"days": {"type": "array", "items": {"enum": ["mon", "tue", "wed"]}}}})
+    days = ToolSpec(
+        "d", "", {"type": "object", "properties": {"days": {"type": "array", "items": {"enum": ["mon", "tue", "wed"]}}}}
+    )
     assert Extractor("on tue and mon").fill(days) == {"days": ["mon", "tue"]}
 
 

@@ -92,7 +92,11 @@ def test_a_default_may_be_spelled_out_or_left_out_also_inside_objects(make_trace
 
 
 def test_defaults_are_found_behind_references():
-    root = {"$defs": {"on": {"type": "boolean", "default": True}}, "type": "object", "properties": {"on": {"$ref": "#/$defs/on"}}}
+    root = {
+        "$defs": {"on": {"type": "boolean", "default": True}},
+        "type": "object",
+        "properties": {"on": {"$ref": "#/$defs/on"}},
+    }
     assert local_schema(root["properties"]["on"], root)["default"] is True
     assert local_schema({"$ref": "#/$defs/none"}, root) == {}
     loop = {"$defs": {"a": {"$ref": "#/$defs/a"}}}
@@ -120,14 +124,22 @@ def test_the_number_of_calls_must_agree(make_trace, mode):
 def test_pairing_is_not_greedy(make_trace):
     # the first gold call accepts both predictions, the second only the one that greed would give to the first
     trace = make_trace(
-        ("set_light", {"room": "hall", "label": "a"}), ("set_light", {"room": "hall", "label": "b"}), alternatives={"0.label": ["b"]}
+        ("set_light", {"room": "hall", "label": "a"}),
+        ("set_light", {"room": "hall", "label": "b"}),
+        alternatives={"0.label": ["b"]},
     )
     assert correct(trace, [light(room="hall", label="b"), light(room="hall", label="a")], "unordered")
 
 
-@given(st.integers(1, 5).flatmap(lambda n: st.lists(st.lists(st.booleans(), min_size=n, max_size=n), min_size=n, max_size=n)))
+@given(
+    st.integers(1, 5).flatmap(
+        lambda n: st.lists(st.lists(st.booleans(), min_size=n, max_size=n), min_size=n, max_size=n)
+    )
+)
 def test_pairing_agrees_with_trying_every_permutation(fits):
     from itertools import permutations
 
-    expected = any(all(fits[row][column] for row, column in enumerate(order)) for order in permutations(range(len(fits))))
+    expected = any(
+        all(fits[row][column] for row, column in enumerate(order)) for order in permutations(range(len(fits)))
+    )
     assert perfect_pairing(fits) is expected

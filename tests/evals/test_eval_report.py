@@ -47,8 +47,24 @@ def embedded(parsed):
 
 
 def test_hostile_requests_names_and_outputs_stay_text(make_suite, make_trace, scripted, tmp_path):
-    hostile = make_trace(("set_light", {"room": "hall", "label": HOSTILE}), id=HOSTILE, query=HOSTILE, kind=HOSTILE, toolset=HOSTILE, system=HOSTILE)
-    suite = replace(make_suite(3), name=HOSTILE, title=HOSTILE, source=HOSTILE, traces=(hostile,), hash=suite_hash([hostile]), problems=(HOSTILE,), unusable=1)
+    hostile = make_trace(
+        ("set_light", {"room": "hall", "label": HOSTILE}),
+        id=HOSTILE,
+        query=HOSTILE,
+        kind=HOSTILE,
+        toolset=HOSTILE,
+        system=HOSTILE,
+    )
+    suite = replace(
+        make_suite(3),
+        name=HOSTILE,
+        title=HOSTILE,
+        source=HOSTILE,
+        traces=(hostile,),
+        hash=suite_hash([hostile]),
+        problems=(HOSTILE,),
+        unusable=1,
+    )
     text, parsed = page_of(suite, scripted(lambda query: HOSTILE, name=HOSTILE), tmp_path)
     assert parsed.tags.count("script") == 2 and "img" not in parsed.tags
     assert not [name for name, _ in parsed.attributes if name.startswith("on")]

@@ -29,7 +29,9 @@ def without_times(summary):
 def test_gold_scores_100_in_every_rate(make_suite, tmp_path):
     suite = make_suite()
     results = evaluate(baseline("gold", suite.traces), suite, tmp_path)
-    assert all(results.rate(name).value == 1.0 for name in ("well_formed", "schema_valid", "correct", "correct_unordered"))
+    assert all(
+        results.rate(name).value == 1.0 for name in ("well_formed", "schema_valid", "correct", "correct_unordered")
+    )
     assert results.summary["arguments"]["f1"] == 1.0 and results.complete and results.summary["causes"] == {}
 
 
@@ -75,7 +77,9 @@ def test_an_interrupted_and_resumed_run_equals_an_uninterrupted_one(make_suite, 
     assert without_times(resumed.summary) == without_times(whole.summary)
     for one, other in zip(resumed.rows, whole.rows, strict=True):
         assert one | {"seconds": 0} == other | {"seconds": 0}
-    assert [json.loads(line)["id"] for line in (tmp_path / "parts" / ROWS).read_text().splitlines()] == [trace.id for trace in suite.traces]
+    assert [json.loads(line)["id"] for line in (tmp_path / "parts" / ROWS).read_text().splitlines()] == [
+        trace.id for trace in suite.traces
+    ]
 
 
 def test_a_finished_run_is_not_asked_again_but_another_caller_or_suite_is(make_suite, scripted, tmp_path):
@@ -149,7 +153,11 @@ def test_gold_that_breaks_its_schema_is_named_and_still_scored(make_suite, make_
 def test_half_a_surrogate_pair_in_an_output_is_kept(make_suite, scripted, tmp_path):
     raw = '[{"name": "set_light", "arguments": {"room": "\\ud800"}}]'
     results = evaluate(scripted(lambda query: raw), make_suite(3), tmp_path)
-    assert load_results(tmp_path).rows[0]["calls"] == results.rows[0]["calls"] == [{"name": "set_light", "arguments": {"room": "\ud800"}}]
+    assert (
+        load_results(tmp_path).rows[0]["calls"]
+        == results.rows[0]["calls"]
+        == [{"name": "set_light", "arguments": {"room": "\ud800"}}]
+    )
 
 
 def test_a_number_that_json_lacks_is_malformed_even_if_the_caller_let_it_pass(make_suite, scripted, tmp_path):
@@ -161,7 +169,9 @@ def test_a_number_that_json_lacks_is_malformed_even_if_the_caller_let_it_pass(ma
 
 def test_progress_ends_at_the_number_of_rows(make_suite, scripted, tmp_path):
     seen = []
-    evaluate(scripted(right), make_suite(10), tmp_path, batch_size=4, progress=lambda done, total: seen.append((done, total)))
+    evaluate(
+        scripted(right), make_suite(10), tmp_path, batch_size=4, progress=lambda done, total: seen.append((done, total))
+    )
     assert seen == [(0, 10), (4, 10), (8, 10), (10, 10)]
 
 
@@ -192,4 +202,6 @@ def test_bad_folders_and_callers_are_refused_in_one_line(make_suite, scripted, t
 
 def test_the_package_imports_without_torch():
     code = "import sys, needle.evals; print(sorted({'torch', 'transformers', 'datasets', 'pandas'} & set(sys.modules)))"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    )

@@ -15,7 +15,9 @@ from needle.traces.write import write_traces
 
 
 def write_rows(path: Path, traces, *extra: str) -> Path:
-    path.write_text("".join(json.dumps(trace.to_dict()) + "\n" for trace in traces) + "".join(line + "\n" for line in extra))
+    path.write_text(
+        "".join(json.dumps(trace.to_dict()) + "\n" for trace in traces) + "".join(line + "\n" for line in extra)
+    )
     return path
 
 
@@ -101,7 +103,12 @@ def test_a_faulty_definition_is_refused_with_its_path(tmp_path, text, message):
 def test_unknown_empty_and_hopeless_suites_are_refused_in_one_line(make_suite, tmp_path):
     (tmp_path / "empty.jsonl").write_text("")
     (tmp_path / "bad.jsonl").write_text("{\n[]\n")
-    for source, message in (("nope", "home-smoke"), (tmp_path, "no test split"), (tmp_path / "empty.jsonl", "no usable row"), (tmp_path / "bad.jsonl", "no usable row")):
+    for source, message in (
+        ("nope", "home-smoke"),
+        (tmp_path, "no test split"),
+        (tmp_path / "empty.jsonl", "no usable row"),
+        (tmp_path / "bad.jsonl", "no usable row"),
+    ):
         with pytest.raises(UserError, match=message) as caught:
             load_suite(source)
         assert "\n" not in str(caught.value)

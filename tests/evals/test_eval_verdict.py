@@ -26,7 +26,9 @@ def test_the_gold_calls_are_right_and_have_no_codes(make_trace):
 
 
 @pytest.mark.parametrize("due", [True, False])
-@pytest.mark.parametrize("text", ["", "   ", "[", '[{"name": "set_light"', "I cannot do that", '{"name": "x"}', "[] done", "null", "[NaN]"])
+@pytest.mark.parametrize(
+    "text", ["", "   ", "[", '[{"name": "set_light"', "I cannot do that", '{"name": "x"}', "[] done", "null", "[NaN]"]
+)
 def test_broken_output_is_malformed_and_never_right_nor_an_abstention(make_trace, text, due):
     verdict = judge(make_trace(*([HALL] if due else [])), parse_calls(text))
     assert verdict.decision == "malformed"
@@ -43,7 +45,7 @@ def test_broken_output_is_malformed_and_never_right_nor_an_abstention(make_trace
         ("Sorry, no.", "malformed_json"),
         ('{"calls":[]}', "wrong_envelope"),
         ('[{"name":"set_light","arguments":"{}"}]', "wrong_envelope"),
-        ('[] Hope this helps!', "trailing_text"),
+        ("[] Hope this helps!", "trailing_text"),
         ('[{"name":"set_light","arguments":{"room":"hall","room":"kitchen"}}]', "duplicate_key"),
         ("[" * 100_000, "malformed_json"),
     ],
@@ -129,7 +131,9 @@ def test_a_failed_endpoint_is_no_mistake_of_the_model_but_counts_as_wrong(make_t
 
 
 def test_an_error_beside_calls_still_means_malformed(make_trace):
-    verdict = judge(make_trace(HALL), CallResult([ToolCall(*HALL)], raw="...", error="trailing_text: prose after the calls"))
+    verdict = judge(
+        make_trace(HALL), CallResult([ToolCall(*HALL)], raw="...", error="trailing_text: prose after the calls")
+    )
     assert not verdict.correct and verdict.cause == "trailing_text"
 
 
