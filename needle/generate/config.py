@@ -1,0 +1,134 @@
+"""What a generation run is asked for, checked before anything is spent, and compared with what an output folder holds already."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from needle.errors import UserError
+from needle.generate.prompts import PROMPT_VERSION
+from needle.teacher.endpoint import check_url, is_embedded
+from needle.tools.read import load_toolset
+from needle.tools.spec import ToolSpec, fingerprint
+from needle.traces.trace import KINDS
+from needle.traces.write import atomic
+
+DEFAULT_MIX: Mapping[str, float] = {"single": 0.55, "parallel": 0.15, "irrelevant": 0.12, "missing": 0.08, "negated": 0.05, "chat": 0.05}
+"""Shares of the kinds among accepted rows."""
+JOB_FILE = "job.json"
+
+
+@dataclass(frozen=True)
+class GenerateConfig:
+    """One run."""
+
+    tools: str | os.PathLike[str]
+    """File with the toolset, in any shape that ``needle.tools`` reads."""
+    out: str | os.PathLike[str]
+    """Folder for the rows, the stored responses and the reports; the same folder and settings continue a stopped run."""
+    teacher: str = "embedded"
+    """Address of an OpenAI-compatible endpoint, or ``embedded``."""
+    model: str = ""
+    """Model name at that endpoint; the embedded teacher has only one."""
+    n: int = 1000
+    """Accepted rows wanted, all parts together."""
+    seed: int = 0
+    """Same seed, same teacher answers: same bytes."""
+    mix: Mapping[str, float] = field(default_factory=lambda: dict(DEFAULT_MIX), hash=False)
+    """Share of each kind among accepted rows; need not add up to 1."""
+    budget_usd: float | None = None
+    """Stop before this much is spent, responses of earlier runs in the folder included; needs both prices."""
+    price_in: float | None = None
+    """US dollars for a million input tokens."""
+    price_out: float | None = None
+    """US dollars for a million output tokens."""
+    concurrency: int = 16
+    """Rows under way at a time."""
+    temperature: float = 1.0
+    """For writing requests; labels are always asked for at 0."""
+    deadline_s: float = 120.0
+    """Seconds that one teacher call may take in all, retries included."""
+    template_cap: int = 8
+    """Accepted rows that may share a wording when argument values are masked."""
+
+    @property
+    def model_name(self) -> str:
+        """The model that is asked."""
+        return self.model or "embedded-teacher"
+
+    def shaping(self, tools: list[ToolSpec]) -> dict[str, Any]:
+        """The settings that shape the rows: two runs that differ in one of them do not belong in one folder."""
+        return {
+            "tools": fingerprint(tools),
+            "teacher": self.teacher,
+            "model": self.model_name,
+            "n": self.n,
+            "seed": self.seed,
+            "mix": {kind: self.mix[kind] for kind in sorted(self.mix)},
+            "temperature": self.temperature,
+            "template_cap": self.template_cap,
+            "prompt_version": PROMPT_VERSION,
+        }
+
+
+def check_config(config: GenerateConfig) -> list[ToolSpec]:
+    """The toolset, after every setting has been found usable.
+
+    Raises:
+        UserError: bad number, unknown kind, missing or unusable tools file, budget without prices, no model for an endpoint.
+    """
+    check_url(config.teacher)
+    if config.n <= 0:
+        raise UserError(f"n is {config.n}; ask for at least one row")
+    if config.concurrency < 1 or config.template_cap < 1 or not config.deadline_s > 0:
+        raise UserError("concurrency, template_cap and deadline_s must be positive")
+    unknown = sorted(set(config.mix) - set(KINDS))
+    if unknown:
+        raise UserError(f"mix names unknown kind {unknown[0]!r}; kinds are {', '.join(KINDS)}")
+    if not config.mix or any(not math.isfinite(share) or share < 0 for share in config.mix.values()) or not sum(config.mix.values()):
+        raise UserError("mix needs shares that are not negative and not all zero, such as single=0.8,irrelevant=0.2")
+    if not is_embedded(config.teacher) and not config.model:
+        raise UserError(f"which model of {config.teacher}? give --model NAME")
+    if config.budget_usd is not None:
+        if not config.budget_usd > 0:
+            raise UserError(f"budget is {config.budget_usd}; give a positive number of US dollars")
+        if not is_embedded(config.teacher) and (config.price_in is None or config.price_out is None):
+            raise UserError("a budget needs the prices: give price_in and price_out in US dollars for a million tokens")
+    for price in (config.price_in, config.price_out):
+        if price is not None and not price >= 0:
+            raise UserError(f"price {price} is no price; give US dollars for a million tokens")
+    tools = load_toolset(config.tools)
+    if not tools:
+        raise UserError(f"{config.tools}: no tool in it; add at least one")
+    return tools
+
+
+def claim_folder(config: GenerateConfig, tools: list[ToolSpec]) -> Path:
+    """The output folder, made if need be and marked with the run's settings.
+
+    Raises:
+        UserError: the folder belongs to a run with other settings (the message names them), holds other data, or cannot be written.
+    """
+    out = Path(config.out)
+    wanted = config.shaping(tools)
+    mark = out / JOB_FILE
+    if mark.is_file():
+        try:
+            held = json.loads(mark.read_text(encoding="utf-8"))
+        except (ValueError, OSError) as error:
+            raise UserError(f"{mark}: cannot be read ({error}); use another --out") from None
+        differing = [name for name in wanted if not isinstance(held, dict) or held.get(name) != wanted[name]]
+        if differing:
+            said = ", ".join(f"{name} {held.get(name)!r} there, {wanted[name]!r} now" for name in differing)
+            raise UserError(f"{out} belongs to another run ({said}); use the same settings to continue it, or another --out")
+        return out
+    if (out / "train.jsonl").exists():
+        raise UserError(f"{out} holds data that this command did not make; use another --out")
+    with atomic(mark) as temporary:
+        temporary.write_text(json.dumps(wanted, indent=2) + "\n", encoding="utf-8")
+    return out
