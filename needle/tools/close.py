@@ -68,7 +68,8 @@ def _close(schema: Any, root: dict[str, Any], in_place: bool) -> Any:
         return closed
     if any(key in schema for key in (*IN_PLACE_LISTS, *IN_PLACE, "$ref", "$dynamicRef", "dependentSchemas")):
         # Only "unevaluated" sees what the branches and the referenced schema name.
-        return closed | ({"unevaluatedProperties": False} if _lists_properties(schema, root, set()) else {})
+        named = any("properties" in part for part in same_place(schema, root))
+        return closed | ({"unevaluatedProperties": False} if named else {})
     return closed | ({"additionalProperties": False} if "properties" in schema else {})
 
 
@@ -78,16 +79,16 @@ def _open_if_free(branch: Any) -> Any:
     return branch | {"additionalProperties": True} if free and not any(key in branch for key in SAYS) else branch
 
 
-def _lists_properties(schema: Any, root: dict[str, Any], seen: set[str]) -> bool:
-    """Whether the schema, a branch of it or what it refers to names properties."""
+def same_place(schema: Any, root: dict[str, Any], seen: frozenset[str] = frozenset()) -> Iterator[dict[str, Any]]:
+    """The schema and all that apply to the same value: its branches and what they refer to inside ``root``."""
     if not isinstance(schema, dict):
-        return False
-    if "properties" in schema:
-        return True
+        return
+    yield schema
     ref = schema.get("$ref")
-    if isinstance(ref, str) and ref not in seen and _lists_properties(resolve(ref, root), root, seen | {ref}):
-        return True
-    return any(_lists_properties(branch, root, seen) for branch in subschemas(schema, in_place=True))
+    if isinstance(ref, str) and ref not in seen:
+        yield from same_place(resolve(ref, root), root, seen | {ref})
+    for branch in subschemas(schema, in_place=True):
+        yield from same_place(branch, root, seen)
 
 
 def resolve(ref: str, root: dict[str, Any]) -> Any:

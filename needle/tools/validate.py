@@ -22,7 +22,7 @@ from jsonschema import Draft202012Validator, FormatChecker, ValidationError, val
 from referencing.exceptions import Unresolvable
 
 from needle.errors import UserError
-from needle.tools.close import close_schema
+from needle.tools.close import close_schema, same_place
 from needle.tools.formats import FORMATS, UNCHECKED
 from needle.tools.spec import ToolCall, ToolSpec
 
@@ -71,11 +71,17 @@ def validate_calls(calls: Sequence[ToolCall | Mapping[str, Any]], tools: Iterabl
             message = f"no tool is called {name!r}; there are: {', '.join(by_name) or 'none'}"
             found.append(Violation(str(index), "unknown_tool", message, index))
             continue
+        validator = _reference(_key(tool))
         try:
-            errors = list(_reference(_key(tool)).iter_errors(arguments))
+            errors = list(validator.iter_errors(arguments))
         except (Unresolvable, RecursionError) as error:
             raise _unusable(tool, error) from error
-        own = {violation: None for error in errors for violation in _violations(error, index)}
+        own = {
+            violation: None
+            for error in errors
+            for violation in _violations(error, index)
+            if not _consequence(violation, error, errors, validator.schema)
+        }
         found += sorted(own, key=lambda violation: (violation.path.split("."), violation.code))
     return found
 
@@ -168,6 +174,17 @@ def _violations(error: ValidationError, index: int) -> Iterator[Violation]:
             yield Violation(_path([*where, key]), code, f"the schema names no {key!r}", index)
     else:
         yield Violation(_path(where), code, message, index)
+
+
+def _consequence(violation: Violation, error: ValidationError, errors: list[ValidationError], root: Any) -> bool:
+    """Whether a key only counts as unknown because the branch that names it has failed, which is reported by itself."""
+    if error.validator != "unevaluatedProperties":
+        return False
+    place = list(error.absolute_path)
+    if not any(other is not error and list(other.absolute_path)[: len(place)] == place for other in errors):
+        return False
+    named = {key for part in same_place(error.schema, root) for key in part.get("properties", ())}
+    return violation.path.removeprefix(_path([violation.call_index, *place]) + ".") in named
 
 
 def _unknown_keys(error: ValidationError) -> list[str]:
