@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from needle.evals.match import local_schema, same_value
@@ -41,7 +41,7 @@ def words(value: Any) -> list[str]:
 
 
 def canonical(value: Any) -> str:
-    """Value as words without case, punctuation, articles and type; equal strings mean the same value in another form."""
+    """Value as words without case, punctuation, articles and type: equal for two forms of the same value."""
     return " ".join(word for word in words(value) if word not in _FILLER)
 
 
@@ -58,8 +58,8 @@ def value_cause(
     name: str,
     got: Any,
     expected: Sequence[Any],
-    schema: Mapping[str, Any],
-    root: Mapping[str, Any],
+    schema: dict[str, Any],
+    root: dict[str, Any],
 ) -> str | None:
     """One code for a wrong or unasked value of argument ``name`` of gold call ``index``, or None when nothing stands
     out.

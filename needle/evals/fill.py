@@ -7,7 +7,6 @@ about arguments.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import Any
 
 from needle.evals.causes import NUMBER_WORDS, words
@@ -42,7 +41,7 @@ class Extractor:
         """Arguments for ``tool``: required ones first, optional ones only where the request seems to offer a value."""
         return self._object(tool.parameters, tool.parameters)
 
-    def _object(self, schema: Mapping[str, Any], root: Mapping[str, Any]) -> dict[str, Any]:
+    def _object(self, schema: dict[str, Any], root: dict[str, Any]) -> dict[str, Any]:
         properties = schema.get("properties") or {}
         required = [key for key in schema.get("required") or () if key in properties]
         found: dict[str, Any] = {}
@@ -52,7 +51,7 @@ class Extractor:
                 found[key] = value
         return {key: found[key] for key in properties if key in found}
 
-    def _value(self, schema: Mapping[str, Any], root: Mapping[str, Any], required: bool) -> Any:
+    def _value(self, schema: dict[str, Any], root: dict[str, Any], required: bool) -> Any:
         listed = schema.get("enum")
         kind = schema.get("type")
         if listed:
@@ -82,7 +81,7 @@ class Extractor:
         number = self.numbers.pop(0)
         return int(number) if kind == "integer" or number.is_integer() else number
 
-    def _array(self, items: Mapping[str, Any], root: Mapping[str, Any], required: bool) -> list[Any] | None:
+    def _array(self, items: dict[str, Any], root: dict[str, Any], required: bool) -> list[Any] | None:
         if items.get("enum"):
             found: list[Any] = [value for value in items["enum"] if self.mentions(value)]
         elif items.get("type") in ("integer", "number"):
@@ -92,7 +91,7 @@ class Extractor:
             found = [] if only is None else [only]
         return found if found or required else None
 
-    def _string(self, schema: Mapping[str, Any], required: bool) -> str | None:
+    def _string(self, schema: dict[str, Any], required: bool) -> str | None:
         shape = _FORMATS.get(schema.get("format", ""))
         if shape:
             match = shape.search(self.query)

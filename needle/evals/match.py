@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from needle.tools.close import resolve
 from needle.tools.spec import ToolCall, ToolSpec
 from needle.traces.trace import Trace
 
@@ -54,17 +55,15 @@ def same_value(left: Any, right: Any) -> bool:
     return left is None and right is None
 
 
-def local_schema(schema: Any, root: Mapping[str, Any], depth: int = 0) -> Mapping[str, Any]:
+def local_schema(schema: Any, root: dict[str, Any], depth: int = 0) -> dict[str, Any]:
     """``schema`` with a local ``$ref`` followed; keywords beside the reference win. Anything unusable gives ``{}``."""
-    if not isinstance(schema, Mapping):
+    if not isinstance(schema, dict):
         return {}
     reference = schema.get("$ref")
-    if not isinstance(reference, str) or depth > 8:
+    if not isinstance(reference, str) or depth > 8:  # depth: a reference may lead back to itself
         return schema
-    node: Any = root
-    for part in reference.removeprefix("#").split("/")[1:]:
-        node = node.get(part.replace("~1", "/").replace("~0", "~")) if isinstance(node, Mapping) else None
-    return {**local_schema(node, root, depth + 1), **{key: value for key, value in schema.items() if key != "$ref"}}
+    beside = {key: value for key, value in schema.items() if key != "$ref"}
+    return local_schema(resolve(reference, root), root, depth + 1) | beside
 
 
 @dataclass(frozen=True)
@@ -104,8 +103,8 @@ def match_call(
 def _match_object(
     gold: Mapping[str, Any],
     predicted: Mapping[str, Any],
-    schema: Mapping[str, Any],
-    root: Mapping[str, Any],
+    schema: dict[str, Any],
+    root: dict[str, Any],
     alternatives: Alternatives,
     path: str,
 ) -> Iterator[tuple[str, str]]:
@@ -120,8 +119,8 @@ def _match_object(
 def _outcome(
     want: Any,
     got: Any,
-    schema: Mapping[str, Any],
-    root: Mapping[str, Any],
+    schema: dict[str, Any],
+    root: dict[str, Any],
     alternatives: Alternatives,
     path: str,
     others: Sequence[Any],
@@ -141,7 +140,7 @@ def _outcome(
 
 
 def _same_inside(
-    want: Any, got: Any, schema: Mapping[str, Any], root: Mapping[str, Any], alternatives: Alternatives, path: str
+    want: Any, got: Any, schema: dict[str, Any], root: dict[str, Any], alternatives: Alternatives, path: str
 ) -> bool:
     """Objects and arrays that differ as plain values may still agree through alternatives and defaults further down."""
     if isinstance(want, dict) and isinstance(got, dict):

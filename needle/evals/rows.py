@@ -16,10 +16,9 @@ from needle.tools.caller import CallResult
 from needle.tools.spec import ToolCall, ToolSpec
 from needle.traces.trace import Trace
 
+KEYS = {"id", "run", "request", "gold", "calls", "raw", "error", "infra_error", "confidence", "seconds", "usage"}
 Row = dict[str, Any]
-"""``id, run, request, gold, calls, raw, error, infra_error, confidence, seconds, usage`` and, once scored,
-``verdict``.
-"""
+"""An object with ``KEYS`` and, once scored, ``verdict``."""
 
 
 def make_row(trace: Trace, result: CallResult, run: str) -> Row:
@@ -49,7 +48,7 @@ def make_row(trace: Trace, result: CallResult, run: str) -> Row:
 
 
 def dump_line(row: Row) -> str:
-    """The row as one line of JSON; a model may emit half a surrogate pair, which UTF-8 cannot hold and an escape can."""
+    """The row as one line of JSON. Half a surrogate pair, which UTF-8 cannot hold, is escaped."""
     line = json.dumps(row, ensure_ascii=False, separators=(",", ":"))
     try:
         line.encode()
@@ -120,6 +119,6 @@ def _read_row(path: Path, number: int, line: str) -> Row:
         raise UserError(
             f"{path}:{number}: broken JSON ({error.msg}); delete that line and run the evaluation again"
         ) from error
-    if not isinstance(row, dict) or not {"id", "run", "request", "gold", "calls"} <= row.keys():
+    if not isinstance(row, dict) or not KEYS <= row.keys():
         raise UserError(f"{path}:{number}: no row of an evaluation; choose another folder for the results")
     return row

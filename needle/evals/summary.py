@@ -1,6 +1,4 @@
-"""From verdicts to ``results.json``: rates with intervals, tables, the abstention matrix, error counts, and the
-floors.
-"""
+"""From verdicts to ``results.json``: rates with intervals, tables, abstention matrix, error counts, and floors."""
 
 from __future__ import annotations
 
@@ -56,7 +54,7 @@ def summarise(scored: Sequence[Scored]) -> dict[str, Any]:
         "n": len(scored),
         "complete": not infra,
         "infra_errors": {"count": len(infra), "ids": infra},
-        "intervals": f"95 %, wider of Wilson over rows and bootstrap over {clusters.count} toolsets (seed {SEED})",
+        "intervals": f"95 %, wider of Wilson over rows and bootstrap over {clusters.count} clusters (seed {SEED})",
         "clusters": clusters.count,
         "smallest_detectable": smallest_detectable(2**0.5 * _standard_error(clusters, correct)),
         "rates": _rates(verdicts, clusters),

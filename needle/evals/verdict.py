@@ -16,6 +16,7 @@ from typing import Any
 
 from needle.evals import match
 from needle.evals.causes import value_cause
+from needle.evals.parse import render_calls
 from needle.evals.taxonomy import first_cause, format_code, in_order, rank
 from needle.tools.caller import CallResult
 from needle.tools.spec import ToolCall, ToolSpec
@@ -183,9 +184,9 @@ def _row_details(trace: Trace, calls: Sequence[ToolCall], pairs: Pairs, modes: d
     if len(calls) != len(trace.calls):
         few = len(calls) < len(trace.calls)
         yield Detail("too_few_calls" if few else "too_many_calls", note=f"{len(calls)} instead of {len(trace.calls)}")
-    for j, call in enumerate(calls):
-        if calls.index(call) < j and list(trace.calls).count(call) < list(calls).count(call):
-            yield Detail("repeated_call", got=str(j))
+    again = _needless_repeat(trace, calls)
+    if again is not None:
+        yield Detail("repeated_call", got=str(again))
     if modes["unordered"]:
         yield Detail("wrong_order")
     taken = {j for j, _ in pairs.values()}
@@ -197,6 +198,18 @@ def _row_details(trace: Trace, calls: Sequence[ToolCall], pairs: Pairs, modes: d
             yield Detail("near_tool", got=str(j), note=call.name)
         elif call.name in offered and j not in taken and due:
             yield Detail("wrong_tool", got=str(j), note=f"{call.name} instead of {due[0]}")
+
+
+def _needless_repeat(trace: Trace, calls: Sequence[ToolCall]) -> int | None:
+    """First place at which a call stands once more than the gold calls have it, having stood before."""
+    allowed = Counter(render_calls([call]) for call in trace.calls)
+    seen: Counter[str] = Counter()
+    for place, call in enumerate(calls):
+        text = render_calls([call])
+        seen[text] += 1
+        if seen[text] > max(1, allowed[text]):
+            return place
+    return None
 
 
 def _fold(name: str) -> str:

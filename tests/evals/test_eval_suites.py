@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -114,3 +115,12 @@ def test_unknown_empty_and_hopeless_suites_are_refused_in_one_line(make_suite, t
         assert "\n" not in str(caught.value)
     with pytest.raises(UserError, match="at least one row"):
         load_suite("home-smoke", limit=0)
+
+
+def test_the_list_of_suites_for_people_is_true():
+    text = (suites.REPOSITORY / "evals" / "README.md").read_text()
+    listed = {
+        name: int(rows.replace(",", ""))
+        for name, rows in re.findall(r"^\| `([\w-]+)` \| ([\d,]+) \|", text, re.MULTILINE)
+    }
+    assert listed == {name: load_suite(path.parent).total for name, path in named_suites().items()}
