@@ -40,9 +40,15 @@ _ENTRY = re.compile(r"\*{0,2}(?P<name>\w+)\s*(\([^)]*\))?\s*:\s*(?P<text>.*)")
 
 
 @overload
-def tool(function: F) -> F: ...
+def tool(function: F) -> F:
+    """``@tool``: the function's own name and docstring."""
+
+
 @overload
-def tool(*, name: str | None = None, description: str | None = None) -> Callable[[F], F]: ...
+def tool(*, name: str | None = None, description: str | None = None) -> Callable[[F], F]:
+    """``@tool(name=...)``: a name or description of its own."""
+
+
 def tool(function: F | None = None, *, name: str | None = None, description: str | None = None) -> F | Callable[[F], F]:
     """Make a function a tool: it stays callable and gains ``.spec``. Bare, or with a name or description of its own."""
 

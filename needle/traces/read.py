@@ -130,7 +130,7 @@ def _rows(path: Path) -> Iterator[tuple[int, Any]]:
         with OPENERS.get(path.suffix, open)(path, "rb") as file:
             for line, raw in enumerate(file, start=1):
                 if raw.strip():
-                    yield line, _joined(_parsed(raw), answers)
+                    yield line, _joined(_parsed(raw.rstrip()), answers)
     except (OSError, EOFError, lzma.LZMAError) as error:
         yield line + 1, f"the file cannot be read on from here ({error})"
 

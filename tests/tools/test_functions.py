@@ -97,9 +97,19 @@ def test_definitions_are_kept_and_titles_are_not():
 
 
 def test_calls_are_checked_through_the_definitions():
-    arguments = {"room": "hall", "percent": 5, "color": "green", "places": [{"city": "Oslo", "x": 1}], "window": {"start": "7am"}}
+    arguments = {
+        "room": "hall",
+        "percent": 5,
+        "color": "green",
+        "places": [{"city": "Oslo", "x": 1}],
+        "window": {"start": "7am"},
+    }
     found = {(v.path, v.code) for v in validate_calls([{"name": "plan", "arguments": arguments}], [SPEC])}
-    assert found == {("0.color", "enum_violation"), ("0.places.0.x", "unknown_param"), ("0.window.start", "pattern_or_format")}
+    assert found == {
+        ("0.color", "enum_violation"),
+        ("0.places.0.x", "unknown_param"),
+        ("0.window.start", "pattern_or_format"),
+    }
 
 
 def test_the_decorator_keeps_the_function_and_attaches_the_spec():

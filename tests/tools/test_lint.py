@@ -19,16 +19,28 @@ TEXT = {"type": "string", "description": "a word"}
     [
         ([spec("a", "One."), spec("a", "Two things.")], "duplicate_name", "error"),
         ([spec("a", "One.", required=["zz"], x=TEXT)], "required_not_property", "error"),
-        ([spec("a", "One.", o={"type": "object", "description": "o", "properties": {}, "required": ["q"]})], "required_not_property", "error"),
+        (
+            [spec("a", "One.", o={"type": "object", "description": "o", "properties": {}, "required": ["q"]})],
+            "required_not_property",
+            "error",
+        ),
         ([spec("a")], "missing_description", "warning"),
         ([spec("set_alarm", "Ring."), spec("set_alarms", "List what rings.")], "look_alike_name", "warning"),
         ([spec("getWeather", "Sun."), spec("get_weather", "Rain or snow.")], "look_alike_name", "warning"),
         ([spec("get_weather", "Sun."), spec("get_whether", "Choice.")], "look_alike_name", "warning"),
-        ([spec("a", "Send a text message to somebody."), spec("b", "Send a text message to somebody!")], "look_alike_description", "warning"),
+        (
+            [spec("a", "Send a text message to somebody."), spec("b", "Send a text message to somebody!")],
+            "look_alike_description",
+            "warning",
+        ),
         ([spec("a", "One.", x={"description": "anything"})], "untyped_parameter", "warning"),
         ([spec("a", "One.", x={"type": "string", "enum": ["only"]})], "enum_of_one", "warning"),
         ([spec("a", "One.", x={"type": "string"})], "undescribed_parameter", "info"),
-        ([spec("a", "One.", x=TEXT), spec("b", "Two things.", x={**TEXT, "description": "other"})], "same_parameters", "info"),
+        (
+            [spec("a", "One.", x=TEXT), spec("b", "Two things.", x={**TEXT, "description": "other"})],
+            "same_parameters",
+            "info",
+        ),
     ],
 )
 def test_each_defect_is_found_once_and_alone(tools, code, severity):
@@ -60,7 +72,10 @@ def test_references_and_joined_schemas_are_not_called_untyped_or_incomplete():
             "$defs": {"d": {"type": "object", "properties": {"k": {"type": "integer"}}, "required": ["k", "gone"]}},
         },
     )
-    assert [(f.code, "gone" in f.message) for f in lint_tools([tool])] == [("required_not_property", True), ("undescribed_parameter", False)]
+    assert [(f.code, "gone" in f.message) for f in lint_tools([tool])] == [
+        ("required_not_property", True),
+        ("undescribed_parameter", False),
+    ]
 
 
 TOOLSETS = sorted((Path(__file__).parents[2] / "data" / "toolsets").glob("*.json"))

@@ -1,4 +1,4 @@
-"""Every known shape of a tool becomes the same ``ToolSpec``; every bad toolset file is one line with file and remedy."""
+"""Every known shape of a tool becomes the same ``ToolSpec``; every bad toolset file is one line naming it."""
 
 import json
 
@@ -52,7 +52,10 @@ def test_no_parameters_is_an_empty_object(missing):
         ("any", {}),
         ("List[int]", {"type": "array", "items": {"type": "integer"}}),
         ("Dict[str, float]", {"type": "object", "additionalProperties": {"type": "number"}}),
-        ("List[Dict[str, int]]", {"type": "array", "items": {"type": "object", "additionalProperties": {"type": "integer"}}}),
+        (
+            "List[Dict[str, int]]",
+            {"type": "array", "items": {"type": "object", "additionalProperties": {"type": "integer"}}},
+        ),
         ("Optional[bool]", {"type": "boolean"}),
         ("Union[int, float]", {}),
         ("Tuple[float, float]", {"type": "array", "items": {"type": "number"}}),
@@ -64,7 +67,10 @@ def test_foreign_types_become_json_schema(name, schema):
 
 
 def test_foreign_types_are_translated_at_every_depth():
-    deep = {"type": "dict", "properties": {"a": {"type": "array", "items": {"type": "dict", "properties": {"b": {"type": "float"}}}}}}
+    deep = {
+        "type": "dict",
+        "properties": {"a": {"type": "array", "items": {"type": "dict", "properties": {"b": {"type": "float"}}}}},
+    }
     tool = read_tools([{"name": "f", "parameters": deep}])[0]
     assert tool.properties["a"]["items"] == {"type": "object", "properties": {"b": {"type": "number"}}}
 
@@ -77,7 +83,10 @@ def test_a_parameter_called_type_or_required_is_a_parameter():
 
 
 def test_required_flags_inside_properties_are_hoisted():
-    schema = {"type": "object", "properties": {"a": {"type": "string", "required": True}, "b": {"type": "string", "required": False}}}
+    schema = {
+        "type": "object",
+        "properties": {"a": {"type": "string", "required": True}, "b": {"type": "string", "required": False}},
+    }
     assert read_tools([{"name": "f", "parameters": schema}])[0].required == ("a",)
 
 
@@ -89,16 +98,24 @@ def test_optional_and_default_make_flat_parameters_optional():
 
 
 def test_what_is_lost_or_guessed_is_noted():
-    item = {"type": "function", "function": {"name": "f", "strict": True, "parameters": {"p": {"type": "tuple"}, "q": {"type": "any"}}}}
+    item = {
+        "type": "function",
+        "function": {"name": "f", "strict": True, "parameters": {"p": {"type": "tuple"}, "q": {"type": "any"}}},
+    }
     _, notes = read_tools_with_notes([item])
     text = "\n".join(notes)
     assert all(note.startswith("f: ") for note in notes)
-    assert all(word in text for word in ("'strict' dropped", "fixed length", "'any' became no type", "p, q must be given"))
+    assert all(
+        word in text for word in ("'strict' dropped", "fixed length", "'any' became no type", "p, q must be given")
+    )
     assert read_tools_with_notes([SPEC.to_dict()])[1] == []
 
 
 def test_a_root_reference_is_written_out():
-    schema = {"$ref": "#/$defs/A", "$defs": {"A": {"type": "object", "properties": {"a": {"$ref": "#/$defs/B"}}}, "B": {"type": "string"}}}
+    schema = {
+        "$ref": "#/$defs/A",
+        "$defs": {"A": {"type": "object", "properties": {"a": {"$ref": "#/$defs/B"}}}, "B": {"type": "string"}},
+    }
     tool = read_tools([{"name": "f", "parameters": schema}])[0]
     assert tool.properties == {"a": {"$ref": "#/$defs/B"}}
     assert tool.parameters["$defs"]["B"] == {"type": "string"}
@@ -127,14 +144,23 @@ TOOL = '{"name": "a", "parameters": {"type": "object", "properties": {}}}'
         (json.dumps([{"name": "x" * 257}]), "at most 256"),
         (f"[{TOOL}, {TOOL}]", "'a' is also the name of tool 1"),
         ('[{"name": "a", "parameters": {"type": "strin"}}]', "no JSON Schema"),
-        ('[{"name": "a", "parameters": {"type": "object", "properties": {"p": {"type": "strng"}}}}]', "properties.p.type"),
+        (
+            '[{"name": "a", "parameters": {"type": "object", "properties": {"p": {"type": "strng"}}}}]',
+            "properties.p.type",
+        ),
         ('[{"name": "a", "parameters": {"type": "object", "required": "p"}}]', "at required"),
         ('[{"name": "a", "parameters": {"type": "object", "properties": {"p": {"minimum": "3"}}}}]', "no JSON Schema"),
         ('[{"name": "a", "parameters": {"type": "string"}}]', "must be of type 'object'"),
         ('[{"name": "a", "parameters": [1]}]', "parameters are a list"),
         ('[{"name": "a", "parameters": "{"}]', "no JSON"),
-        ('[{"name": "a", "parameters": {"type": "object", "properties": {"p": {"$ref": "#/$defs/P"}}}}]', "points at nothing"),
-        ('[{"name": "a", "parameters": {"type": "object", "properties": {"p": {"$ref": "http://x/y"}}}}]', "leaves the tool"),
+        (
+            '[{"name": "a", "parameters": {"type": "object", "properties": {"p": {"$ref": "#/$defs/P"}}}}]',
+            "points at nothing",
+        ),
+        (
+            '[{"name": "a", "parameters": {"type": "object", "properties": {"p": {"$ref": "http://x/y"}}}}]',
+            "leaves the tool",
+        ),
         ('[{"type": "web_search"}]', "hosted tool"),
         ('[{"name": "a", "description": 4}]', "description is not text"),
         ("[" * 100_000, "nested too deeply"),

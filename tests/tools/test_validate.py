@@ -30,7 +30,11 @@ BOOK = ToolSpec(
             "maybe": {"anyOf": [POINT, {"type": "null"}]},
             "at": {"$ref": "#/$defs/point"},
             "free": {"type": "object"},
-            "open": {"type": "object", "properties": {"x": {"type": "integer"}}, "additionalProperties": {"type": "string"}},
+            "open": {
+                "type": "object",
+                "properties": {"x": {"type": "integer"}},
+                "additionalProperties": {"type": "string"},
+            },
             "on": {"type": "boolean"},
             "fixed": {"const": 3},
         },
@@ -76,7 +80,10 @@ def found(arguments, tool=BOOK):
         ({"n": 3, "free": {"any": "thing"}}, []),
         ({"n": 3, "open": {"x": 1, "y": "fine"}}, []),
         ({"n": 3, "open": {"x": 1, "y": 2}}, [("0.open.y", "wrong_type")]),
-        ({"n": 12, "kind": "c", "zzz": 1}, [("0.kind", "enum_violation"), ("0.n", "out_of_range"), ("0.zzz", "unknown_param")]),
+        (
+            {"n": 12, "kind": "c", "zzz": 1},
+            [("0.kind", "enum_violation"), ("0.n", "out_of_range"), ("0.zzz", "unknown_param")],
+        ),
         ([1], [("0", "wrong_type")]),
         ("text", [("0", "wrong_type")]),
     ],
@@ -122,7 +129,9 @@ def test_a_free_form_branch_of_any_of_stays_free():
 
 def test_recursive_schemas_are_checked_to_the_bottom():
     node = {"type": "object", "properties": {"v": {"type": "integer"}, "next": {"$ref": "#/$defs/node"}}}
-    tool = ToolSpec("t", "", {"type": "object", "properties": {"head": {"$ref": "#/$defs/node"}}, "$defs": {"node": node}})
+    tool = ToolSpec(
+        "t", "", {"type": "object", "properties": {"head": {"$ref": "#/$defs/node"}}, "$defs": {"node": node}}
+    )
     assert found({"head": {"v": 1, "next": {"v": 2, "next": {"v": "x", "w": 1}}}}, tool) == [
         ("0.head.next.next.v", "wrong_type"),
         ("0.head.next.next.w", "unknown_param"),
@@ -146,10 +155,26 @@ def test_a_schema_that_cannot_be_compiled_is_a_user_error():
 @pytest.mark.parametrize(
     ("name", "good", "bad"),
     [
-        ("date", ["2026-11-29", "2024-02-29"], ["2026-13-01", "2026-1-1", "20261129", "2026-W48-7", "tomorrow", "2026-02-29"]),
-        ("time", ["06:45", "06:45:30", "23:59:59.5Z", "06:45+02:00"], ["6:45", "24:00", "06:60", "7pm", "0645", "06:45 "]),
-        ("date-time", ["2026-11-29T06:45", "2026-11-29 06:45:00", "2026-11-29T06:45:00Z"], ["2026-11-29", "2026-11-29T6", "x"]),
-        ("email", ["a@b.org", "a.b+c@d-e.co.uk", "root@localhost"], ["a", "a@", "@b.org", "a b@c.de", "a@b..de", "a@-b.de"]),
+        (
+            "date",
+            ["2026-11-29", "2024-02-29"],
+            ["2026-13-01", "2026-1-1", "20261129", "2026-W48-7", "tomorrow", "2026-02-29"],
+        ),
+        (
+            "time",
+            ["06:45", "06:45:30", "23:59:59.5Z", "06:45+02:00"],
+            ["6:45", "24:00", "06:60", "7pm", "0645", "06:45 "],
+        ),
+        (
+            "date-time",
+            ["2026-11-29T06:45", "2026-11-29 06:45:00", "2026-11-29T06:45:00Z"],
+            ["2026-11-29", "2026-11-29T6", "x"],
+        ),
+        (
+            "email",
+            ["a@b.org", "a.b+c@d-e.co.uk", "root@localhost"],
+            ["a", "a@", "@b.org", "a b@c.de", "a@b..de", "a@-b.de"],
+        ),
         ("uri", ["https://a.org/x?y={z}", "s3://bucket/key", "mailto:a@b.c"], ["a.org", "http://a b", "://x", ""]),
         ("uuid", ["123e4567-e89b-12d3-a456-426614174000"], ["123e4567e89b12d3a456426614174000", "x"]),
         ("ipv4", ["10.0.0.1"], ["10.0.0", "256.1.1.1", "10.0.0.01"]),
@@ -172,13 +197,31 @@ scalars = st.one_of(
     st.none(), st.booleans(), st.integers(-3, 12), st.sampled_from([0.5, 2.0, 5.0, -1.5]),
     st.sampled_from(["", "a", "b", "abc", "ABC", "06:45", "2026-11-29", "a@b.org", "http://x.y/z", "Ünï"]),
 )  # fmt: skip
-values = st.recursive(scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("abcx"), inner, max_size=3), max_leaves=6)
+values = st.recursive(
+    scalars,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("abcx"), inner, max_size=3),
+    max_leaves=6,
+)
 leaves = st.one_of(
-    st.fixed_dictionaries({"type": st.sampled_from(["string", "integer", "number", "boolean", "null", "array", "object"])}),
-    st.fixed_dictionaries({"type": st.just("string"), "format": st.sampled_from([*FORMATS, "regex", "uri-reference", "made-up"])}),
-    st.fixed_dictionaries({"type": st.just("string"), "minLength": st.integers(0, 2), "pattern": st.sampled_from(["^a", "[A-Z]", "b$"])}),
-    st.fixed_dictionaries({"type": st.sampled_from(["integer", "number"]), "minimum": st.integers(-2, 3), "exclusiveMaximum": st.integers(3, 9)}),
-    st.fixed_dictionaries({"enum": st.lists(st.sampled_from(["a", "b", 1, 2.0, None, True, 0, False]), min_size=1, max_size=3)}),
+    st.fixed_dictionaries(
+        {"type": st.sampled_from(["string", "integer", "number", "boolean", "null", "array", "object"])}
+    ),
+    st.fixed_dictionaries(
+        {"type": st.just("string"), "format": st.sampled_from([*FORMATS, "regex", "uri-reference", "made-up"])}
+    ),
+    st.fixed_dictionaries(
+        {"type": st.just("string"), "minLength": st.integers(0, 2), "pattern": st.sampled_from(["^a", "[A-Z]", "b$"])}
+    ),
+    st.fixed_dictionaries(
+        {
+            "type": st.sampled_from(["integer", "number"]),
+            "minimum": st.integers(-2, 3),
+            "exclusiveMaximum": st.integers(3, 9),
+        }
+    ),
+    st.fixed_dictionaries(
+        {"enum": st.lists(st.sampled_from(["a", "b", 1, 2.0, None, True, 0, False]), min_size=1, max_size=3)}
+    ),
     st.fixed_dictionaries({"const": scalars}),
     st.just({"type": ["string", "null"]}),
     st.just({"$ref": "#/$defs/d"}),
@@ -191,7 +234,11 @@ def _objects(inner):
     required = st.lists(st.sampled_from("abc"), unique=True, max_size=2)
     return st.one_of(
         st.builds(lambda p, r: {"type": "object", "properties": p, "required": r}, properties, required),
-        st.builds(lambda p, a: {"type": "object", "properties": p, "additionalProperties": a}, properties, st.booleans() | inner),
+        st.builds(
+            lambda p, a: {"type": "object", "properties": p, "additionalProperties": a},
+            properties,
+            st.booleans() | inner,
+        ),
     )
 
 
@@ -200,7 +247,11 @@ schemas = st.recursive(
     lambda inner: st.one_of(
         _objects(inner),
         st.builds(lambda i, n: {"type": "array", "items": i, "maxItems": n}, inner, st.integers(0, 3)),
-        st.builds(lambda key, branches: {key: branches}, st.sampled_from(["anyOf", "oneOf", "allOf"]), st.lists(inner, min_size=1, max_size=2)),
+        st.builds(
+            lambda key, branches: {key: branches},
+            st.sampled_from(["anyOf", "oneOf", "allOf"]),
+            st.lists(inner, min_size=1, max_size=2),
+        ),
         st.builds(lambda i: {"not": i}, inner),
     ),
     max_leaves=6,
@@ -208,10 +259,16 @@ schemas = st.recursive(
 
 
 @settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
-@given(st.dictionaries(st.sampled_from("abc"), schemas, min_size=1, max_size=3), leaves, st.dictionaries(st.sampled_from("abcx"), values, max_size=4))
+@given(
+    st.dictionaries(st.sampled_from("abc"), schemas, min_size=1, max_size=3),
+    leaves,
+    st.dictionaries(st.sampled_from("abcx"), values, max_size=4),
+)
 def test_the_fast_validator_and_the_reference_agree(properties, shared, arguments):
     shared = {"type": "string"} if "$ref" in shared else shared
-    tool = ToolSpec("t", "", {"type": "object", "properties": properties, "required": list(properties)[:1], "$defs": {"d": shared}})
+    tool = ToolSpec(
+        "t", "", {"type": "object", "properties": properties, "required": list(properties)[:1], "$defs": {"d": shared}}
+    )
     call = [ToolCall("t", json.loads(json.dumps(arguments)))]
     assert is_valid(call, [tool]) == (validate_calls(call, [tool]) == [])
 

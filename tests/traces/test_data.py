@@ -1,0 +1,58 @@
+"""The published traces: complete, valid, and split so that nothing of the test part can be learnt by heart."""
+
+from pathlib import Path
+
+import pytest
+
+from needle.tools import fingerprint
+from needle.traces import KINDS, dataset_card, load_card_text, read_traces, split_files
+from needle.traces.split import family
+
+DATA = Path(__file__).parents[2] / "data"
+
+
+@pytest.fixture(scope="module")
+def parts():
+    read = {part: read_traces(path) for part, path in split_files(DATA / "traces").items()}
+    assert all(problems == [] for _, problems in read.values()), "every row of the project's own data is valid"
+    return {part: traces for part, (traces, _) in read.items()}
+
+
+def test_all_rows_are_there(parts):
+    assert {part: len(rows) for part, rows in parts.items()} == {"train": 29_862, "validation": 3_749, "test": 3_697}
+    assert {row.kind for rows in parts.values() for row in rows} == set(KINDS)
+    assert len({row.id for rows in parts.values() for row in rows}) == 37_308
+
+
+def test_no_toolset_and_no_tool_list_is_in_two_parts(parts):
+    names = [{row.toolset for row in rows} for rows in parts.values()]
+    lists = []
+    for rows in parts.values():
+        distinct = {id(row.tools): row.tools for row in rows}.values()
+        lists.append({fingerprint(sorted(tools, key=lambda tool: tool.name)) for tools in distinct})
+    for first, second in ((0, 1), (0, 2), (1, 2)):
+        assert not names[first] & names[second]
+        assert not lists[first] & lists[second]
+    assert [len(group) for group in names] == [1540, 193, 192]
+
+
+def test_every_family_is_in_every_part_in_its_share(parts):
+    sets = {part: {row.toolset: family(row) for row in rows} for part, rows in parts.items()}
+    for letter in "abcdefghijk":
+        counts = [list(sets[part].values()).count(letter) for part in ("train", "validation", "test")]
+        total = sum(counts)
+        assert all(abs(count - total * share) <= 1.5 for count, share in zip(counts, (0.8, 0.1, 0.1), strict=True)), (
+            letter,
+            counts,
+        )
+
+
+def test_the_card_shows_what_is_in_the_files(parts):
+    card = dataset_card(parts, load_card_text(DATA / "traces" / "card.json"), "traces")
+    assert (DATA / "README.md").read_text(encoding="utf-8") == card, (
+        "write it again: needle traces card data/traces ..."
+    )
+
+
+def test_the_files_are_small(parts):
+    assert sum(path.stat().st_size for path in split_files(DATA / "traces").values()) < 3_000_000
