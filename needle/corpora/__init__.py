@@ -1,0 +1,1 @@
+"""From examples and plain text to what the trainer reads: tokenizer corpora, augmentation."""

@@ -1,0 +1,1 @@
+"""Fit a student on traces: examples, batches, losses, optimisers, loop, checkpoints."""

@@ -1,0 +1,195 @@
+"""Building blocks: linear map, norm, rotary positions, attention, feed-forward, the two layer kinds.
+
+Parameters are fp32. Activations have the compute type chosen by the caller (fp32 or bf16); weights are cast at use, norms run in fp32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from needle.student.modeling.config import NeedleConfig
+
+KeyValue = tuple[Tensor, Tensor]
+
+
+class Linear(nn.Linear):
+    """Bias-free linear map that casts its fp32 weight to the activation's type; ``fake_quantize`` rounds it first, when set."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(inputs, outputs, bias=False)
+        self.fake_quantize: Callable[[Tensor], Tensor] | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``x [..., inputs]`` to ``[..., outputs]``."""
+        weight = self.weight if self.fake_quantize is None else self.fake_quantize(self.weight)
+        return F.linear(x, weight.to(x.dtype))
+
+
+class RMSNorm(nn.Module):
+    """Zero-centred RMS norm: ``x / rms(x) * (1 + gain)``, in fp32."""
+
+    def __init__(self, size: int, eps: float) -> None:
+        super().__init__()
+        self.gain = nn.Parameter(torch.zeros(size))
+        self.eps = eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Same shape and type as ``x``."""
+        return F.rms_norm(x.float(), (x.shape[-1],), 1 + self.gain, self.eps).to(x.dtype)
+
+
+def rotary_table(positions_N: Tensor, head_size: int, theta: float) -> KeyValue:
+    """Cosines and sines ``[N, 1, E / 2]`` for integer positions ``[N]``."""
+    frequencies = theta ** (-torch.arange(0, head_size, 2, device=positions_N.device, dtype=torch.float32) / head_size)
+    angles = positions_N.float()[:, None, None] * frequencies
+    return angles.cos(), angles.sin()
+
+
+def rotate(x_NHE: Tensor, table: KeyValue) -> Tensor:
+    """Apply rotary positions (half-split form) to flat heads ``[N, heads, E]``."""
+    cos, sin = table
+    first, second = x_NHE.float().chunk(2, dim=-1)
+    return torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1).to(x_NHE.dtype)
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """Which flat tokens form the padded queries and keys of one attention call, cut into blocks of rows of similar length."""
+
+    queries: Tensor
+    """Flat index of each query, all blocks ``[B, T]`` one after the other; padding points at the row's first token."""
+    keys: Tensor
+    """Flat index of each key, all blocks ``[B, S]`` one after the other; padding likewise."""
+    biases: tuple[Tensor, ...]
+    """Of each block ``[B, 1, T or 1, S]`` in fp32: 0 where a query may look, a large negative number elsewhere."""
+    shapes: tuple[tuple[int, int, int], ...]
+    """``(B, T, S)`` of each block."""
+    real_N: Tensor
+    """Places of the real queries among all padded ones, in flat order."""
+
+
+class Attention(nn.Module):
+    """Grouped-query attention with QK-norm over flat tokens; positions are optional (cross-attention has none)."""
+
+    def __init__(self, config: NeedleConfig) -> None:
+        super().__init__()
+        size, head = config.hidden_size, config.head_size
+        self.head_size = head
+        self.q = Linear(size, config.num_attention_heads * head)
+        self.k = Linear(size, config.num_key_value_heads * head)
+        self.v = Linear(size, config.num_key_value_heads * head)
+        self.o = Linear(config.num_attention_heads * head, size)
+        self.q_norm = RMSNorm(head, config.norm_eps)
+        self.k_norm = RMSNorm(head, config.norm_eps)
+
+    def queries(self, x_ND: Tensor, table: KeyValue | None = None) -> Tensor:
+        """Queries ``[N, H, E]``."""
+        query = self.q_norm(self.q(x_ND).unflatten(-1, (-1, self.head_size)))
+        return rotate(query, table) if table else query
+
+    def keys_values(self, x_ND: Tensor, table: KeyValue | None = None) -> KeyValue:
+        """Keys and values ``[N, K, E]``."""
+        key = self.k_norm(self.k(x_ND).unflatten(-1, (-1, self.head_size)))
+        value = self.v(x_ND).unflatten(-1, (-1, self.head_size))
+        return (rotate(key, table) if table else key), value
+
+    def attend(self, query_NHE: Tensor, keys_values: KeyValue, blocks: Blocks) -> Tensor:
+        """Heads ``[N, H * E]`` of the real queries of all ``blocks``, in order.
+
+        Plain softmax attention: the fused CPU kernel is several times slower backward for many short rows. Query heads that share a key
+        head are folded into the time axis, so that keys are never repeated.
+        """
+        queries = query_NHE.flatten(1).index_select(0, blocks.queries)
+        pairs = torch.stack(keys_values, dim=1).flatten(1).index_select(0, blocks.keys)
+        query_parts = queries.split([rows * length for rows, length, _ in blocks.shapes])
+        pair_parts = pairs.split([rows * seen for rows, _, seen in blocks.shapes])
+        heads = [
+            _attend_rows(query.view(rows, length, *query_NHE.shape[1:]), pair.view(rows, seen, 2, *keys_values[0].shape[1:]), bias)
+            for (rows, length, seen), query, pair, bias in zip(blocks.shapes, query_parts, pair_parts, blocks.biases, strict=True)
+        ]
+        return torch.cat(heads).index_select(0, blocks.real_N)
+
+
+def _attend_rows(query_BTHE: Tensor, pair_BS2KE: Tensor, bias: Tensor) -> Tensor:
+    """Heads ``[B * T, H * E]`` of one block."""
+    key, value = pair_BS2KE.permute(2, 0, 3, 1, 4)
+    rows, length, heads, size = query_BTHE.shape
+    fold = (heads // key.shape[1], length)
+    query = (query_BTHE * size**-0.5).transpose(1, 2).reshape(rows, key.shape[1], -1, size)
+    scores = (query @ key.transpose(-1, -2)).unflatten(2, fold)
+    weights = (scores + bias.to(scores.dtype)[:, :, None]).softmax(-1)
+    out = (weights.flatten(2, 3) @ value).unflatten(2, fold).flatten(1, 2)
+    return out.transpose(1, 2).reshape(rows * length, heads * size)
+
+
+class FeedForward(nn.Module):
+    """SwiGLU block of inner width ``config.ffn_size``."""
+
+    def __init__(self, config: NeedleConfig) -> None:
+        super().__init__()
+        self.up = Linear(config.hidden_size, 2 * config.ffn_size)
+        self.down = Linear(config.ffn_size, config.hidden_size)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``[..., D]`` to ``[..., D]``."""
+        gate, up = self.up(x).chunk(2, dim=-1)
+        return self.down(F.silu(gate) * up)
+
+
+class Gated(nn.Module):
+    """Residual branch ``x + sigmoid(gate) * branch(norm(x))`` around one sublayer."""
+
+    def __init__(self, config: NeedleConfig, branch: nn.Module) -> None:
+        super().__init__()
+        self.norm = RMSNorm(config.hidden_size, config.norm_eps)
+        self.branch = branch
+        self.gate = nn.Parameter(torch.zeros(()))
+
+    def add(self, x: Tensor, y: Tensor) -> Tensor:
+        """Residual sum of ``x`` and the branch output ``y``."""
+        return x + torch.sigmoid(self.gate).to(x.dtype) * y
+
+
+class EncoderLayer(nn.Module):
+    """Self-attention over tools and requests, then (optionally) a feed-forward block."""
+
+    def __init__(self, config: NeedleConfig) -> None:
+        super().__init__()
+        self.attention = Gated(config, Attention(config))
+        self.ffn = Gated(config, FeedForward(config)) if config.ffn_size else None
+
+    def forward(self, x_ND: Tensor, blocks: Blocks, table: KeyValue) -> Tensor:
+        """``[N, D]`` to ``[N, D]``; the blocks' queries are all tokens, in flat order."""
+        attention: Attention = self.attention.branch
+        normed = self.attention.norm(x_ND)
+        query, keys_values = attention.queries(normed, table), attention.keys_values(normed, table)
+        x_ND = self.attention.add(x_ND, attention.o(attention.attend(query, keys_values, blocks)))
+        return x_ND if self.ffn is None else self.ffn.add(x_ND, self.ffn.branch(self.ffn.norm(x_ND)))
+
+
+class DecoderLayer(nn.Module):
+    """Causal self-attention, cross-attention to the source, then (optionally) a feed-forward block."""
+
+    def __init__(self, config: NeedleConfig) -> None:
+        super().__init__()
+        self.attention = Gated(config, Attention(config))
+        self.cross = Gated(config, Attention(config))
+        self.ffn = Gated(config, FeedForward(config)) if config.ffn_size else None
+
+    def forward(
+        self, x_ND: Tensor, table: KeyValue, past: Callable[[KeyValue], KeyValue], blocks: Blocks, source: KeyValue, cross: Blocks
+    ) -> Tensor:
+        """``[N, D]`` to ``[N, D]``; ``past`` turns this call's keys and values into all that ``blocks`` index (a cache, or itself)."""
+        attention: Attention = self.attention.branch
+        normed = self.attention.norm(x_ND)
+        keys_values = past(attention.keys_values(normed, table))
+        x_ND = self.attention.add(x_ND, attention.o(attention.attend(attention.queries(normed, table), keys_values, blocks)))
+        attention = self.cross.branch
+        query = attention.queries(self.cross.norm(x_ND))
+        x_ND = self.cross.add(x_ND, attention.o(attention.attend(query, source, cross)))
+        return x_ND if self.ffn is None else self.ffn.add(x_ND, self.ffn.branch(self.ffn.norm(x_ND)))

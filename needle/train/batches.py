@@ -1,0 +1,52 @@
+"""Examples to tensors: rows sorted by length, toolsets shared, labels and loss weights beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from needle.student.modeling.batching import pack_source, pack_target
+from needle.student.modeling.model import Source, Target
+from needle.student.tokenizer import BOS, SPECIAL_IDS
+from needle.train.examples import Example
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One forward pass."""
+
+    source: Source
+    target: Target
+    labels_N: Tensor
+    """Next token of each answer position."""
+    weights_N: Tensor
+    """Loss weight of each answer position (fp32)."""
+    rows: int
+    """Examples in it."""
+    lengths: tuple[int, ...]
+    """Answer length of each row, in flat order."""
+
+
+def collate(examples: Sequence[Example], token_weights: dict[int, float], rows_per_block: int | None = None) -> Batch:
+    """Pack examples; each distinct toolset object appears once."""
+    examples = sorted(examples, key=lambda example: (len(example.answer), len(example.request)))
+    toolsets: dict[tuple[int, ...], int] = {}
+    toolset_of = [toolsets.setdefault(example.tools, len(toolsets)) for example in examples]
+    source = pack_source(list(toolsets), [example.request for example in examples], toolset_of, rows_per_block)
+    bos = SPECIAL_IDS[BOS]
+    target = pack_target([(bos, *example.answer[:-1]) for example in examples], source)
+    labels = torch.tensor([token for example in examples for token in example.answer])
+    weights = torch.tensor([token_weights[kind] for example in examples for kind in example.classes])
+    return Batch(source, target, labels, weights, len(examples), tuple(len(example.answer) for example in examples))
+
+
+def micro_batches(
+    examples: Sequence[Example], micro_rows: int, token_weights: dict[int, float], rows_per_block: int | None = None
+) -> Iterator[Batch]:
+    """Cut a step into passes of at most ``micro_rows`` rows, rows of similar length together."""
+    ordered = sorted(examples, key=lambda example: (len(example.answer), len(example.request)))
+    for start in range(0, len(ordered), micro_rows):
+        yield collate(ordered[start : start + micro_rows], token_weights, rows_per_block)

@@ -1,0 +1,65 @@
+"""Every setting of a training run, with its default."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from needle.errors import UserError
+from needle.student.rendering import DECISION, KEY, NAME, STRUCTURE, VALUE
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Settings of one run. Exactly one of ``minutes`` and ``steps`` bounds it."""
+
+    minutes: float | None = None
+    """Wall-clock budget; the schedule is planned so that the run, with its last validation, ends in time."""
+    steps: int | None = None
+    """Number of optimiser steps."""
+    rows: int = 128
+    """Examples a step."""
+    rows_per_toolset: int = 10
+    """Examples of one toolset that a step takes together; their tools are encoded once."""
+    micro_rows: int = 256
+    """Examples in one forward pass; gradients of several are summed before the step."""
+    rows_per_block: int | None = 16
+    """Rows padded together inside attention (None: all of a pass; best on an accelerator)."""
+    muon_lr: float = 0.02
+    """Peak rate of Muon (matrices of the layers)."""
+    adam_lr: float = 2e-3
+    """Peak rate of AdamW (embedding, norms, gates)."""
+    weight_decay: float = 0.01
+    """Decoupled weight decay of Muon and of the embedding, scaled by the rate."""
+    warmup: float = 0.03
+    """Share of the run in which the rate rises."""
+    cooldown: float = 0.5
+    """Share of the run, at its end, in which the rate falls linearly to ``floor``."""
+    floor: float = 0.05
+    """Last rate as a share of the peak."""
+    clip: float = 1.0
+    """Largest global gradient norm."""
+    z_loss: float = 1e-4
+    """Weight of the squared log-partition, which keeps logits small."""
+    token_weights: dict[int, float] = field(default_factory=lambda: {STRUCTURE: 0.3, DECISION: 2.0, NAME: 1.5, KEY: 1.0, VALUE: 2.0})
+    """Loss weight by token class; most structure is forced at decoding."""
+    quantize_bits: int | None = None
+    """Quantisation-aware training for 4 or 8 bits in the cooldown; None for none."""
+    precision: str = "auto"
+    """Compute type: ``bf16``, ``fp32``, or ``auto`` (bf16 where the hardware multiplies it natively)."""
+    validation_rows: int = 200
+    """Held-out rows decoded at each validation."""
+    validations: int = 5
+    """Validations in the run, evenly spread, the last at its end."""
+    seed: int = 0
+    """Seed of the initial weights and of the data order."""
+
+    def __post_init__(self) -> None:
+        if (self.minutes is None) == (self.steps is None):
+            raise UserError("give either --minutes or --steps (one of them)")
+        if (self.minutes is not None and self.minutes <= 0) or (self.steps is not None and self.steps <= 0):
+            raise UserError("--minutes and --steps must be positive: a run of zero steps learns nothing")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain dictionary for logs and checkpoints."""
+        return asdict(self)

@@ -1,0 +1,170 @@
+"""The training loop: one for CPU and GPU, for a base model and for a fine-tune. Run it with ``needle train``."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer
+
+from needle.errors import UserError
+from needle.student.modeling import NeedleModel
+from needle.student.modeling.quantize import set_quantization
+from needle.train.batches import micro_batches
+from needle.train.checkpoint import load_state, save_checkpoint
+from needle.train.config import TrainConfig
+from needle.train.examples import Example, ExampleSet
+from needle.train.losses import hard_label_loss, z_loss
+from needle.train.optimizer import make_optimizers, rate, set_rate
+
+Validate = Callable[[NeedleModel], dict[str, float]]
+"""Scores of the model on held-out rows; ``exact`` decides which checkpoint is best."""
+Report = Callable[[dict[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class TrainReport:
+    """What a run did."""
+
+    out: Path
+    """Folder of the run: ``best``, ``last``, ``log.jsonl``, ``tensorboard``."""
+    steps: int
+    """Optimiser steps taken."""
+    rows: int
+    """Examples seen, repeats included."""
+    seconds: float
+    """Wall-clock seconds of training, validations included."""
+    best: dict[str, float]
+    """Scores of the kept checkpoint."""
+
+
+def compute_type(precision: str) -> torch.dtype:
+    """bf16 where the hardware multiplies it natively, unless told otherwise."""
+    if precision not in ("auto", "bf16", "fp32"):
+        raise UserError(f"precision {precision!r} is unknown; use auto, bf16 or fp32")
+    native = torch.cuda.is_available() or torch.cpu._is_avx512_bf16_supported()
+    return torch.bfloat16 if precision == "bf16" or (precision == "auto" and native) else torch.float32
+
+
+class Trainer:
+    """State of one run; ``run`` takes it to its end."""
+
+    def __init__(
+        self, model: NeedleModel, tokenizer: Tokenizer, examples: ExampleSet, config: TrainConfig, out: Path, validate: Validate
+    ) -> None:
+        self.model, self.tokenizer, self.examples, self.config, self.out, self.validate = model, tokenizer, examples, config, out, validate
+        self.dtype = compute_type(config.precision)
+        self.optimizers = make_optimizers(model, config)
+        self.step = self.rows = self.epoch = self.batch = self.validated = 0
+        self.seconds = 0.0
+        self.validation_seconds = 0.0
+        self.best: dict[str, float] = {}
+
+    @property
+    def progress(self) -> float:
+        """Share of the run that is done, by steps or by the clock (less the time that validation still needs)."""
+        if self.config.steps is not None:
+            return self.step / self.config.steps
+        left = max(self.config.validations - self.validated, 1) * self.validation_seconds
+        return self.seconds / max(self.config.minutes * 60 - left, 1e-9)
+
+    def state(self) -> dict[str, Any]:
+        """Everything beside weights and optimisers that a continued run needs."""
+        names = ("step", "rows", "epoch", "batch", "validated", "seconds", "validation_seconds", "best")
+        return {name: getattr(self, name) for name in names} | {"config": self.config.to_dict()}
+
+    def resume(self) -> None:
+        """Continue from ``last``. Raises ``UserError`` when it belongs to another configuration."""
+        state = load_state(self.out / "last", self.optimizers)
+        before, now = state.pop("config"), json.loads(json.dumps(self.config.to_dict()))
+        different = [key for key in now if key not in ("minutes", "steps") and before.get(key) != now[key]]
+        if different:
+            raise UserError(f"{self.out}: the run there has other settings ({', '.join(different)}); give --out another folder")
+        for name, value in state.items():
+            setattr(self, name, value)
+
+    def run(self, report: Report = lambda _: None) -> TrainReport:
+        """Train to the end of the budget, validating on the way. Raises ``UserError`` for a non-finite loss or no step at all."""
+        self.out.mkdir(parents=True, exist_ok=True)
+        start = time.monotonic() - self.seconds
+        log = (self.out / "log.jsonl").open("a", encoding="utf-8")
+        try:
+            for examples in self._batches():
+                if self.progress >= 1:
+                    break
+                record = self._step(examples)
+                self.seconds = time.monotonic() - start
+                due = min(self.progress, 1.0) * self.config.validations >= self.validated + 1
+                if due:
+                    record |= self._validate()
+                    self.seconds = time.monotonic() - start
+                log.write(json.dumps(record) + "\n")
+                log.flush()
+                report(record)
+            if self.step == 0:
+                raise UserError("no step was taken: the budget is too short for this machine; give more --minutes or --steps")
+            if self.validated < self.config.validations:
+                final = {"step": self.step} | self._validate()
+                log.write(json.dumps(final) + "\n")
+                report(final)
+        finally:
+            log.close()
+        return TrainReport(self.out, self.step, self.rows, self.seconds, self.best)
+
+    def _batches(self) -> Iterator[list[Example]]:
+        while True:
+            batches = self.examples.epoch(self.config.seed, self.epoch, self.config.rows, self.config.rows_per_toolset)
+            for number, batch in enumerate(batches):
+                if number < self.batch:
+                    continue
+                yield batch
+                self.batch = number + 1
+            self.epoch, self.batch = self.epoch + 1, 0
+
+    def _step(self, examples: list[Example]) -> dict[str, Any]:
+        """One optimiser step; the loss is averaged over the token weights of the whole step, however it is cut."""
+        config, began, progress = self.config, time.monotonic(), self.progress
+        if config.quantize_bits is not None:
+            set_quantization(self.model, config.quantize_bits if progress >= 1 - config.cooldown else None)
+        self.model.train()
+        total = sum(config.token_weights[kind] for example in examples for kind in example.classes)
+        loss_sum, tokens = 0.0, 0
+        for batch in micro_batches(examples, config.micro_rows, config.token_weights, config.rows_per_block):
+            logits = self.model.logits(self.model(batch.source, batch.target, self.dtype))
+            loss = hard_label_loss(logits, batch.labels_N, batch.weights_N)
+            (loss + config.z_loss * z_loss(logits, batch.weights_N)).div(total).backward()
+            loss_sum += loss.item()
+            tokens += len(batch.source.ids_N) + len(batch.labels_N)
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), config.clip).item()
+        if not (math.isfinite(loss_sum) and math.isfinite(norm)):
+            raise UserError(f"the loss is not finite at step {self.step + 1}; lower --lr, or look for broken rows in the data")
+        share = rate(progress, config)
+        set_rate(self.optimizers, share)
+        for optimizer in self.optimizers:
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        self.step += 1
+        self.rows += len(examples)
+        seconds = time.monotonic() - began
+        return {"step": self.step, "epoch": self.epoch, "rows": self.rows, "loss": loss_sum / total, "rate": share, "norm": norm,
+                "tokens_per_second": tokens / seconds, "rows_per_second": len(examples) / seconds, "progress": progress}  # fmt: skip
+
+    def _validate(self) -> dict[str, float]:
+        """Score, keep the best weights and the last state."""
+        began = time.monotonic()
+        self.validated += 1
+        self.model.eval()
+        scores = self.validate(self.model)
+        better = not self.best or scores["exact"] >= self.best["exact"]
+        if better:
+            self.best = {**scores, "step": self.step}
+            save_checkpoint(self.out / "best", self.model, self.tokenizer, {"scores": self.best, "config": self.config.to_dict()})
+        self.validation_seconds = max(self.validation_seconds, time.monotonic() - began)
+        save_checkpoint(self.out / "last", self.model, self.tokenizer, self.state(), self.optimizers)
+        return {f"validation_{name}": value for name, value in scores.items()}
