@@ -21,6 +21,7 @@ from needle.errors import UserError
 from needle.tools.close import resolve, subschemas
 from needle.tools.shapes import normalise_parameters
 from needle.tools.spec import ToolSpec
+from needle.tools.validate import checker
 
 MAX_NAME = 256
 """Longest tool name in characters."""
@@ -198,7 +199,14 @@ def _schema_problem(schema: dict[str, Any]) -> str | None:
             return f"parameters are no JSON Schema: at {place}: {error.message[:200]}"
         except (TypeError, RecursionError) as error:
             return f"parameters are no JSON Schema: {error}"
-    return _dangling_ref(schema)
+    problem = _dangling_ref(schema)
+    if problem:
+        return problem
+    try:
+        checker(ToolSpec("it", "", schema))
+    except UserError as error:  # such as a regular expression that is none
+        return str(error)
+    return None
 
 
 def _dangling_ref(root: dict[str, Any]) -> str | None:

@@ -12,6 +12,7 @@ have breaks.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -66,23 +67,12 @@ def validate_calls(calls: Sequence[ToolCall | Mapping[str, Any]], tools: Iterabl
     found: list[Violation] = []
     for index, call in enumerate(calls):
         name, arguments = _parts(call)
-        tool = by_name.get(name)
+        tool = by_name.get(name) if isinstance(name, str) else None
         if tool is None:
             message = f"no tool is called {name!r}; there are: {', '.join(by_name) or 'none'}"
             found.append(Violation(str(index), "unknown_tool", message, index))
             continue
-        validator = _reference(_key(tool))
-        try:
-            errors = list(validator.iter_errors(arguments))
-        except (Unresolvable, RecursionError) as error:
-            raise _unusable(tool, error) from error
-        own = {
-            violation: None
-            for error in errors
-            for violation in _violations(error, index)
-            if not _consequence(violation, error, errors, validator.schema)
-        }
-        found += sorted(own, key=lambda violation: (violation.path.split("."), violation.code))
+        found += _one_call(tool, arguments, index)
     return found
 
 
@@ -91,8 +81,8 @@ def is_valid(calls: Sequence[ToolCall | Mapping[str, Any]], tools: Iterable[Tool
     by_name = {tool.name: tool for tool in tools}
     for call in calls:
         name, arguments = _parts(call)
-        tool = by_name.get(name)
-        if tool is None or not checker(tool)(arguments):
+        tool = by_name.get(name) if isinstance(name, str) else None
+        if tool is None or _not_json(arguments) or not checker(tool)(arguments):
             return False
     return True
 
@@ -105,13 +95,47 @@ def checker(tool: ToolSpec) -> Callable[[Any], bool]:
         raise _unusable(tool, error) from error
 
 
+def _one_call(tool: ToolSpec, arguments: Any, index: int) -> list[Violation]:
+    problem = _not_json(arguments)
+    if problem:
+        return [Violation(str(index), "wrong_type", f"the arguments are no JSON: {problem}", index)]
+    validator = _reference(_key(tool))
+    try:
+        errors = list(validator.iter_errors(arguments))
+    except Unresolvable as error:
+        raise _unusable(tool, error) from error
+    except (RecursionError, re.error):
+        # Too deep, or a regular expression in another dialect than Python's: the fast validator still has a verdict.
+        words = "the arguments do not fit the schema"
+        return [] if checker(tool)(arguments) else [Violation(str(index), "nested_schema", words, index)]
+    own = {
+        violation: None
+        for error in errors
+        for violation in _violations(error, index)
+        if not _consequence(violation, error, errors, validator.schema)
+    }
+    return sorted(own, key=lambda violation: (violation.path.split("."), violation.code))
+
+
+_STRICT = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
+
+
+def _not_json(value: Any) -> str | None:
+    """Why a value could not be sent as JSON (not a number, half a character, a set ...), or None."""
+    try:
+        _STRICT(value).encode()
+    except (ValueError, TypeError, RecursionError) as error:
+        return str(error)
+    return None
+
+
 def _parts(call: ToolCall | Mapping[str, Any]) -> tuple[Any, Any]:
     return (call.name, call.arguments) if isinstance(call, ToolCall) else (call.get("name"), call.get("arguments", {}))
 
 
 def _key(tool: ToolSpec) -> str:
     # The text, not the object: True == 1 in Python, so equal dictionaries may be different schemas.
-    return json.dumps(tool.parameters, ensure_ascii=False)
+    return json.dumps(tool.parameters)
 
 
 def _unusable(tool: ToolSpec, error: Exception) -> UserError:
@@ -123,9 +147,9 @@ def _no_network(uri: str) -> Any:
 
 
 @lru_cache(maxsize=8192)
-def _fast(parameters: str) -> Callable[[Any], bool]:
+def _fast(parameters: str, closed: bool = True) -> Callable[[Any], bool]:
     formats: dict[str, Callable[[str], bool]] = dict.fromkeys(UNCHECKED, lambda text: True) | FORMATS
-    schema = close_schema(json.loads(parameters))
+    schema = close_schema(json.loads(parameters)) if closed else json.loads(parameters)
     return jsonschema_rs.Draft202012Validator(
         schema, formats=formats, validate_formats=True, retriever=_no_network
     ).is_valid
@@ -148,7 +172,26 @@ def _properties(validator: Any, properties: Any, instance: Any, schema: Any) -> 
         yield error
 
 
-_Validator = validators.extend(Draft202012Validator, {"properties": _properties})
+def _delegated(keyword: str, words: str) -> Callable[..., Iterator[ValidationError]]:
+    """A keyword judged by the fast validator here too: its regular expressions are ECMA's, as the specification asks,
+    and its arithmetic is decimal (0.3 is a multiple of 0.1), while Python's ``re`` and floats differ.
+    """
+
+    def check(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[ValidationError]:
+        if not _fast(json.dumps({keyword: value}), closed=False)(instance):
+            yield ValidationError(f"{instance!r} {words} {value!r}")
+
+    return check
+
+
+_Validator = validators.extend(
+    Draft202012Validator,
+    {
+        "properties": _properties,
+        "pattern": _delegated("pattern", "does not match"),
+        "multipleOf": _delegated("multipleOf", "is not a multiple of"),
+    },
+)
 _format_checker = FormatChecker(formats=())
 for _name, _check in FORMATS.items():
     _format_checker.checkers[_name] = (lambda value, check=_check: not isinstance(value, str) or check(value), ())

@@ -5,6 +5,7 @@ trace = trace_from_dict(json.loads(line))
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -82,13 +83,15 @@ def _tools_from(raw: Any) -> tuple[ToolSpec, ...]:
 
 
 def _decoded(value: Any, what: str) -> Any:
-    """JSON text decoded; anything else as it is."""
+    """JSON text (or Python's way of writing it, as Hermes rows have) decoded; anything that is no text as it is."""
     if not isinstance(value, str):
         return value
-    try:
-        return json.loads(value)
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise UserError(f"{what}: text that is no JSON") from error
+    for decode in (json.loads, ast.literal_eval):
+        try:
+            return decode(value)
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            continue
+    raise UserError(f"{what}: text that is no JSON")
 
 
 def _text(row: Mapping[str, Any], key: str) -> str:

@@ -161,6 +161,7 @@ TOOL = '{"name": "a", "parameters": {"type": "object", "properties": {}}}'
             '[{"name": "a", "parameters": {"type": "object", "properties": {"p": {"$ref": "http://x/y"}}}}]',
             "leaves the tool",
         ),
+        ('[{"name": "a", "parameters": {"type": "object", "properties": {"p": {"pattern": "["}}}}]', "cannot be used"),
         ('[{"type": "web_search"}]', "hosted tool"),
         ('[{"name": "a", "description": 4}]', "description is not text"),
         ("[" * 100_000, "nested too deeply"),

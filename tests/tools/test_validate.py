@@ -191,6 +191,61 @@ def test_formats_accept_what_people_write_and_refuse_the_rest(name, good, bad):
         assert is_valid([ToolCall("t", {"v": text})], [tool]) is (text in good), text
 
 
+ODD = ToolSpec(
+    "t",
+    "",
+    {
+        "type": "object",
+        "properties": {
+            "word": {"type": "string", "pattern": r"^\p{L}+$"},
+            "digits": {"type": "string", "pattern": r"^\d+$"},
+            "tenth": {"type": "number", "multipleOf": 0.1},
+            "any": {},
+            "nest": {"anyOf": [{"type": "array", "items": {"$ref": "#/properties/nest"}}, {"type": "integer"}]},
+            "names": {"type": "object", "patternProperties": {r"^\p{L}$": {"type": "integer"}}},
+        },
+    },
+)
+
+
+def nested(depth):
+    return json.loads("[" * depth + "]" * depth)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "valid"),
+    [
+        ({"word": "Äß"}, True),
+        ({"word": "a1"}, False),
+        ({"word": "a\n"}, False),
+        ({"digits": "٣"}, False),
+        ({"tenth": 0.3}, True),
+        ({"tenth": 0.35}, False),
+        ({"any": float("nan")}, False),
+        ({"tenth": float("inf")}, False),
+        ({"any": "\ud800"}, False),
+        ({"any": {1, 2}}, False),
+        ({"any": 10**400}, True),
+        ({"any": nested(900)}, True),
+        ({"nest": nested(900)}, True),
+        ({"nest": [nested(900), "x"]}, False),
+        ({"names": {"a": 1}}, True),
+        ({"names": {"a": "x"}}, False),
+    ],
+)
+def test_odd_values_and_dialects_get_a_verdict_never_a_crash(arguments, valid):
+    calls = [ToolCall("t", arguments)]
+    assert is_valid(calls, [ODD]) is valid
+    assert (validate_calls(calls, [ODD]) == []) is valid
+
+
+@pytest.mark.parametrize("name", [None, 3, ["t"], {"a": 1}])
+def test_a_name_that_is_no_text_is_an_unknown_tool(name):
+    call = {"name": name, "arguments": {}}
+    assert [violation.code for violation in validate_calls([call], [ODD])] == ["unknown_tool"]
+    assert not is_valid([call], [ODD])
+
+
 # -- the two validators agree -------------------------------------------------------------------------------------
 
 scalars = st.one_of(

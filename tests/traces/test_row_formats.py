@@ -65,6 +65,13 @@ ROWS = {
             {"from": "gpt", "value": "Done."},
         ]
     },
+    "hermes in Python's way": {
+        "conversations": [
+            {"from": "system", "value": f"<tools> {[ENVELOPE]} </tools>"},
+            {"from": "human", "value": QUERY},
+            {"from": "gpt", "value": f"<tool_call>\n{CALL}\n</tool_call>"},
+        ]
+    },
     "hermes with a field": {
         "conversations": [
             {"from": "human", "value": QUERY},
