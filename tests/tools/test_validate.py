@@ -313,7 +313,7 @@ schemas = st.recursive(
 )
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True, database=None)
 @given(
     st.dictionaries(st.sampled_from("abc"), schemas, min_size=1, max_size=3),
     leaves,
