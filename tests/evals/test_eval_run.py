@@ -52,6 +52,17 @@ def test_the_floors_stand_beside_every_result(make_suite, scripted, tmp_path):
     assert best["correct"]["value"] == max(rates["correct"]["value"] for rates in summary["floors"].values())
 
 
+def test_abstaining_has_a_precision_and_a_recall(make_suite, scripted, tmp_path):
+    def never_on_even(query: str) -> str:
+        return "[]" if int(query.split()[-1]) % 2 else right(query)
+
+    always = evaluate(baseline("never"), make_suite(), tmp_path / "always").summary["abstention"]
+    assert (always["precision"], always["recall"]) == (pytest.approx(1 / 3), 1.0)
+    half = evaluate(scripted(never_on_even), make_suite(), tmp_path / "half").summary["abstention"]
+    assert half["matrix"]["no_call_due"]["no_call"] == 5 and half["matrix"]["call_due"]["no_call"] == 10
+    assert (half["precision"], half["recall"]) == (pytest.approx(1 / 3), 0.5)
+
+
 def test_the_tables_add_up(make_suite, scripted, tmp_path):
     summary = evaluate(scripted(right), make_suite(), tmp_path).summary
     for table in ("by_kind", "by_calls"):
