@@ -98,7 +98,9 @@ def judge(trace: Trace, result: CallResult, *, gold_suspect: bool = False) -> Ve
     calls = list(result)
     grid = match.match_grid(trace, calls)
     modes = {name: mode(trace, calls, grid) for name, mode in match.MODES.items()}
-    schema_valid, details = _check_schemas(calls, trace)
+    schema_valid = is_valid(calls, trace.tools)
+    violations = [] if schema_valid else validate_calls(calls, trace.tools)  # the slow check, for the reasons
+    details = [Detail(violation.code, got=violation.path, note=violation.message) for violation in violations]
     pairs = align(grid)
     details += suspect if modes["ordered"] else [*_row_details(trace, calls, pairs, modes), *suspect]
     details += _argument_details(trace, calls, pairs, {detail.got for detail in details})
@@ -117,17 +119,6 @@ def judge(trace: Trace, result: CallResult, *, gold_suspect: bool = False) -> Ve
         codes=in_order(detail.code for detail in details),
         details=tuple(details),
     )
-
-
-def _check_schemas(calls: Sequence[ToolCall], trace: Trace) -> tuple[bool, list[Detail]]:
-    """Whether the calls are valid by the fast check; if not, the reasons by the slow one."""
-    try:
-        if is_valid(calls, trace.tools):
-            return True, []
-    except UnicodeEncodeError:  # JSON can spell half a surrogate pair, but no text that a tool is sent can hold it
-        return False, [Detail("pattern_or_format", note="a string holds half of a surrogate pair")]
-    found = validate_calls(calls, trace.tools)
-    return False, [Detail(violation.code, got=violation.path, note=violation.message) for violation in found]
 
 
 def _unread(trace: Trace, result: CallResult, suspect: list[Detail]) -> Verdict:

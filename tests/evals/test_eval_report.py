@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import subprocess
 from dataclasses import replace
 from html.parser import HTMLParser
+
+import pytest
 
 from needle.evals import report
 from needle.evals.run import evaluate
 from needle.evals.suites import suite_hash
 
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 HOSTILE = "</script><script>alert('{{data}}')</script><img src=x onerror=alert(1)> & {{title}} <!--"
 
 
@@ -70,6 +75,24 @@ def test_hostile_requests_names_and_outputs_stay_text(make_suite, make_trace, sc
     assert not [name for name, _ in parsed.attributes if name.startswith("on")]
     assert "<script>alert" not in text and "<img" not in text
     assert embedded(parsed)["rows"][0]["query"] == embedded(parsed)["rows"][0]["raw"] == HOSTILE
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine")
+def test_a_real_browser_lists_the_rows_and_runs_nothing_hostile(make_suite, make_trace, scripted, tmp_path):
+    rows = (
+        make_trace(("set_light", {"room": "hall", "label": HOSTILE}), id=HOSTILE, query=HOSTILE),
+        *make_suite(6).traces,
+    )
+    evaluate(scripted(lambda query: HOSTILE, name=HOSTILE), replace(make_suite(6), traces=rows), tmp_path)
+    options = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom"]
+    page = (tmp_path / "report.html").as_uri()
+    drawn = subprocess.run([BROWSER, *options, page], capture_output=True, text=True, timeout=120).stdout
+    parsed = Elements()
+    parsed.feed(drawn)
+    assert parsed.attributes.count(("class", "row")) == 7  # drawn by the script, so the script ran to its end
+    assert "img" not in parsed.tags and parsed.tags.count("script") == 2
+    assert "7 rows" in drawn
 
 
 def test_nothing_is_loaded_from_elsewhere(make_suite, scripted, tmp_path):
