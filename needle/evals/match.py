@@ -174,9 +174,7 @@ def ordered(trace: Trace, calls: Sequence[ToolCall], grid: Grid) -> bool:
 
 
 def unordered(trace: Trace, calls: Sequence[ToolCall], grid: Grid) -> bool:
-    """As ``ordered``, in any order: some one-to-one pairing makes every call right (a maximum matching, not a greedy
-    one).
-    """
+    """As ``ordered``, in any order: some pairing makes every call right (a maximum matching, not a greedy one)."""
     if len(calls) != len(trace.calls):
         return False
     return ordered(trace, calls, grid) or perfect_pairing([[found.right for found in row] for row in grid])
@@ -204,7 +202,5 @@ MODES: dict[str, Mode] = {"ordered": ordered, "unordered": unordered}
 
 
 def correct(trace: Trace, calls: Sequence[ToolCall], mode: str = "ordered") -> bool:
-    """Whether ``calls`` answer ``trace`` under ``mode`` (one of ``MODES``). Malformed output is the caller's to rule
-    out.
-    """
+    """Whether well-formed ``calls`` answer ``trace`` under ``mode``, one of ``MODES``."""
     return MODES[mode](trace, calls, match_grid(trace, calls))

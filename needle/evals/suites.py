@@ -157,9 +157,7 @@ def _read_definition(path: Path) -> tuple[dict[str, str], list[Path]]:
 
 
 def _shown(path: str | Path) -> str:
-    """A path as it may stand in a report: relative to the repository or the working folder where it lies there, else
-    its name.
-    """
+    """A path as a report may show it: relative to repository or working folder if it lies there, else its name."""
     path = Path(path).resolve()
     for base in (REPOSITORY, Path.cwd().resolve()):
         if path.is_relative_to(base):
@@ -185,9 +183,7 @@ def _unique_ids(traces: Sequence[Trace]) -> tuple[list[Trace], list[str]]:
 
 
 def sample_by_kind(traces: Sequence[Trace], limit: int | None, seed: int = 0) -> list[Trace]:
-    """Seeded sample of ``limit`` rows with the kinds in proportion (each at least once if it fits), in the order of
-    the suite.
-    """
+    """Seeded sample of ``limit`` rows in the order of the suite, kinds in proportion, each at least once if it fits."""
     if limit is None or limit >= len(traces):
         return list(traces)
     places: dict[str, list[int]] = defaultdict(list)
@@ -214,9 +210,7 @@ def _quotas(sizes: dict[str, int], limit: int) -> dict[str, int]:
 
 
 def suite_hash(traces: Sequence[Trace]) -> str:
-    """Content hash of rows in order (lineage left out, since no model sees it and no score depends on it): 16 hex
-    digits.
-    """
+    """Content hash of rows in order, lineage left out since no score depends on it: 16 hex digits."""
     digest = hashlib.blake2b(digest_size=8)
     for trace in traces:
         row = {key: value for key, value in trace.to_dict().items() if key != "meta"}

@@ -114,9 +114,7 @@ def _arguments(verdicts: Sequence[Verdict]) -> dict[str, float]:
 
 
 def _abstention(verdicts: Sequence[Verdict]) -> dict[str, Any]:
-    """Decision against what was due. Precision and recall are those of abstaining; malformed output is never an
-    abstention.
-    """
+    """What was done against what was due. Precision and recall are those of abstaining."""
     counts = Counter((verdict.due, verdict.decision) for verdict in verdicts)
     matrix = {
         "call_due": {decision: counts[True, decision] for decision in DECISIONS},

@@ -72,9 +72,7 @@ def first_cause(codes: Iterable[str]) -> str | None:
 
 
 def format_code(error: str, raw: str) -> str:
-    """Format code of an output that could not be read: the one that opens ``error``, else by whether anything came
-    back.
-    """
+    """Format code of unreadable output: the one that opens ``error``, else by whether anything came back."""
     head = error.split(":", 1)[0].strip()
     if head in FORMAT_CODES:
         return head

@@ -101,7 +101,7 @@ def judge(trace: Trace, result: CallResult, *, gold_suspect: bool = False) -> Ve
     schema_valid = is_valid(calls, trace.tools)
     violations = [] if schema_valid else validate_calls(calls, trace.tools)  # the slow check, for the reasons
     details = [Detail(violation.code, got=violation.path, note=violation.message) for violation in violations]
-    pairs = align(grid)
+    pairs = {i: (i, grid[i][i]) for i in range(len(calls))} if modes["ordered"] else align(grid)
     details += suspect if modes["ordered"] else [*_row_details(trace, calls, pairs, modes), *suspect]
     details += _argument_details(trace, calls, pairs, {detail.got for detail in details})
     details.sort(key=lambda detail: rank(detail.code))

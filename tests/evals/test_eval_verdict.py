@@ -125,6 +125,14 @@ def test_arguments_are_counted_per_call_and_defaults_count_for_nothing(make_trac
     assert (broken.true_positives, broken.false_positives, broken.false_negatives) == (0, 0, 4)
 
 
+def test_a_right_row_has_no_faults_even_where_calls_could_pair_otherwise(make_trace):
+    # the second prediction fits the first gold call too, and there with more arguments than beside its own partner
+    first, second = ("set_light", {"room": "hall", "level": 5}), ("set_light", {"room": "hall", "label": "x"})
+    trace = make_trace(first, second, alternatives={"0.level": [None], "0.label": ["x"]})
+    verdict = judge(trace, answer(first, second))
+    assert verdict.correct and verdict.codes == () and verdict.false_positives == verdict.false_negatives == 0
+
+
 def test_a_failed_endpoint_is_no_mistake_of_the_model_but_counts_as_wrong(make_trace):
     verdict = judge(make_trace(), CallResult(error="timed out", infra_error=True))
     assert verdict.decision == "infra" and not verdict.correct and verdict.cause == "infra_error"
