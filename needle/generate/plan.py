@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from needle.teacher.embedded.phrasing import leaves
-from needle.teacher.embedded.text import schema_at, words
+from needle.teacher.embedded.lexicon import TARGETS
+from needle.teacher.embedded.text import kin, leaves, schema_at, words
 from needle.tools.spec import ToolSpec
 
 FORMS = {"command": 0.6, "request": 0.25, "need": 0.15}
@@ -115,8 +115,9 @@ def _call(tool: ToolSpec, rng: random.Random) -> PlannedCall:
     optional = [path for path in paths if path.split(".")[0] not in tool.required]
     mention = [path for path in optional if rng.random() < MENTION][:3]
     sets = bool(SETTING & set(words(tool.name)) or SETTING & set(words(tool.description)[:1]))
-    if optional and not mention and (not tool.required or (sets and len(tool.required) < 2)):
-        mention = [rng.choice(optional)]
+    telling = [path for path in optional if not kin(path) & TARGETS]
+    if telling and not set(mention) & set(telling) and (not tool.required or (sets and len(tool.required) < 2)):
+        mention = [*mention[:2], rng.choice(telling)]  # "set the thermostat in the office" says nothing
     values: dict[str, Any] = {}
     for path in paths:
         schema = schema_at(tool.parameters, path)
@@ -125,7 +126,7 @@ def _call(tool: ToolSpec, rng: random.Random) -> PlannedCall:
         if members := [member for member in schema.get("enum") or () if member is not None]:
             values[path] = rng.choice(members)
         elif schema.get("type") == "boolean":
-            values[path] = rng.random() < 0.6
+            values[path] = rng.random() < (0.85 if path in optional else 0.6)
     # an object is given whole or not at all; values of inner required members follow from the mention of one of them
     opened = {path.split(".")[0] for path in mention} | set(tool.required)
     return PlannedCall(tool.name, tuple(mention), {path: value for path, value in values.items() if path.split(".")[0] in opened})

@@ -6,9 +6,11 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
-from needle.teacher.embedded.text import content, flat_arguments, kin, words
+from needle.teacher.embedded.lexicon import PERSONS
+from needle.teacher.embedded.text import content, flat_arguments, words
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,11 @@ class Bank:
             self.spread.update(vocabulary)
         self._weights = self._inverse_frequencies()
 
+    @cached_property
+    def people(self) -> set[str]:
+        """Values of arguments that are people, to be kept out of other arguments."""
+        return {value for name in PERSONS for _, value, _, _ in self.arguments.get(name, ()) if isinstance(value, str)}
+
     def weight(self, word: str) -> float:
         """Inverse document frequency of a word over the recorded tools (1.0 when nothing is recorded)."""
         return self._weights.get(word, self._unseen)
@@ -74,9 +81,9 @@ class Bank:
         total = sum(self.weight(word) for word in own)
         return sum(self.weight(word) for word in own if word in vocabulary) / total if total else 0.0
 
-    def arguments_like(self, path: str) -> Iterator[tuple[str, Any, BankTool, str]]:
-        """``(request, value, tool, path)`` of recorded arguments whose name means what ``path`` means."""
-        for name in kin(path):
+    def arguments_named(self, names: Iterable[str]) -> Iterator[tuple[str, Any, BankTool, str]]:
+        """``(request, value, tool, path)`` of recorded arguments with one of these words in their name."""
+        for name in sorted(names):
             yield from self.arguments.get(name, ())
 
     def _add(self, row: dict[str, Any]) -> None:

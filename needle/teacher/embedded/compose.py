@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from needle.teacher.embedded.lexicon import CHAT, JOINERS, NEGATIONS, OFF_TOPIC, PREFIXES, SUFFIXES
+from needle.teacher.embedded.fragments import is_speech, pair_units
+from needle.teacher.embedded.lexicon import CHAT, JOINERS, NEGATIONS, OFF_TOPIC, PREFIXES, SUFFIXES, TARGETS
 from needle.teacher.embedded.patterns import ON_OFF
-from needle.teacher.embedded.phrasing import Clause, Voice, leaves, say
-from needle.teacher.embedded.text import content, schema_at, words
+from needle.teacher.embedded.phrasing import Clause, Voice, say
+from needle.teacher.embedded.text import content, flat_arguments, kin, leaves, schema_at, words
 from needle.teacher.embedded.values import join_words, surfaces
 from needle.tools.spec import ToolCall, ToolSpec
 
@@ -57,20 +58,23 @@ def compose(wish: Wish, tools: Sequence[ToolSpec], voice: Voice, rng: random.Ran
         rng: the only source of variety.
     """
     if wish.kind in ("irrelevant", "chat"):
-        return _style(Clause(_foreign(wish.kind, tools, voice, rng), False), wish, rng, framed=False), []
+        text = _style(Clause(_foreign(wish.kind, tools, voice, rng), False), wish, rng, framed=False)
+        return _spoken(text, []) if wish.case == "lower" else text, []
     by_name = {tool.name: tool for tool in tools}
     for _ in range(TRIES):
         calls = [_arguments(by_name[wanted.tool], wanted, voice, rng) for wanted in wish.calls]
         if not calls or any(call is None for call in calls):
             continue
-        if len(calls) == 2 and wish.calls[0].tool == wish.calls[1].tool and calls[0] == calls[1]:
+        made = [(wanted.tool, flat) for wanted, flat in zip(wish.calls, calls)]
+        if any(made[number] in made[:number] for number in range(len(made))):
             continue
         clause = _clause(wish, [(by_name[wanted.tool], flat) for wanted, flat in zip(wish.calls, calls) if flat is not None], voice, rng)
         if clause is None or (wish.kind == "negated" and not clause.imperative):
             continue
         text = _negated(clause, wish, rng) if wish.kind == "negated" else _style(clause, wish, rng)
         due = [] if wish.kind in ("negated", "missing") else calls
-        return text, [ToolCall(wanted.tool, _nested(flat)) for wanted, flat in zip(wish.calls, due) if flat is not None]
+        labels = [ToolCall(wanted.tool, _nested(flat)) for wanted, flat in zip(wish.calls, due) if flat is not None]
+        return _spoken(text, labels) if wish.case == "lower" else text, labels
     return None
 
 
@@ -85,9 +89,12 @@ def _arguments(tool: ToolSpec, wanted: WantedCall, voice: Voice, rng: random.Ran
         if value is None:
             return None
         flat[path] = value
-    if any(value is False and ON_OFF & set(words(path)) for path, value in flat.items()):
-        # nobody says how bright a light is to be that goes off
-        flat = {path: value for path, value in flat.items() if path not in wanted.mention or isinstance(value, str) and not _is_enum(tool, path)}
+    off = [path for path, value in flat.items() if (value is False and ON_OFF & set(words(path))) or (str(value).lower() == "off" and _is_enum(tool, path))]
+    if off:  # nobody says how bright a light is to be that goes off
+        flat = {path: value for path, value in flat.items() if path in off or path not in wanted.mention or kin(path) & TARGETS}
+    for path, unit in pair_units(tool, flat).items():
+        if str(flat[unit]).lower().startswith(("hour", "h")) and isinstance(flat[path], (int, float)):
+            flat[path] = max(1, int(flat[path]) % 12)
     return flat
 
 
@@ -126,18 +133,19 @@ def _clause(wish: Wish, calls: list[tuple[ToolSpec, dict[str, Any]]], voice: Voi
     clauses = [say(tool, flat, voice, rng) for tool, flat in calls]
     if any(clause is None for clause in clauses):
         return None
-    texts = [clause.text for clause in clauses if clause]
-    joined = texts[0]
-    for text in texts[1:]:
-        joined += rng.choice(JOINERS) + text
-    return Clause(joined, clauses[0].imperative, clauses[-1].question)  # type: ignore[union-attr]
+    said = [clause for clause in clauses if clause]
+    joined = said[0].text
+    for before, clause in zip(said, said[1:]):
+        # after free text only a strong break shows where it ends
+        joined += rng.choice([joiner for joiner in JOINERS if joiner[0] in ".;,"] if before.open_end else JOINERS) + clause.text
+    return Clause(joined, said[0].imperative, said[-1].question, said[-1].open_end)
 
 
 def _shared_clause(calls: list[tuple[ToolSpec, dict[str, Any]]], voice: Voice, rng: random.Random) -> Clause | None:
     """ "turn on the lights in the kitchen and the hall": two calls that differ in one text argument. Changes the second call to fit."""
     (tool, first), (_, second) = calls
     texts = [path for path, value in first.items() if isinstance(value, str) and path in second and second[path] != value]
-    texts = [path for path in texts if surfaces(first[path], schema_at(tool.parameters, path), tool.parameters) == [first[path]] and first[path][:1].islower()]
+    texts = [path for path in texts if not is_speech(tool, path) and not path.endswith("unit") and surfaces(first[path], schema_at(tool.parameters, path), tool.parameters) == [first[path]] and first[path][:1].islower()]
     if not texts:
         return None
     path = rng.choice(texts)
@@ -167,13 +175,14 @@ def _foreign(kind: str, tools: Sequence[ToolSpec], voice: Voice, rng: random.Ran
 
 
 def _negated(clause: Clause, wish: Wish, rng: random.Random) -> str:
-    return _case(rng.choice(NEGATIONS).format(clause.text), wish, question=False)
+    frames = [frame for frame in NEGATIONS if frame.endswith("{}")] if clause.open_end else NEGATIONS
+    return _case(rng.choice(frames).format(clause.text), wish, question=False)
 
 
 def _style(clause: Clause, wish: Wish, rng: random.Random, framed: bool = True) -> str:
     text, question = clause.text, clause.question
     if framed and clause.imperative:
-        prefix, suffix = rng.choice(PREFIXES[wish.form]), rng.choice(SUFFIXES[wish.form])
+        prefix, suffix = rng.choice(PREFIXES[wish.form]), "" if clause.open_end else rng.choice(SUFFIXES[wish.form])
         text = prefix + text + ("" if "please" in prefix and "please" in suffix else suffix)
         question = question or wish.form == "request"
     return _case(text, wish, question)
@@ -182,8 +191,15 @@ def _style(clause: Clause, wish: Wish, rng: random.Random, framed: bool = True) 
 def _case(text: str, wish: Wish, question: bool) -> str:
     text = re.sub(r"\s+", " ", text).strip()
     if wish.case == "lower":
-        return re.sub(r"[,;?!]+(?=\s|$)", "", text[:1].lower() + text[1:] if text[1:2].islower() else text)
+        return text[:1].lower() + text[1:] if text[1:2].islower() or text[1:2] == " " else text
     if wish.case == "written":
         text = text[:1].upper() + text[1:]
         return text if text[-1:] in ".?!" else text + ("?" if question else ".")
     return text + "?" if question and text[-1:] not in ".?!" else text
+
+
+def _spoken(text: str, calls: list[ToolCall]) -> str:
+    """Without the punctuation that speech recognition leaves out, except where a value holds it."""
+    bare = re.sub(r"[,;?!]+(?=\s|$)", "", text).rstrip(".")
+    values = [item for call in calls for _, value in flat_arguments(call.arguments) for item in (value if isinstance(value, list) else [value])]
+    return text if any(isinstance(value, str) and value in text and value not in bare for value in values) else bare

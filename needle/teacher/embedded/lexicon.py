@@ -34,7 +34,7 @@ VERBS: dict[str, tuple[str, ...]] = {
     "unlock": ("unlock",),
     "send": ("send",),
     "create": ("create", "make", "add", "set up"),
-    "add": ("add", "put in"),
+    "add": ("add",),
     "make": ("make", "create"),
     "schedule": ("schedule", "plan", "set up"),
     "book": ("book", "reserve"),
@@ -119,6 +119,11 @@ VERBS: dict[str, tuple[str, ...]] = {
     "plan": ("plan",),
     "estimate": ("estimate",),
     "compare": ("compare",),
+    "place": ("place", "make"),
+    "heat": ("heat",),
+    "notify": ("notify",),
+    "issue": ("issue",),
+    "submit": ("submit", "send in"),
     "toggle": ("switch", "turn"),
 }
 """First word of a tool's name or description to the ways of saying it in an imperative."""
@@ -134,14 +139,14 @@ OPPOSITES = (
 """Words of which a phrasing may not carry one where the tool means the other."""
 
 KIN = (
-    {"to", "recipient", "contact", "person", "who", "friend", "name"}, {"text", "body", "message", "content", "what"},
-    {"celsiu", "temp", "temperature", "degree", "target", "c"}, {"room", "zone", "area", "location", "place", "where"},
+    {"to", "recipient", "contact", "person", "who", "friend"}, {"text", "body", "message", "content", "what"},
+    {"celsiu", "temp", "temperature", "degree"}, {"room", "zone", "area", "location", "place", "where"},
     {"percent", "level", "brightness", "pct", "bri", "intensity"}, {"volume", "level", "vol"}, {"date", "day", "when"},
-    {"time", "at", "start", "when", "hour"}, {"label", "name", "title"}, {"query", "item", "what", "song", "track", "source", "media", "term"},
-    {"speaker", "device", "player", "output", "room"}, {"language", "lang", "target"}, {"from", "origin", "source"},
-    {"to", "destination", "target", "address"}, {"minute", "min", "duration", "length"}, {"second", "sec", "duration"},
+    {"time", "at", "start", "when", "hour"}, {"label", "name", "title"}, {"query", "what", "song", "track", "source", "media", "term"},
+    {"speaker", "device", "player", "output", "room"}, {"language", "lang"}, {"from", "origin", "source"},
+    {"to", "destination"}, {"minute", "min", "duration", "length"}, {"second", "sec", "duration"},
     {"city", "place", "location", "where", "town"}, {"count", "quantity", "number", "qty", "amount"}, {"guest", "people", "person", "party", "seat"},
-    {"color", "colour"}, {"task", "text", "what", "title", "item", "todo"}, {"door", "lock"}, {"attendee", "guest", "invitee", "people", "participant"},
+    {"color", "colour"}, {"item", "product", "thing", "grocery", "ingredient", "article"}, {"store", "shop", "supermarket", "market"}, {"task", "text", "what", "title", "item", "todo"}, {"door", "lock"}, {"attendee", "guest", "invitee", "people", "participant"},
 )  # fmt: skip
 """Parameter names of one meaning, stemmed."""
 
@@ -158,8 +163,8 @@ PREFIXES = {
 """What goes before an imperative clause, by form."""
 
 SUFFIXES = {
-    "command": ("", "", "", "", " please", ", thanks", " for me", " now"),
-    "request": ("", "", " please", " for me", ", thanks"),
+    "command": ("", "", "", "", "", " please", ", thanks", " for me", " now"),
+    "request": ("", "", "", " please", " for me"),
     "need": ("", "", "", " please"),
 }
 """What goes after it."""
@@ -175,25 +180,47 @@ NEGATIONS = (
 JOINERS = (" and ", " and ", ", then ", " and then ", ", and ", ". also ", ", also ", "; ", ", plus ", " and after that ")
 """Between two clauses of one request."""
 
-FIRM = frozenset({"name", "title", "label", "message", "text", "body", "day_array", "color", "colour", "mode"})
+FLAGS = {
+    "shuffle": ("on shuffle", "without shuffle"), "repeat": ("on repeat", "without repeat"), "loop": ("in a loop", "without looping"),
+    "urgent": ("as urgent", "with no urgency"), "recurring": ("as a recurring one", "as a one-off"), "private": ("in private", "in public"),
+    "speak": ("and read it out", "without reading it out"), "vibrate only": ("with vibration only", "with sound"), "video": ("with video", "without video"),
+    "all day": ("for the whole day", "not for the whole day"), "loud": ("loudly", "quietly"),
+}  # fmt: skip
+"""Booleans in words: true, false."""
+SWITCHES = {
+    "lock": ("lock", "unlock"), "locked": ("lock", "unlock"), "open": ("open", "close"), "opened": ("open", "close"), "closed": ("close", "open"),
+    "mute": ("mute", "unmute"), "muted": ("mute", "unmute"), "armed": ("arm", "disarm"), "paused": ("pause", "resume"), "running": ("start", "stop"),
+}  # fmt: skip
+"""Boolean parameters that are verbs."""
+FIRM = frozenset(
+    "name title label message text body day_array color colour mode room zone speaker app percent brightness volume temperature position unit "
+    "percentage celsiu level duration store shop priority category quantity".split()
+)
 """Keys of ``CONTEXTS`` that are surer than what the traces teach for the same name."""
 
 CONTEXTS: dict[str, tuple[tuple[str, str], ...]] = {
     "time": (("at ", ""), ("for ", "")),
     "date": (("on ", ""), ("for ", "")),
     "date-time": (("on ", ""), ("for ", "")),
+    "duration": (("for ", ""), ("of ", "")),
     "minute": (("for ", " minutes"),),
     "hour": (("for ", " hours"),),
     "second": (("for ", " seconds"),),
     "day": (("for ", ""),),
-    "percent": (("to ", " percent"), ("at ", "%"), ("to ", "%")),
-    "brightness": (("to ", " percent"), ("at ", " percent"), ("at ", "%")),
-    "level": (("to ", ""), ("at ", "")),
-    "volume": (("to ", ""), ("at volume ", "")),
-    "temperature": (("to ", " degrees"), ("at ", " degrees")),
-    "celsiu": (("to ", " degrees"), ("at ", "")),
+    "percent": (("to ", " percent"), ("at ", " percent"), ("to ", "%")),
+    "percentage": (("to ", " percent"), ("at ", "%")),
+    "brightness": (("to ", " percent"), ("at ", " percent"), ("to ", "%"), ("to ", "")),
+    "position": (("to ", " percent"), ("to ", "%"), ("to ", ""), ("at ", " percent")),
+    "level": (("to ", ""), ("at ", ""), ("to level ", "")),
+    "volume": (("at volume ", ""), ("at ", " percent volume"), ("with the volume at ", "")),
+    "temperature": (("to ", " degrees"), ("at ", " degrees"), ("to ", "")),
+    "celsiu": (("to ", " degrees"), ("at ", " degrees"), ("to ", "")),
     "room": (("in the ", ""),),
     "zone": (("in the ", ""),),
+    "speaker": (("on the ", " speaker"), ("on the ", "")),
+    "app": (("on ", ""), ("with ", ""), ("via ", "")),
+    "store": (("from ", ""), ("at ", "")),
+    "shop": (("from ", ""), ("at ", "")),
     "location": (("in ", ""),),
     "city": (("in ", ""), ("for ", "")),
     "place": (("in ", ""), ("at ", "")),
@@ -206,21 +233,27 @@ CONTEXTS: dict[str, tuple[tuple[str, str], ...]] = {
     "origin": (("from ", ""),),
     "name": (("called ", ""), ("named ", "")),
     "title": (("called ", ""), ("titled ", "")),
-    "label": (("called ", ""), ("labelled ", ""), ("named ", ""), ("with the label ", "")),
+    "label": (("called ", ""), ("labelled ", ""), ("named ", ""), ("for ", "")),
     "message": (("saying ", ""), ("that says ", "")),
     "text": (("saying ", ""), ("that says ", "")),
     "body": (("saying ", ""),),
-    "color": (("in ", ""),),
-    "colour": (("in ", ""),),
-    "mode": (("in ", " mode"), ("on ", " mode"), ("with ", " mode")),
-    "day_array": (("every ", ""), ("on ", "")),
+    "color": (("in ", ""), ("to ", "")),
+    "colour": (("in ", ""), ("to ", "")),
+    "mode": (("in ", " mode"), ("on ", " mode"), ("to ", " mode")),
+    "day_array": (("every ", ""), ("on ", ""), ("each ", "")),
     "artist": (("by ", ""),),
     "language": (("in ", ""), ("into ", "")),
     "currency": (("in ", ""),),
-    "guest": (("for ", " people"),),
+    "guest": (("for ", " people"), ("with ", "")),
     "people": (("for ", " people"),),
     "reason": (("because of ", ""),),
     "until": (("until ", ""),),
+    "quantity": (("with a quantity of ", ""), ("in a quantity of ", "")),
+    "size": (("in size ", ""), ("in ", "")),
+    "when": (("when ", ""),),
+    "priority": (("with ", " priority"), ("as ", " priority")),
+    "category": (("under ", ""), ("in the category ", "")),
+    "unit": (("in ", ""),),
 }
 """Words around a value, by the last word of its parameter's name, where the traces teach none."""
 
@@ -232,6 +265,13 @@ ABBREVIATIONS = {
     "eur": "euros", "usd": "dollars", "gbp": "pounds", "c": "celsius", "f": "fahrenheit", "num": "number", "msg": "message", "qty": "quantity",
 }  # fmt: skip
 """Short members of an enum, or short words of a name, to what people say."""
+
+GENERIC = frozenset({"query", "term", "q", "search", "what"})
+"""Parameter names that say nothing about the values; the description does."""
+PERSONS = frozenset("person recipient contact guest who player child patient member attendee user driver student customer employee".split())
+"""Parameter names, stemmed, whose values are people."""
+TARGETS = frozenset("room zone area location place device speaker door target house floor".split())
+"""Parameter names, stemmed, that say where and not what."""
 
 NAMES = "Anna Ben Chloe David Emma Farid Grace Hugo Ines Jonas Kim Lena Marco Nina Omar Paula Rosa Sam Tom Yuki Priya Mateo Zoe Ali".split()
 CITIES = "Berlin,Paris,Lisbon,Oslo,Tokyo,Toronto,Nairobi,Lima,Athens,Vienna,Dublin,Seoul,Madrid,Porto,Leeds,Osaka".split(",")

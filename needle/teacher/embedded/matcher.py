@@ -11,9 +11,11 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from needle.teacher.embedded.fragments import PREPOSITIONS
+from needle.teacher.embedded.lexicon import SWITCHES
 from needle.teacher.embedded.patterns import ON_OFF
-from needle.teacher.embedded.phrasing import PREPOSITIONS, SWITCHES, Voice, leaves
-from needle.teacher.embedded.text import content, locate, member_forms, schema_at, stem, value_class, words
+from needle.teacher.embedded.phrasing import Voice
+from needle.teacher.embedded.text import content, leaves, locate, member_forms, schema_at, stem, value_class, words
 from needle.teacher.wording import readings
 from needle.tools.spec import ToolCall, ToolSpec
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from needle.teacher.embedded.lexicon import ABBREVIATIONS, KIN
 from needle.teacher.wording import readings
+from needle.tools.spec import ToolSpec
 
 STOP = frozenset(
     "a an the of to in on at for with by from and or is are be it its this that these those as my your our their his her i you we me us "
@@ -89,6 +90,20 @@ def schema_at(parameters: dict[str, Any], path: str) -> dict[str, Any]:
     for part in path.split("."):
         schema = resolve((schema.get("properties") or {}).get(part) or {}, parameters)
     return schema
+
+
+def leaves(tool: ToolSpec) -> list[str]:
+    """Dotted paths of a tool's arguments; nested objects with properties are opened."""
+    found: list[str] = []
+    pending = [(name, 0) for name in tool.properties]
+    while pending:
+        path, depth = pending.pop(0)
+        inner = schema_at(tool.parameters, path).get("properties")
+        if inner and depth < 3:
+            pending = [(f"{path}.{name}", depth + 1) for name in inner] + pending
+        else:
+            found.append(path)
+    return found
 
 
 def resolve(schema: dict[str, Any], root: dict[str, Any]) -> dict[str, Any]:

@@ -14,12 +14,15 @@ from typing import Any
 
 from needle.teacher.embedded import lexicon
 from needle.teacher.embedded.bank import Bank, tool_tokens
-from needle.teacher.embedded.text import FUNCTION, UNIT, content, locate, member_forms, resolve, schema_at, value_class, words
+from needle.teacher.embedded.lexicon import PERSONS
+from needle.teacher.embedded.text import FUNCTION, UNIT, content, kin, leaves, locate, member_forms, resolve, schema_at, stem, value_class, words
 from needle.teacher.wording import number_words, spoken_date, spoken_time
 from needle.tools.spec import ToolSpec
 
 MAX_VALUES = 120
 """Recorded values kept for one parameter, nearest first."""
+FEW = 40
+"""Below so many near values, farther ones are let in."""
 FIRST_DAY = datetime.date(2026, 12, 1)
 """Dates are drawn from the 400 days after it (a fixed day keeps the output a function of the seed alone)."""
 
@@ -53,11 +56,12 @@ class ValueBank:
         schema = schema_at(tool.parameters, path)
         own = Counter(content(path) + content(schema.get("description", ""))) + tool_tokens(tool.name, tool.description)
         kind = value_class(schema.get("items") or schema)
+        people = bool((kin(path) | set(content(schema.get("description", "")))) & (PERSONS | {"name"}))
         near: dict[tuple[str, str, str], float] = {}
         score: dict[str, float] = {}
         sources: dict[str, set[str]] = defaultdict(set)
         said: list[tuple[float, tuple[str, str]]] = []
-        for request, value, source, source_path in self._bank.arguments_like(path):
+        for request, value, source, source_path in self._bank.arguments_named(self._names(tool, path, schema, kind)):
             key = (source.toolset, source.name, source_path)
             theirs = schema_at(source.parameters, source_path)
             if key not in near:
@@ -70,13 +74,29 @@ class ValueBank:
                     continue
                 if around := context_of(request, span):
                     said.append((near[key], around))
-                if _speakable(item, request[slice(*span)]):
+                if _speakable(item, request[slice(*span)]) and (people or item not in self._bank.people):
                     score[item] = max(score.get(item, 0.0), near[key])
                     sources[item].add(source.toolset)
         ranked = sorted(score, key=lambda item: (-score[item] - 0.1 * len(sources[item]), item))
-        floor = 0.5 * max(score.values(), default=0.0)
+        best = max(score.values(), default=0.0)
+        near_enough = [item for item in ranked if score[item] >= 0.5 * best]
+        if len(near_enough) < FEW:
+            near_enough = [item for item in ranked if score[item] >= 0.25 * best][:FEW]
         contexts = [around for _, around in sorted(said, key=lambda pair: -pair[0])[:MAX_VALUES]]
-        return [item for item in ranked if score[item] >= floor][:MAX_VALUES], contexts
+        return near_enough[:MAX_VALUES], contexts
+
+    def _names(self, tool: ToolSpec, path: str, schema: dict[str, Any], kind: str) -> set[str]:
+        """Words under which the traces may hold such values: the parameter's own, or those of a description that names them."""
+        own = set(kin(path))
+        if kind != "text":
+            return own
+        if set(words(path)) <= lexicon.GENERIC:
+            # "play a song, artist or playlist" says under which names the values of ``query`` go
+            others = {stem(word) for other in leaves(tool) if other != path for word in words(other)}
+            described = set(content(f"{schema.get('description', '')} {tool.description}")) - lexicon.GENERIC - others - PERSONS
+            if sum(len(self._bank.arguments.get(name, ())) for name in described) >= FEW:
+                return described
+        return own
 
     def _sample(self, tool: ToolSpec, path: str, schema: dict[str, Any], rng: random.Random) -> Any:
         schema = resolve(schema, tool.parameters)
@@ -93,7 +113,11 @@ class ValueBank:
             items = schema.get("items") if isinstance(schema.get("items"), dict) else {}
             low, high = schema.get("minItems", 1), min(schema.get("maxItems", 3), 3)
             drawn = [self._sample(tool, path, items, rng) for _ in range(rng.randint(max(low, 1), max(high, low, 1)))]
-            return list(dict.fromkeys(drawn)) if all(isinstance(item, (str, int, float)) for item in drawn) else None
+            if not all(isinstance(item, (str, int, float)) for item in drawn):
+                return None
+            members = resolve(items, tool.parameters).get("enum")
+            kept = list(dict.fromkeys(drawn))
+            return sorted(kept, key=members.index) if members else kept
         return self._string(tool, path, schema, rng) if kind == "string" else None
 
     def _string(self, tool: ToolSpec, path: str, schema: dict[str, Any], rng: random.Random) -> str | None:
@@ -155,8 +179,8 @@ def context_of(request: str, span: tuple[int, int]) -> tuple[str, str] | None:
 def _speakable(item: Any, said: str) -> bool:
     """Free text that a person would say again: as it was said, short, and no code-like capitals."""
     return (
-        isinstance(item, str) and item == said and 1 < len(item) <= 50 and not re.fullmatch(r"[\d:.\-T+ ]+", item)
-        and not (item.isupper() and len(item) > 3) and "\n" not in item
+        isinstance(item, str) and item == said and 1 < len(item) <= 50 and item.lower() not in ("yes", "no") and not re.fullmatch(r"[\d:.\-T+ ]+", item)
+        and not (item.isupper() and len(item) > 3) and re.fullmatch(r"[ -~\u00a0-\u024f’€–]+", item) and not re.search(r'[\\{}<>|"]', item)
     )  # fmt: skip
 
 
@@ -165,14 +189,16 @@ def _number(schema: dict[str, Any], name: tuple[str, ...], kind: str, rng: rando
     guess = 2000 if "amount" in name or "price" in name else 30 if {"temperature", "celsius", "degrees"} & set(name) else 60
     high = schema.get("maximum", schema["exclusiveMaximum"] - 1 if "exclusiveMaximum" in schema else max(guess, low * 4))
     low, high = min(low, high), max(low, high)
-    step = schema.get("multipleOf") or (rng.choice((1, 1, 5, 10)) if high - low >= 20 else 1)
+    step = schema.get("multipleOf") or (rng.choice((1, 5, 5, 10)) if high - low >= 20 else 1)
+    if high - low > 120 and low >= 0 and rng.random() < 0.8:  # people rarely use the far end of a long range
+        high = max(low, low + (high - low) // 5)
     if step >= 1 or "multipleOf" in schema:
         first = -(-low // step) * step
         value = first + step * rng.randint(0, max(0, int((high - first) // step)))
         value = round(value, 4) if low <= value <= high else low
     else:
         value = low
-    if kind == "number" and "multipleOf" not in schema and rng.random() < 0.25 and value + 0.5 <= high:
+    if kind == "number" and "multipleOf" not in schema and high - low <= 100 and rng.random() < 0.25 and value + 0.5 <= high:
         value += 0.5
     return int(value) if value == int(value) else value
 
@@ -181,7 +207,8 @@ def _formatted(schema: dict[str, Any], name: tuple[str, ...], rng: random.Random
     """A string whose form the schema fixes: a time, a date, an address; None for free text."""
     form = schema.get("format") or ""
     text = f"{schema.get('description', '')} {schema.get('pattern', '')}"
-    time = f"{rng.randrange(24):02d}:{rng.choice((0, 0, 0, 15, 30, 30, 45, 5, 20, 50)):02d}"
+    hour = rng.randrange(6, 23) if rng.random() < 0.85 else rng.randrange(24)
+    time = f"{hour:02d}:{rng.choice((0, 0, 0, 15, 30, 30, 45, 5, 20, 50)):02d}"
     day = (FIRST_DAY + datetime.timedelta(days=rng.randrange(400))).isoformat()
     if form == "date-time":
         return f"{day}T{time}:00"
