@@ -13,6 +13,7 @@ from tokenizers import Tokenizer
 
 from needle.errors import UserError
 from needle.student.modeling import NeedleModel
+from needle.student.modeling.storage import WEIGHTS
 from needle.student.tokenizer import BOS, EOS, PAD
 
 STATE, OPTIMIZER = "training_state.json", "optimizer.safetensors"
@@ -29,7 +30,8 @@ def save_checkpoint(
     fresh, old = folder.with_name(folder.name + ".new"), folder.with_name(folder.name + ".old")
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(parents=True)
-    model.save_pretrained(fresh)
+    model.config.save_pretrained(fresh)
+    save_file({name: weight.contiguous() for name, weight in model.state_dict().items()}, fresh / WEIGHTS, metadata={"format": "pt"})
     save_tokenizer(fresh, tokenizer)
     if optimizers is not None:
         save_file(_optimizer_tensors(optimizers), fresh / OPTIMIZER)

@@ -23,7 +23,7 @@ class TrainConfig:
     """Examples of one toolset that a step takes together; their tools are encoded once."""
     micro_rows: int = 256
     """Examples in one forward pass; gradients of several are summed before the step."""
-    rows_per_block: int | None = 16
+    rows_per_block: int | None = 8
     """Rows padded together inside attention (None: all of a pass; best on an accelerator)."""
     muon_lr: float = 0.02
     """Peak rate of Muon (matrices of the layers)."""

@@ -15,12 +15,13 @@ from tokenizers import Tokenizer
 
 from needle.errors import UserError
 from needle.student.modeling import NeedleModel
-from needle.student.modeling.quantize import set_quantization
+from needle.student.modeling.model import to_device
+from needle.student.modeling.quantize import rounded_copy, set_quantization
 from needle.train.batches import micro_batches
 from needle.train.checkpoint import load_state, save_checkpoint
 from needle.train.config import TrainConfig
 from needle.train.examples import Example, ExampleSet
-from needle.train.losses import hard_label_loss, z_loss
+from needle.train.losses import hard_label_loss
 from needle.train.optimizer import make_optimizers, rate, set_rate
 
 Validate = Callable[[NeedleModel], dict[str, float]]
@@ -59,7 +60,7 @@ class Trainer:
         self, model: NeedleModel, tokenizer: Tokenizer, examples: ExampleSet, config: TrainConfig, out: Path, validate: Validate
     ) -> None:
         self.model, self.tokenizer, self.examples, self.config, self.out, self.validate = model, tokenizer, examples, config, out, validate
-        self.dtype = compute_type(config.precision)
+        self.dtype, self.device = compute_type(config.precision), model.embedding.weight.device
         self.optimizers = make_optimizers(model, config)
         self.step = self.rows = self.epoch = self.batch = self.validated = 0
         self.seconds = 0.0
@@ -136,9 +137,10 @@ class Trainer:
         total = sum(config.token_weights[kind] for example in examples for kind in example.classes)
         loss_sum, tokens = 0.0, 0
         for batch in micro_batches(examples, config.micro_rows, config.token_weights, config.rows_per_block):
+            batch = to_device(batch, self.device)
             logits = self.model.logits(self.model(batch.source, batch.target, self.dtype))
-            loss = hard_label_loss(logits, batch.labels_N, batch.weights_N)
-            (loss + config.z_loss * z_loss(logits, batch.weights_N)).div(total).backward()
+            loss = hard_label_loss(logits, batch.labels_N, batch.weights_N, config.z_loss)
+            loss.div(total).backward()
             loss_sum += loss.item()
             tokens += len(batch.source.ids_N) + len(batch.labels_N)
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), config.clip).item()
@@ -156,15 +158,16 @@ class Trainer:
                 "tokens_per_second": tokens / seconds, "rows_per_second": len(examples) / seconds, "progress": progress}  # fmt: skip
 
     def _validate(self) -> dict[str, float]:
-        """Score, keep the best weights and the last state."""
+        """Score the weights as they would ship (rounded, once quantisation is on), keep the best and the last state."""
         began = time.monotonic()
         self.validated += 1
-        self.model.eval()
-        scores = self.validate(self.model)
-        better = not self.best or scores["exact"] >= self.best["exact"]
-        if better:
+        quantizing = self.config.quantize_bits is not None and self.progress >= 1 - self.config.cooldown
+        model = rounded_copy(self.model, self.config.quantize_bits) if quantizing else self.model
+        model.eval()
+        scores = self.validate(model)
+        if not self.best or scores["exact"] >= self.best["exact"]:
             self.best = {**scores, "step": self.step}
-            save_checkpoint(self.out / "best", self.model, self.tokenizer, {"scores": self.best, "config": self.config.to_dict()})
+            save_checkpoint(self.out / "best", model, self.tokenizer, {"scores": self.best, "config": self.config.to_dict()})
         self.validation_seconds = max(self.validation_seconds, time.monotonic() - began)
         save_checkpoint(self.out / "last", self.model, self.tokenizer, self.state(), self.optimizers)
         return {f"validation_{name}": value for name, value in scores.items()}

@@ -1,16 +1,16 @@
-"""The losses, one implementation each, in fp32."""
+"""The losses, one implementation each, in fp32. All are sums over tokens: the caller divides by the weight of the whole step."""
 
 from __future__ import annotations
 
 from torch import Tensor
-from torch.nn import functional as F
 
 
-def hard_label_loss(logits_NV: Tensor, labels_N: Tensor, weights_N: Tensor) -> Tensor:
-    """Sum over tokens of weight x cross-entropy; the caller divides by the weight of the whole step, so that micro-batches add up."""
-    return (F.cross_entropy(logits_NV.float(), labels_N, reduction="none") * weights_N).sum()
+def hard_label_loss(logits_NV: Tensor, labels_N: Tensor, weights_N: Tensor, z_weight: float = 0.0) -> Tensor:
+    """Sum over tokens of weight x (cross-entropy + ``z_weight`` x squared log-partition).
 
-
-def z_loss(logits_NV: Tensor, weights_N: Tensor) -> Tensor:
-    """Sum over tokens of weight x squared log-partition (PaLM, arXiv:2204.02311), over real answer tokens only."""
-    return (logits_NV.float().logsumexp(-1).square() * weights_N).sum()
+    The second part keeps logits small (z-loss of PaLM, arXiv:2204.02311); it counts answer tokens only, as there are no others here.
+    """
+    logits_NV = logits_NV.float()
+    log_partition = logits_NV.logsumexp(-1)
+    cross_entropy = log_partition - logits_NV.gather(-1, labels_N[:, None])[:, 0]
+    return ((cross_entropy + z_weight * log_partition.square()) * weights_N).sum()

@@ -2,32 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
+from tokenizers import Tokenizer
 
 from needle.student.modeling import NeedleModel
+from needle.student.modeling.caller import StudentCaller
+from needle.student.modeling.model import to_device
+from needle.tools import CallResult
 from needle.train.batches import collate
-from needle.train.examples import Example
+from needle.train.examples import ExampleSet
 from needle.train.losses import hard_label_loss
+from needle.traces import Trace
+
+Judge = Callable[[Trace, CallResult], bool]
+"""Whether an answer is right; the one matcher lives in ``needle.evals`` and is handed in."""
 
 
 @torch.inference_mode()
 def teacher_forced_scores(
-    model: NeedleModel, examples: Sequence[Example], token_weights: dict[int, float], dtype: torch.dtype, rows: int = 64
+    model: NeedleModel, examples: ExampleSet, token_weights: dict[int, float], dtype: torch.dtype, rows: int = 64
 ) -> dict[str, float]:
     """Weighted loss a token, share of tokens and of whole answers that greedy decoding without constraints would get right.
 
     An answer all of whose tokens are the argmax under teacher forcing is exactly one that greedy decoding produces.
     """
-    loss = weight = right = tokens = exact = 0.0
-    for start in range(0, len(examples), rows):
-        batch = collate(examples[start : start + rows], token_weights, rows_per_block=16)
+    rendered = [examples.render(key, trace) for key, traces in examples.groups.items() for trace in traces]
+    loss = weight = right = tokens = whole = 0.0
+    for start in range(0, len(rendered), rows):
+        batch = to_device(collate(rendered[start : start + rows], token_weights, rows_per_block=8), model.embedding.weight.device)
         logits = model.logits(model(batch.source, batch.target, dtype))
         loss += hard_label_loss(logits, batch.labels_N, batch.weights_N).item()
         weight += batch.weights_N.sum().item()
         hits = logits.argmax(-1) == batch.labels_N
         right += hits.sum().item()
         tokens += len(hits)
-        exact += sum(bool(part.all()) for part in hits.split(list(batch.lengths)))
-    return {"loss": loss / weight, "tokens": right / tokens, "greedy": exact / len(examples)}
+        whole += sum(bool(part.all()) for part in hits.split(list(batch.lengths)))
+    return {"loss": loss / weight, "tokens": right / tokens, "free": whole / len(rendered)}
+
+
+class Validator:
+    """Scores a model on held-out traces: teacher-forced, and by exact match of constrained decodes (``exact``)."""
+
+    def __init__(
+        self, traces: Sequence[Trace], examples: ExampleSet, tokenizer: Tokenizer, token_weights: dict[int, float], dtype: torch.dtype, judge: Judge
+    ) -> None:
+        self.traces, self.examples, self.tokenizer = list(traces), examples, tokenizer
+        self.token_weights, self.dtype, self.judge = token_weights, dtype, judge
+
+    def __call__(self, model: NeedleModel) -> dict[str, float]:
+        """``{"exact", "loss", "tokens", "free"}``; ``exact`` decides which checkpoint is best."""
+        scores = teacher_forced_scores(model, self.examples, self.token_weights, self.dtype)
+        answers = StudentCaller(model, self.tokenizer).answer([trace.request for trace in self.traces])
+        right = sum(self.judge(trace, answer) for trace, answer in zip(self.traces, answers, strict=True))
+        return {"exact": right / len(self.traces), **scores}

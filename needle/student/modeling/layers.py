@@ -63,8 +63,8 @@ class Blocks:
 
     queries: Tensor
     """Flat index of each query, all blocks ``[B, T]`` one after the other; padding points at the row's first token."""
-    keys: Tensor
-    """Flat index of each key, all blocks ``[B, S]`` one after the other; padding likewise."""
+    keys: Tensor | None
+    """Flat index of each key, all blocks ``[B, S]`` one after the other; None: keys come padded already (a cache)."""
     biases: tuple[Tensor, ...]
     """Of each block ``[B, 1, T or 1, S]`` in fp32: 0 where a query may look, a large negative number elsewhere."""
     shapes: tuple[tuple[int, int, int], ...]
@@ -105,7 +105,8 @@ class Attention(nn.Module):
         head are folded into the time axis, so that keys are never repeated.
         """
         queries = query_NHE.flatten(1).index_select(0, blocks.queries)
-        pairs = torch.stack(keys_values, dim=1).flatten(1).index_select(0, blocks.keys)
+        pairs = torch.stack(keys_values, dim=1).flatten(1)
+        pairs = pairs if blocks.keys is None else pairs.index_select(0, blocks.keys)
         query_parts = queries.split([rows * length for rows, length, _ in blocks.shapes])
         pair_parts = pairs.split([rows * seen for rows, _, seen in blocks.shapes])
         heads = [

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
 import torch
@@ -48,6 +48,17 @@ class Target:
     """Answer tokens looking at earlier tokens of the same answer."""
     source: Blocks
     """Answer tokens looking at the row's tools and request."""
+
+
+def to_device(batch: Any, device: torch.device) -> Any:
+    """The same frozen dataclass with every tensor in it (nested ones and tuples included) on ``device``."""
+    if isinstance(batch, Tensor):
+        return batch.to(device, non_blocking=True)
+    if isinstance(batch, tuple):
+        return tuple(to_device(item, device) for item in batch)
+    if is_dataclass(batch):
+        return replace(batch, **{field.name: to_device(getattr(batch, field.name), device) for field in fields(batch)})
+    return batch
 
 
 class NeedleModel(PreTrainedModel):

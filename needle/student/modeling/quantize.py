@@ -6,6 +6,7 @@ One rule serves both: ``scale = fp16(absmax / top)`` of each group, ``integer = 
 
 from __future__ import annotations
 
+import copy
 from functools import partial
 
 import torch
@@ -41,3 +42,14 @@ def set_quantization(model: nn.Module, bits: int | None) -> None:
         if hasattr(module, "fake_quantize"):
             module.fake_quantize = function
     model.embedding_quantize = function
+
+
+def rounded_copy(model: nn.Module, bits: int) -> nn.Module:
+    """A copy whose weights are the rounded ones: what ships, without the cost of rounding at every use."""
+    twin = copy.deepcopy(model)
+    set_quantization(twin, None)
+    with torch.no_grad():
+        for parameter in twin.parameters():
+            if parameter.ndim == 2:
+                parameter.copy_(dequantize(*quantize(parameter, bits)))
+    return twin

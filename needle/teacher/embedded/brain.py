@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,7 @@ class EmbeddedTeacher:
     def voice(self, tools: list[ToolSpec]) -> Voice:
         """How this toolset is talked about; the recorded traces are read on first use."""
         if self._bank is None:
-            self._bank = Bank(read_rows(self._path) if self._path else ())
+            self._bank = _load_bank(self._path)
         key = fingerprint(tools)
         if key not in self._voices:
             self._voices[key] = Voice(self._bank, ValueBank(self._bank))
@@ -84,16 +85,18 @@ class EmbeddedTeacher:
         if made is None:
             return UNSAYABLE
         request, calls = made
-        self._memory[(_names(tools), request, seed)] = calls
+        self._memory[(fingerprint(tools), request, seed)] = calls
         return request
 
     def _label(self, request: str, tools: list[ToolSpec], seed: Any) -> list[ToolCall]:
-        remembered = self._memory.get((_names(tools), request, seed)) if seed is not None else None
+        remembered = self._memory.get((fingerprint(tools), request, seed)) if seed is not None else None
         return remembered if remembered is not None else match(request, tools, self.voice(tools))
 
 
-def _names(tools: list[ToolSpec]) -> str:
-    return fingerprint(tools)
+@lru_cache(maxsize=2)
+def _load_bank(path: Path | None) -> Bank:
+    """The index over a file of traces; it is never changed, so teachers share it."""
+    return Bank(read_rows(path) if path else ())
 
 
 def _spec(item: Any) -> ToolSpec:

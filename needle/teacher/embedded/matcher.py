@@ -39,13 +39,20 @@ def match(request: str, tools: Sequence[ToolSpec], voice: Voice) -> list[ToolCal
 
 
 def _one(text: str, tools: Sequence[ToolSpec], voice: Voice) -> ToolCall | None:
-    about = set(content(text))
+    about = set(content(_without_values(text)))
     scored = sorted(((_score(about, text, tool, voice), -number) for number, tool in enumerate(tools)), reverse=True)
     if not scored or scored[0][0] < FLOOR:
         return None
     tool = tools[-scored[0][1]]
     arguments = _read(text, tool, voice)
     return ToolCall(tool.name, arguments) if set(tool.required) <= set(arguments) else None
+
+
+def _without_values(text: str) -> str:
+    """The request without its numbers, times and dates, which say nothing about the tool."""
+    for reading in sorted(readings(text), key=lambda item: -item.start):
+        text = f"{text[: reading.start]} {text[reading.end :]}" if reading.end <= len(text) else text
+    return text
 
 
 def _score(about: set[str], text: str, tool: ToolSpec, voice: Voice) -> float:

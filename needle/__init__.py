@@ -1,0 +1,29 @@
+"""needle: distil the tool calling of a large teacher into a 26M-parameter student that runs on small devices.
+
+    import needle
+    model = needle.load()
+    calls = model.call("dim the kitchen to 10", tools)
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from needle.errors import UserError
+from needle.tools import Caller, CallResult, Request, ToolCall, ToolSpec
+
+if TYPE_CHECKING:
+    from needle.models import load
+    from needle.tools.functions import tool
+    from needle.tools.read import load_toolset
+
+__version__ = "0.1.0"
+__all__ = ["CallResult", "Caller", "Request", "ToolCall", "ToolSpec", "UserError", "load", "load_toolset", "tool"]
+
+_WHERE = {"load": "needle.models", "tool": "needle.tools.functions", "load_toolset": "needle.tools.read"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import the heavier names on first use, so that ``import needle`` stays quick."""
+    if name in _WHERE:
+        return getattr(import_module(_WHERE[name]), name)
+    raise AttributeError(f"module 'needle' has no attribute {name!r}")

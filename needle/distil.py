@@ -1,0 +1,126 @@
+"""Fit a student on traces: read, split, choose the start, train, keep the best. The glue behind ``needle train``."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from needle.errors import UserError
+from needle.models import checkpoint_folder, require_torch
+from needle.tools import CallResult
+from needle.traces import Trace
+
+FINE_TUNE_RATE = 0.25
+"""Peak rates of a fine-tune as a share of those of a run from random weights."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """Rows to fit and rows to choose the checkpoint by."""
+
+    train: list[Trace]
+    validation: list[Trace]
+    problems: list[str]
+    """Rows that could not be used, in words."""
+
+
+def read_split(paths: Sequence[Path], seed: int = 0) -> Split:
+    """Rows of a folder's train and validation files, or of loose files cut by toolset (by wording if there is one toolset only).
+
+    A test file of a folder is never read. Raises ``UserError`` when nothing usable is there.
+    """
+    from needle.traces.read import read_traces
+    from needle.traces.split import split_files, split_traces
+
+    train, validation, problems = [], [], []
+    for path in paths:
+        files = split_files(path) if path.is_dir() else {}
+        if "train" in files:
+            rows, bad = read_traces(files["train"])
+            train += rows
+            held, bad_held = read_traces(files["validation"]) if "validation" in files else ([], [])
+            validation += held
+            problems += [*bad, *bad_held]
+        else:
+            rows, bad = read_traces(path)
+            parts = split_traces(rows, seed)
+            train += parts["train"] + parts["test"]
+            validation += parts["validation"]
+            problems += bad
+    if not validation and len(train) > 1:
+        parts = split_traces(train, seed)
+        train, validation = parts["train"] + parts["test"], parts["validation"]
+    if not train or not validation:
+        raise UserError(f"{paths[0]}: {len(train)} rows to train and {len(validation)} to validate; give more traces")
+    return Split(train, validation, [str(problem) for problem in problems])
+
+
+def is_right(trace: Trace, answer: CallResult) -> bool:
+    """The verdict ``correct`` of the evaluation: well formed and equal to the gold calls in order."""
+    from needle.evals.match import correct
+
+    return answer.error is None and correct(trace, answer)
+
+
+def train(
+    traces: Sequence[Path],
+    out: Path,
+    *,
+    base: str | None = None,
+    preset: str = "base",
+    resume: bool = False,
+    settings: dict[str, Any] | None = None,
+    report: Callable[[dict[str, Any]], None] = lambda _: None,
+) -> Any:
+    """Train a student on ``traces`` and leave the run in ``out``; returns its ``TrainReport``.
+
+    ``base``: a checkpoint to start from, None for the bundled one, ``"none"`` for random weights of ``preset``. ``settings`` are those of
+    ``TrainConfig``. Raises ``UserError`` for unusable traces, settings or checkpoints.
+    """
+    require_torch("training")
+    import torch
+
+    from needle.corpora.augment import ValueSwap
+    from needle.student.modeling import PRESETS, NeedleConfig, NeedleModel
+    from needle.student.modeling.storage import load_model
+    from needle.student.tokenizer import load_tokenizer
+    from needle.train.config import TrainConfig
+    from needle.train.curves import Curves
+    from needle.train.examples import ExampleSet
+    from needle.train.loop import Trainer, compute_type
+    from needle.train.validate import Validator
+
+    settings = dict(settings or {})
+    fresh = base == "none"
+    config = TrainConfig(**settings)
+    if not fresh:
+        scaled = {key: getattr(config, key) * FINE_TUNE_RATE for key in ("muon_lr", "adam_lr") if key not in settings}
+        config = replace(config, **scaled)
+    if preset not in PRESETS:
+        raise UserError(f"no preset {preset!r}; choose one of {', '.join(PRESETS)}")
+    last = out / "last"
+    if last.exists() and not resume:
+        raise UserError(f"{out}: a run is there already; give --resume to continue it, or another --out")
+    split = read_split(traces, config.seed)
+    torch.manual_seed(config.seed)
+    folder = last if resume else None if fresh else checkpoint_folder(base)
+    model = NeedleModel(NeedleConfig(**PRESETS[preset])) if folder is None else load_model(folder)
+    model.to("cuda" if torch.cuda.is_available() else "cpu")
+    tokenizer = load_tokenizer(folder)
+    examples = ExampleSet(split.train, tokenizer, model.config, ValueSwap(split.train))
+    held = random.Random(config.seed).sample(split.validation, min(len(split.validation), config.validation_rows))
+    held_examples = ExampleSet(held, tokenizer, model.config)
+    validator = Validator(held, held_examples, tokenizer, config.token_weights, compute_type(config.precision), is_right)
+    trainer = Trainer(model, tokenizer, examples, config, out, validator)
+    if resume:
+        trainer.resume()
+    report({"rows": len(examples), "toolsets": len(examples.groups), "validation_rows": len(held), "unusable": len(split.problems),
+            "too_long": examples.too_long, "parameters": model.parameter_groups()["total"], "problems": split.problems})  # fmt: skip
+    curves = Curves(out)
+    try:
+        return trainer.run(lambda record: (curves(record), report(record)))
+    finally:
+        curves.close()

@@ -1,0 +1,75 @@
+"""From the name of a model to a ``Caller``: a checkpoint folder, a hub id, the bundled base, an endpoint, a baseline."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from needle.errors import UserError
+from needle.tools import Caller
+from needle.traces import Trace
+
+if TYPE_CHECKING:
+    from needle.student.modeling.caller import StudentCaller
+
+BUNDLED = Path(__file__).parent / "student" / "assets"
+"""Folder of the base checkpoint that comes with the package."""
+
+
+def checkpoint_folder(path_or_id: str | Path | None = None) -> Path:
+    """Folder with the weights: the bundled base for None, the best checkpoint of a run folder, or a download of a hub id.
+
+    Raises:
+        UserError: nothing there, or the hub is out of reach.
+    """
+    folder = BUNDLED if path_or_id is None else Path(path_or_id)
+    for candidate in (folder, folder / "best"):
+        if (candidate / "config.json").is_file():
+            return candidate
+    if folder.exists() or path_or_id is None or str(path_or_id).count("/") != 1 or str(path_or_id).startswith((".", "/")):
+        raise UserError(f"{folder}: no checkpoint there; train one with `needle train`, or leave --model out for the bundled base")
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(str(path_or_id)))
+    except Exception as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"{path_or_id}: neither a folder nor a model that the hub gives ({reason}); check the name or the network") from error
+
+
+def require_torch(what: str) -> None:
+    """Raise ``UserError`` with the remedy when torch or transformers is not installed."""
+    missing = [name for name in ("torch", "transformers") if find_spec(name) is None]
+    if missing:
+        raise UserError(f'{what} needs {" and ".join(missing)}: pip install "needle-distill[train]"')
+
+
+def load(path_or_id: str | Path | None = None, **options: Any) -> StudentCaller:
+    """The student at ``path_or_id`` (None: the bundled base), ready for ``.call(query, tools)``.
+
+    ``options`` are those of ``StudentCaller``: ``constrained``, ``beams``, ``rows``.
+    """
+    require_torch("running a student")
+    folder = checkpoint_folder(path_or_id)
+    from needle.student.modeling.caller import StudentCaller
+
+    return StudentCaller.from_folder(folder, **options)
+
+
+def open_caller(model: str | None, *, traces: Sequence[Trace] = (), constrained: bool = True, beams: int = 1) -> Caller:
+    """What ``--model`` names: ``baseline:NAME``, ``URL#name`` or ``embedded`` (an endpoint), a checkpoint, or None (the bundled base)."""
+    if model and model.startswith("baseline:"):
+        from needle.evals import baseline
+
+        name = model.removeprefix("baseline:")
+        return baseline(name, traces) if name == "gold" else baseline(name)
+    if model and (model == "embedded" or model.startswith(("http://", "https://"))):
+        from needle.teacher import EndpointCaller
+
+        url, _, name = model.partition("#")
+        if url != "embedded" and not name:
+            raise UserError(f"{model}: which model there? write URL#name")
+        return EndpointCaller(url, name or "embedded-teacher")
+    return load(model, constrained=constrained, beams=beams)

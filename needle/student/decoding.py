@@ -1,0 +1,116 @@
+"""Decoding loops that know nothing of the back end: a ``Stepper`` gives logits, an ``llguidance`` matcher says what is allowed.
+
+Tokens that the grammar forces are fed together with the chosen one in a single step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from llguidance import LLMatcher
+
+from needle.student.grammar import Constraint
+from needle.student.tokenizer import BOS, EOS, PAD, SPECIAL_IDS
+
+_BOS, _EOS = SPECIAL_IDS[BOS], SPECIAL_IDS[EOS]
+_NEVER = np.float32(-1e30)
+
+
+class Stepper(Protocol):
+    """A decoder with its caches for a batch of rows."""
+
+    def step(self, tokens: Sequence[Sequence[int]]) -> np.ndarray:
+        """Append one or more tokens to each row; return the logits ``[B, V]`` after the last token of each."""
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Go on with these rows (in this order, repeats allowed)."""
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """One finished row."""
+
+    ids: list[int]
+    """Tokens of the answer; ends with ``<eos>`` unless it was cut."""
+    log_probability: float
+    """Sum over the chosen (not the forced) tokens, renormalised over the allowed ones."""
+
+
+def _log_softmax(logits_BV: np.ndarray) -> np.ndarray:
+    shifted = logits_BV - logits_BV.max(-1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
+
+
+def _masked(logits_BV: np.ndarray, constraint: Constraint | None, matchers: Sequence[LLMatcher | None]) -> np.ndarray:
+    logits_BV = logits_BV.astype(np.float32)
+    logits_BV[:, [SPECIAL_IDS[PAD], _BOS]] = _NEVER
+    if constraint is not None:
+        logits_BV = np.where(constraint.allowed(matchers, logits_BV.shape[1]), logits_BV, _NEVER)
+    return _log_softmax(logits_BV)
+
+
+def _advance(matcher: LLMatcher | None, token: int) -> list[int]:
+    """Consume ``token`` and what the grammar forces after it; both are returned."""
+    if matcher is None or token == _EOS:
+        return [token]
+    matcher.consume_token(token)
+    forced = matcher.compute_ff_tokens()
+    for next_token in forced:
+        matcher.consume_token(next_token)
+    return [token, *forced]
+
+
+def greedy(stepper: Stepper, matchers: Sequence[LLMatcher | None], constraint: Constraint | None, max_tokens: int) -> list[Decoded]:
+    """The most likely token at each step, for all rows side by side. Rows that end leave the batch."""
+    answers: list[list[int]] = [[] for _ in matchers]
+    scores = [0.0] * len(matchers)
+    live = list(range(len(matchers)))
+    pending: list[list[int]] = [[_BOS] for _ in live]
+    while live:
+        log_probabilities = _masked(stepper.step(pending), constraint, [matchers[row] for row in live])
+        pending, stay = [], []
+        for place, row in enumerate(live):
+            token = int(log_probabilities[place].argmax())
+            scores[row] += float(log_probabilities[place, token])
+            new = _advance(matchers[row], token)
+            answers[row] += new
+            if token != _EOS and len(answers[row]) < max_tokens:
+                stay.append(place)
+                pending.append(new)
+        if len(stay) < len(live):
+            live = [live[place] for place in stay]
+            stepper.keep(stay)
+    return [Decoded(ids, score) for ids, score in zip(answers, scores, strict=True)]
+
+
+def beam(stepper: Stepper, matcher: LLMatcher | None, constraint: Constraint | None, max_tokens: int, width: int) -> list[Decoded]:
+    """Beam search for one row (``stepper`` holds a single row); finished answers, best first."""
+    beams: list[tuple[list[int], float, LLMatcher | None]] = [([], 0.0, matcher)]
+    pending: list[list[int]] = [[_BOS]]
+    done: list[Decoded] = []
+    while beams and len(done) < width:
+        log_probabilities = _masked(stepper.step(pending), constraint, [entry[2] for entry in beams])
+        candidates = []
+        for place, (_, score, _) in enumerate(beams):
+            best = np.argpartition(-log_probabilities[place], width)[: width + 1]
+            candidates += [(score + float(log_probabilities[place, token]), place, int(token)) for token in best]
+        candidates = sorted((c for c in candidates if c[0] > -1e20), reverse=True)[:width]
+        fresh, pending, places = [], [], []
+        for score, place, token in candidates:
+            ids, _, parent = beams[place]
+            own = parent.deep_copy() if parent is not None else None
+            new = _advance(own, token)
+            if token == _EOS or len(ids) + len(new) >= max_tokens:
+                done.append(Decoded([*ids, *new], score))
+            else:
+                fresh.append(([*ids, *new], score, own))
+                pending.append(new)
+                places.append(place)
+        beams = fresh
+        stepper.keep(places)
+        if done and beams and max(entry[1] for entry in beams) < max(entry.log_probability for entry in done):
+            break
+    return sorted(done, key=lambda entry: -entry.log_probability)

@@ -1,0 +1,89 @@
+"""What the student may write for a toolset, as an ``llguidance`` grammar: names, types, enums, ranges, patterns, required keys, nesting.
+
+``<none>``, or one to ``MAX_CALLS`` times ``<call> name {arguments}``; the arguments follow the tool's JSON Schema, closed against unknown
+keys, in the schema's order, without spaces. Keywords that ``llguidance`` cannot express are left to validation afterwards.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+import llguidance.numpy as masks
+import numpy as np
+from llguidance import LLMatcher, LLTokenizer
+from tokenizers import Tokenizer
+
+from needle.errors import UserError
+from needle.student.tokenizer import EOS, SPECIAL_IDS
+from needle.tools import ToolSpec
+from needle.tools.close import close_schema, map_schema
+
+MAX_CALLS = 8
+MAX_STRING, MAX_ITEMS = 240, 24
+"""Bounds put on strings and arrays that the schema leaves open, so that an unsure model cannot ramble for ever."""
+
+_CLOCK = r"([01][0-9]|2[0-3]):[0-5][0-9]"
+_DAY = r"[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
+_PATTERNS = {
+    "time": rf"^{_CLOCK}(:[0-5][0-9])?$",
+    "date": rf"^{_DAY}$",
+    "date-time": rf"^{_DAY}T{_CLOCK}(:[0-5][0-9])?Z?$",
+    "email": r"^[A-Za-z0-9][A-Za-z0-9._%+-]*@[A-Za-z0-9][A-Za-z0-9-]*(\.[A-Za-z0-9][A-Za-z0-9-]*)*$",
+}
+_NATIVE = {"uri", "uuid", "ipv4", "ipv6", "hostname", "duration"}
+
+
+def decodable(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema as the grammar takes it: formats as patterns (seconds and zones optional), open strings and arrays bounded."""
+    changed = map_schema(schema, lambda item, _: decodable(item) if isinstance(item, dict) else item)
+    kind, form = changed.get("type"), changed.get("format")
+    if form in _PATTERNS and "pattern" not in changed:
+        changed["pattern"] = _PATTERNS[form]
+    if form not in _NATIVE:
+        changed.pop("format", None)
+    if kind == "string" and not changed.keys() & {"enum", "const", "maxLength", "pattern", "format"}:
+        changed["maxLength"] = MAX_STRING
+    if kind == "array":
+        changed.setdefault("maxItems", max(MAX_ITEMS, changed.get("minItems", 0)))
+    return changed
+
+
+def toolset_grammar(tools: Sequence[ToolSpec]) -> str:
+    """Lark text of everything that may be answered over ``tools``."""
+    rules = [f"start: <none> | call{{1,{MAX_CALLS}}}" if tools else "start: <none>"]
+    if tools:
+        rules.append("call: <call> (" + " | ".join(f"call_{i}" for i in range(len(tools))) + ")")
+    options = {"x-guidance": {"whitespace_flexible": False, "lenient": True}}
+    for i, tool in enumerate(tools):
+        schema = decodable(close_schema({"type": "object", **tool.parameters})) | options
+        rules.append(f"call_{i}: {json.dumps(tool.name, ensure_ascii=False)} args_{i}\nargs_{i}: %json {json.dumps(schema)}")
+    return "\n".join(rules)
+
+
+class Constraint:
+    """Compiles grammars for one tokenizer and hands out matchers; the last toolsets' grammars are kept."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self.tokenizer = LLTokenizer(tokenizer.to_str(), eos_token=SPECIAL_IDS[EOS])
+        self._compiled = lru_cache(maxsize=256)(self._compile)
+
+    def _compile(self, tools: tuple[ToolSpec, ...]) -> LLMatcher:
+        matcher = LLMatcher(self.tokenizer, LLMatcher.grammar_from_lark(toolset_grammar(tools)), log_level=0)
+        if matcher.is_error():
+            reason = matcher.get_error().splitlines()[0]
+            raise UserError(f"the tools cannot be turned into a grammar ({reason}); simplify the schema or decode without constraints")
+        return matcher
+
+    def matcher(self, tools: Sequence[ToolSpec]) -> LLMatcher:
+        """A fresh matcher at the start of an answer. Raises ``UserError`` for schemas that no grammar can hold."""
+        return self._compiled(tuple(tools)).deep_copy()
+
+    def allowed(self, matchers: Sequence[LLMatcher], size: int) -> np.ndarray:
+        """``[B, V]`` boolean: tokens that each matcher accepts next."""
+        bits = masks.allocate_token_bitmask(len(matchers), self.tokenizer.vocab_size)
+        for row, matcher in enumerate(matchers):
+            masks.fill_next_token_bitmask(matcher, bits, row)
+        return np.unpackbits(bits.view(np.uint8), axis=1, bitorder="little")[:, :size].astype(bool)

@@ -1,0 +1,77 @@
+"""The decoder with its caches, one or several tokens a step: the PyTorch side of ``needle.student.decoding``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from needle.student.modeling.batching import MASKED
+from needle.student.modeling.layers import Blocks, KeyValue
+from needle.student.modeling.model import NeedleModel, Source, Target, to_device
+
+
+class TorchStepper:
+    """Caches of a batch of rows, padded ``[B, length, K, E]``; one row of ``source`` a row here (pack it in a single block)."""
+
+    @torch.inference_mode()
+    def __init__(self, model: NeedleModel, source: Source, dtype: torch.dtype = torch.float32) -> None:
+        assert len(source.rows.shapes) == 1, "pack the source without rows_per_block"
+        self.model, self.device = model, model.embedding.weight.device
+        source = to_device(source, self.device)
+        rows, _, seen = source.rows.shapes[0]
+        pairs = model.cross_keys_values(model.encode(source, dtype))
+        self.cross = [tuple(x.index_select(0, source.rows.keys).unflatten(0, (rows, seen)) for x in pair) for pair in pairs]
+        self.cross_bias = source.rows.biases[0]
+        empty = self.cross[0][0].new_empty(rows, 0, *self.cross[0][0].shape[2:])
+        self.cache: list[KeyValue] = [(empty, empty) for _ in pairs]
+        self.lengths = torch.zeros(rows, dtype=torch.long)  # on the CPU: it only makes indices
+
+    @torch.inference_mode()
+    def step(self, tokens: Sequence[Sequence[int]]) -> np.ndarray:
+        """Append tokens to each row; logits ``[B, V]`` after the last one of each."""
+        counts = torch.tensor([len(ids) for ids in tokens])
+        rows, width = len(counts), int(counts.max())
+        starts = counts.cumsum(0) - counts
+        steps = torch.arange(width)
+        real_BC = steps < counts[:, None]
+        row_N, place_N = real_BC.nonzero(as_tuple=True)
+        position_N = self.lengths[row_N] + place_N
+        capacity = int((self.lengths + counts).max())
+        queries_BC = torch.where(real_BC, starts[:, None] + steps, starts[:, None])
+        limit_BC = self.lengths[:, None] + torch.where(real_BC, steps, 0)
+        hidden = torch.arange(capacity) > limit_BC[:, None, :, None]
+        own = Blocks(queries_BC.flatten(), None, (torch.zeros(hidden.shape).masked_fill(hidden, MASKED),), ((rows, width, capacity),),
+                     real_BC.flatten().nonzero()[:, 0])  # fmt: skip
+        cross = Blocks(own.queries, None, (self.cross_bias,), ((rows, width, self.cross_bias.shape[-1]),), own.real_N)
+        ids = torch.tensor([token for row in tokens for token in row])
+
+        target = to_device(Target(ids, position_N, own, cross), self.device)
+        where = (row_N.to(self.device), position_N.to(self.device))
+
+        def past(layer: int, new: KeyValue) -> KeyValue:
+            self.cache[layer] = tuple(_write(old, x, where, capacity) for old, x in zip(self.cache[layer], new, strict=True))
+            return tuple(x.flatten(0, 1) for x in self.cache[layer])
+
+        source = [tuple(x.flatten(0, 1) for x in pair) for pair in self.cross]
+        states = self.model.decode(target, source, past)
+        self.lengths = self.lengths + counts
+        return self.model.logits(states[(starts + counts - 1).to(self.device)]).cpu().numpy()
+
+    @torch.inference_mode()
+    def keep(self, rows: Sequence[int]) -> None:
+        """Go on with these rows, in this order."""
+        place = torch.tensor(rows, dtype=torch.long)
+        index = place.to(self.device)
+        self.cache, self.cross = ([tuple(x.index_select(0, index) for x in pair) for pair in pairs] for pairs in (self.cache, self.cross))
+        self.cross_bias, self.lengths = self.cross_bias.index_select(0, index), self.lengths.index_select(0, place)
+
+
+def _write(old: Tensor, new_N: Tensor, where: tuple[Tensor, Tensor], capacity: int) -> Tensor:
+    """``old [B, length, ...]`` grown to ``capacity`` with ``new`` at ``where`` (rows, positions)."""
+    grown = old.new_zeros(old.shape[0], capacity, *old.shape[2:])
+    grown[:, : old.shape[1]] = old[:, :capacity]
+    grown[where] = new_N
+    return grown

@@ -1,0 +1,77 @@
+"""Read and write a student's folder: fp32 as ``from_pretrained`` knows it, or 4-bit / 8-bit integers in one small safetensors file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from needle.errors import UserError
+from needle.student.modeling.config import NeedleConfig
+from needle.student.modeling.model import NeedleModel
+from needle.student.modeling.quantize import dequantize, quantize
+
+WEIGHTS = "model.safetensors"
+
+
+def pack_nibbles(integers: Tensor) -> Tensor:
+    """Two 4-bit integers a byte: columns 0, 2, 4 ... in the low half, 1, 3, 5 ... in the high half."""
+    shifted = (integers + 8).to(torch.uint8)
+    return shifted[:, 0::2] | (shifted[:, 1::2] << 4)
+
+
+def unpack_nibbles(packed: Tensor) -> Tensor:
+    """Inverse of ``pack_nibbles``, int8."""
+    return torch.stack((packed & 15, packed >> 4), dim=-1).flatten(-2).to(torch.int8) - 8
+
+
+def save_quantized(model: NeedleModel, folder: Path, bits: int) -> None:
+    """Write ``config.json`` and integer weights of every matrix; gains and gates stay fp32. ``bits`` is 4 or 8."""
+    assert bits in (4, 8), bits
+    tensors: dict[str, Tensor] = {}
+    for name, weight in model.state_dict().items():
+        if weight.ndim < 2:
+            tensors[name] = weight.float().contiguous()
+            continue
+        integers, scale = quantize(weight, bits)
+        tensors[f"{name}.integers"] = (pack_nibbles(integers) if bits == 4 else integers).contiguous()
+        tensors[f"{name}.scale"] = scale.contiguous()
+    folder.mkdir(parents=True, exist_ok=True)
+    model.config.save_pretrained(folder)
+    save_file(tensors, folder / WEIGHTS, metadata={"format": "pt", "needle_bits": str(bits)})
+
+
+def load_model(folder: Path) -> NeedleModel:
+    """The model of a checkpoint folder, quantised or not, in fp32. Raises ``UserError`` when the folder holds none."""
+    if not (folder / "config.json").is_file() or not (folder / WEIGHTS).is_file():
+        raise UserError(f"{folder}: no student there (a checkpoint folder holds config.json, {WEIGHTS} and tokenizer.json)")
+    config = NeedleConfig.from_pretrained(folder)
+    if config.model_type != "needle":
+        raise UserError(f"{folder}: a {config.model_type!r} model, not a needle student")
+    try:
+        with safe_open(folder / WEIGHTS, "pt") as file:
+            bits = int((file.metadata() or {}).get("needle_bits", 0))
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError) as error:
+        raise UserError(f"{folder / WEIGHTS}: not readable ({error}); copy or train the checkpoint again") from error
+    if bits:
+        tensors = _restored(tensors, bits)
+    model = NeedleModel(config)
+    missing, unexpected = model.load_state_dict(tensors, strict=False)
+    if missing or unexpected:
+        raise UserError(f"{folder}: weights do not fit config.json ({len(missing)} missing, {len(unexpected)} unknown)")
+    return model.eval()
+
+
+def _restored(tensors: dict[str, Tensor], bits: int) -> dict[str, Tensor]:
+    out = {}
+    for name, tensor in tensors.items():
+        if name.endswith(".integers"):
+            weight = name.removesuffix(".integers")
+            out[weight] = dequantize(unpack_nibbles(tensor) if bits == 4 else tensor, tensors[f"{weight}.scale"])
+        elif not name.endswith(".scale"):
+            out[name] = tensor
+    return out

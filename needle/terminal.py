@@ -1,0 +1,101 @@
+"""What a person sees in the terminal: lines, progress bars (plain lines when the output is no terminal), stages."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from needle.tools import CallResult
+
+_out, _err = Console(highlight=False, soft_wrap=True), Console(stderr=True, highlight=False, soft_wrap=True)
+QUIET_SECONDS = 15.0
+"""Seconds between plain progress lines when the output is no terminal."""
+
+
+def say(text: str, error: bool = False) -> None:
+    """One message; never read as markup."""
+    (_err if error else _out).print(text, markup=False)
+
+
+def answer_line(answer: CallResult) -> str:
+    """The calls as JSON, or why there are none."""
+    return answer.error or json.dumps([call.to_dict() for call in answer], ensure_ascii=False)
+
+
+class _Bar:
+    """A progress function ``(done, total)``, drawn on a terminal and printed now and then elsewhere."""
+
+    def __init__(self, title: str) -> None:
+        self.title, self.note, self.last = title, "", time.monotonic()
+        columns = [TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[words]}"), TimeElapsedColumn()]
+        self.live = Progress(*columns, console=_err, transient=False) if _err.is_terminal else None
+        self.task = self.live.add_task(title, total=None, words="") if self.live else None
+
+    def __call__(self, done: float, total: float) -> None:
+        words = self.note or (f"{done:,.0f} of {total:,.0f}" if total != 1 else f"{100 * done:.0f} %")
+        if self.live is not None:
+            self.live.update(self.task, completed=done, total=total, words=words)
+        elif time.monotonic() - self.last >= QUIET_SECONDS:
+            self.last = time.monotonic()
+            say(f"{self.title}: {words}", error=True)
+
+
+@contextmanager
+def tracker(title: str) -> Iterator[_Bar]:
+    """A progress bar for one piece of work."""
+    bar = _Bar(title)
+    if bar.live is None:
+        yield bar
+        return
+    with bar.live:
+        yield bar
+
+
+@contextmanager
+def training_tracker() -> Iterator[Callable[[dict[str, Any]], None]]:
+    """A progress function for the records of a training run."""
+    with tracker("training") as bar:
+        yield lambda record: _show_record(bar, record)
+
+
+def _show_record(bar: _Bar, record: dict[str, Any]) -> None:
+    if "parameters" in record:
+        say("{rows:,} rows over {toolsets:,} toolsets, {validation_rows:,} held out, {unusable:,} unusable, {too_long:,} too long; "
+            "{parameters:,} parameters".format(**record), error=True)  # fmt: skip
+        for problem in record["problems"][:3]:
+            say(f"left out: {problem}", error=True)
+    if "loss" in record:
+        bar.note = f"{100 * min(record['progress'], 1):.0f} %  step {record['step']:,}  loss {record['loss']:.3f}  {record['rows_per_second']:.0f} rows/s"
+        bar(min(record["progress"], 1.0), 1.0)
+    if "validation_exact" in record:
+        say(f"step {record['step']:,}: held-out exact match {100 * record['validation_exact']:.1f} %, loss {record['validation_loss']:.3f}", error=True)
+
+
+@contextmanager
+def stages(count: int) -> Iterator[Callable[[str, str], Callable[..., None]]]:
+    """Numbered stages, each with its own progress bar; records of training are understood too."""
+    state: dict[str, Any] = {"number": 0, "bar": None}
+
+    def close() -> None:
+        if state["bar"] is not None and state["bar"].live is not None:
+            state["bar"].live.stop()
+
+    def begin(name: str, words: str) -> Callable[..., None]:
+        close()
+        state["number"] += 1
+        say(f"[{state['number']}/{count}] {name}: {words}", error=True)
+        bar = state["bar"] = _Bar(f"  {name}")
+        if bar.live is not None:
+            bar.live.start()
+        return lambda *values: _show_record(bar, values[0]) if isinstance(values[0], dict) else bar(*values)
+
+    try:
+        yield begin
+    finally:
+        close()
