@@ -1,0 +1,175 @@
+"""The parts of a generation on their own: plans, prompts, keys, groundedness, verification, deduplication, budget."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+
+import pytest
+
+from generate_helpers import TOOLS
+from needle.generate.budget import Budget, BudgetSpent
+from needle.generate.dedup import Deduplicator, wording
+from needle.generate.ground import ground_calls
+from needle.generate.plan import Plan, PlannedCall, impossible_kinds, plan_for, quotas
+from needle.generate.prompts import clean_request, label_body, write_body
+from needle.generate.store import ResponseStore, response_key
+from needle.generate.verify import verify_calls, verify_request
+from needle.teacher.embedded.text import schema_at
+from needle.tools.read import read_tools
+from needle.tools.spec import ToolCall, ToolSpec
+from needle.traces.trace import KINDS, Trace
+
+SPECS = read_tools(TOOLS)
+
+
+def test_quotas_add_up_and_follow_the_mix():
+    for n in (1, 7, 100, 1001):
+        counts = quotas(n, {"single": 0.5, "parallel": 0.3, "chat": 0.2, "missing": 0.0})
+        assert sum(counts.values()) == n and "missing" not in counts
+        assert all(abs(counts[kind] - n * share) < 1 for kind, share in {"single": 0.5, "parallel": 0.3, "chat": 0.2}.items())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_plans_depend_on_seed_and_index_only_and_tools_take_turns(kind):
+    plans = [plan_for(kind, index, SPECS, seed=4) for index in range(24)]
+    assert plans[5] == plan_for(kind, 5, SPECS, seed=4) and plans[5].seed != plan_for(kind, 5, SPECS, seed=5).seed
+    if kind not in ("irrelevant", "chat"):
+        assert {plan.calls[0].tool for plan in plans[: len(SPECS)]} == {tool.name for tool in SPECS}
+
+
+def test_what_a_plan_omits_is_required_and_not_boolean():
+    for index in range(40):
+        call = plan_for("missing", index, SPECS, seed=0).calls[0]
+        tool = next(tool for tool in SPECS if tool.name == call.tool)
+        assert call.omit in tool.required and schema_at(tool.parameters, call.omit)["type"] != "boolean" and call.omit not in call.values
+
+
+def test_impossible_kinds_are_named():
+    assert set(impossible_kinds([ToolSpec("stop")])) == {"missing", "parallel"} and impossible_kinds(SPECS) == {}
+
+
+def test_everything_that_shapes_an_answer_is_in_its_key():
+    body = write_body(plan_for("single", 0, SPECS, seed=0), SPECS, 1.0)
+    key = response_key("http://a/v1", "m", body)
+    assert key == response_key("http://a/v1", "m", dict(reversed(body.items())))
+    others = [
+        response_key("http://b/v1", "m", body),
+        response_key("http://a/v1", "n", body),
+        *(response_key("http://a/v1", "m", body | {name: value}) for name, value in
+          {"temperature": 0.5, "seed": 1, "max_tokens": 1, "messages": body["messages"][::-1], "tools": []}.items()),
+        response_key("http://a/v1", "m", write_body(plan_for("single", 0, SPECS[:3], seed=0), SPECS[:3], 1.0)),
+        response_key("http://a/v1", "m", label_body("hello", SPECS, 1)),
+    ]  # fmt: skip
+    assert len({key, *others}) == len(others) + 1
+
+
+def test_stored_responses_come_back_byte_for_byte(tmp_path):
+    raw = bytes(range(256)) * 40
+    with ResponseStore(tmp_path, durable=True) as store:
+        store.put("k", "write", raw, 0.25)
+        store.put("l", "label", b"", 0.5)
+    with ResponseStore(tmp_path, durable=False) as store:
+        assert store.get("k") == raw and store.get("l") == b"" and store.get("m") is None and store.spent() == 0.75 and len(store) == 2
+
+
+@pytest.mark.parametrize(("said", "clean"), [
+    ('"wake me at 6"', "wake me at 6"), ("Message: hi there", "hi there"), ("```\ntext\n```", "text"), ("say 'a' and 'b'", "say 'a' and 'b'"), ("“ok”", "ok"),
+])  # fmt: skip
+def test_requests_are_unwrapped(said, clean):
+    assert clean_request(said) == clean
+
+
+def _grounded(value, schema, request) -> bool:
+    tool = ToolSpec("t", "", {"type": "object", "properties": {"v": schema}})
+    return ground_calls([ToolCall("t", {"v": value})], [tool], request)[0].grounded
+
+
+TEXT, NUMBER = {"type": "string"}, {"type": "number"}
+
+
+@pytest.mark.parametrize(("value", "schema", "request_"), [
+    ("San Francisco", TEXT, "weather in san  francisco"), ("18:30", TEXT, "at half past six in the evening"), ("18:30:00", TEXT, "at 6:30 pm"),
+    ("2027-03-03", TEXT, "on the 3rd of March 2027"), ("2027-03-03T18:30:00Z", TEXT, "3 March 2027 at 18:30"), ("SCENE_MOVIE", {"enum": ["SCENE_MOVIE"]}, "film time"),
+    ("fr", TEXT, "into French"), ("it’s late", TEXT, "tell her it's late"), ("AB-1234", TEXT, "order AB 1234"), ("0042", TEXT, "number forty-two"),
+    (40, NUMBER, "to forty percent"), (90, NUMBER, "an hour and a half"), (300, NUMBER, "for five minutes"), (12, NUMBER, "a dozen eggs"),
+    (100, NUMBER | {"maximum": 100}, "all the way up"), (75, NUMBER, "a minute fifteen, so 1 minute 15"), ("metric", TEXT | {"default": "metric"}, "weather"),
+])  # fmt: skip
+def test_values_that_can_be_traced_are_grounded(value, schema, request_):
+    assert _grounded(value, schema, request_)
+
+
+@pytest.mark.parametrize(("value", "schema", "request_"), [
+    ("Paris", TEXT, "weather in London"), ("18:30", TEXT, "at half past seven in the evening"), ("2027-03-04", TEXT, "on 3 March 2027"), (41, NUMBER, "to forty percent"),
+    ("Ann", TEXT, "text Anna"), ("de", TEXT, "into French"), (7, NUMBER, "a few"), ("2027-03-03T18:30:00Z", TEXT, "3 March 2027"),
+])  # fmt: skip
+def test_invented_values_are_not(value, schema, request_):
+    assert not _grounded(value, schema, request_)
+
+
+PLAN = Plan("single", 0, 1, (PlannedCall("send_message"),))
+GOOD = ToolCall("send_message", {"contact": "Ann", "text": "hi"})
+
+
+@pytest.mark.parametrize(("kind", "calls", "problem", "code"), [
+    ("single", [GOOD], None, None), ("single", [], None, "expected_call"), ("chat", [GOOD], None, "expected_no_call"), ("chat", [], None, None),
+    ("single", [ToolCall("set_alarm", {"time": "06:00"})], None, "plan_disagrees"), ("single", [GOOD, GOOD], None, "plan_disagrees"),
+    ("single", [ToolCall("send_message", {"contact": "Ann"})], None, "schema:missing_required"), ("single", [ToolCall("nope")], None, "schema:unknown_tool"),
+    ("single", [ToolCall("send_message", {"contact": "Bob", "text": "hi"})], None, "ungrounded"), ("single", [], "malformed: x", "label_malformed"),
+])  # fmt: skip
+def test_labels_are_refused_for_the_right_reason(kind, calls, problem, code):
+    verdict = verify_calls(dataclasses.replace(PLAN, kind=kind), "tell Ann hi", calls, problem, SPECS)
+    assert [refusal.code for refusal in verdict.refusals] == ([code] if code else [])
+    if code is None and calls:
+        assert verdict.spans == {"0.contact": (5, 8), "0.text": (9, 11)}
+
+
+@pytest.mark.parametrize(("text", "code"), [("", "request_empty"), ("x" * 3000, "request_long"), ("SKIP", "plan_skipped"), ("call set_alarm", "request_names_tool")])
+def test_requests_are_refused_for_the_right_reason(text, code):
+    assert [refusal.code for refusal in verify_request(text, SPECS)] == [code]
+
+
+def _trace(query: str, contact: str) -> Trace:
+    start = query.find(contact)
+    meta = {"spans": {"0.contact": [start, start + len(contact)]}}
+    return Trace("i", query, tuple(SPECS), (ToolCall("send_message", {"contact": contact, "text": "x"}),), meta=meta)
+
+
+def test_same_wording_with_other_values_is_kept_up_to_the_cap_and_copies_are_not():
+    dedup = Deduplicator(cap=3)
+    assert [dedup.refuse(_trace(f"tell {name} x", name)) for name in ("Ann", "Bob", "Cid", "Dan")] == [None, None, None, "template_cap"]
+    assert dedup.refuse(_trace("Tell Ann, x!", "Ann")) == "duplicate_request"
+    assert Deduplicator(cap=2000).refuse(_trace("tell Ann x", "Ann")) is None
+    many = Deduplicator(cap=2000)
+    assert sum(many.refuse(_trace(f"tell N{number} x", f"N{number}")) is None for number in range(1871)) == 1871
+
+
+def test_polite_frames_do_not_make_a_new_wording():
+    assert wording(_trace("can you tell Ann x please", "Ann")) == wording(_trace("Tell Bob x.", "Bob"))
+
+
+def test_a_budget_cannot_be_overshot_by_concurrency():
+    budget = Budget(1.0, price_in=10.0, price_out=10.0)
+
+    async def call() -> bool:
+        try:
+            reservation = budget.reserve({"max_tokens": 1000}, 2500)
+        except BudgetSpent:
+            return False
+        await asyncio.sleep(0)
+        budget.settle(reservation, {"prompt_tokens": 1000, "completion_tokens": 1000})
+        return True
+
+    async def many() -> int:
+        return sum(await asyncio.gather(*(call() for _ in range(200))))
+
+    made = asyncio.run(many())
+    assert made == 50 and budget.spent <= 1.0 and budget.reserved == pytest.approx(0)
+
+
+def test_uncounted_and_timed_out_calls_are_charged_in_full():
+    budget = Budget(None, 1.0, 1.0)
+    first, second = budget.reserve({"max_tokens": 10}, 100), budget.reserve({"max_tokens": 10}, 100)
+    assert budget.settle(first, {}) == first
+    budget.release(second, maybe_billed=True)
+    assert budget.spent == pytest.approx(first + second)

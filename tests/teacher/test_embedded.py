@@ -1,0 +1,153 @@
+"""The embedded teacher: deterministic, varied, right about what it wrote, honest about what it did not."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from needle.errors import UserError
+from needle.generate.ground import ground_calls
+from needle.generate.plan import plan_for
+from needle.generate.prompts import SKIP, label_body, write_body
+from needle.teacher.embedded import EmbeddedTeacher
+from needle.teacher.embedded.data import find_traces, read_rows
+from needle.teacher.embedded.text import flat_arguments, member_forms, schema_at
+from needle.teacher.wire import WireNames, read_answer, read_calls
+from needle.tools.spec import ToolCall, ToolSpec
+from needle.tools.validate import validate_calls
+from needle.traces.trace import KINDS
+
+
+def _write(teacher, plan, tools) -> str:
+    return teacher.complete(write_body(plan, tools, 1.0))["choices"][0]["message"]["content"]
+
+
+def _label(teacher, request, seed, tools) -> list[ToolCall]:
+    answer = read_answer(json.dumps(teacher.complete(label_body(request, tools, seed))).encode())
+    calls, problem = read_calls(answer, WireNames(tools))
+    assert problem is None
+    return calls
+
+
+@pytest.mark.parametrize("learn", [True, False])
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_is_written_and_labelled_as_it_was_meant(kind, learn, tools, teacher, unlearned):
+    speaker, skipped = (teacher if learn else unlearned), 0
+    for index in range(40):
+        plan = plan_for(kind, index, tools, seed=3)
+        request = _write(speaker, plan, tools)
+        if request == SKIP:
+            skipped += 1
+            continue
+        calls = _label(speaker, request, plan.seed, tools)
+        assert [call.name for call in calls] == ([call.tool for call in plan.calls] if kind in ("single", "parallel") else [])
+        assert validate_calls(calls, tools) == []
+        assert all(item.grounded for item in ground_calls(calls, tools, request)), (request, calls)
+    assert skipped <= 4
+
+
+def test_same_plan_same_words_in_another_process_and_another_order(tools, teacher):
+    plans = [plan_for(kind, index, tools, seed=1) for kind in ("single", "irrelevant") for index in range(10)]
+    again = EmbeddedTeacher()
+    assert [_write(again, plan, tools) for plan in reversed(plans)][::-1] == [_write(teacher, plan, tools) for plan in plans]
+
+
+def test_requests_are_various(tools, teacher):
+    requests = {_write(teacher, plan_for("single", index, tools, seed=0), tools) for index in range(400)}
+    assert len(requests) >= 360
+
+
+def test_planned_values_and_mentions_are_kept_and_nothing_else_is_given(tools, teacher):
+    by_name = {tool.name: tool for tool in tools}
+    for index in range(60):
+        plan = plan_for("single", index, tools, seed=9)
+        request = _write(teacher, plan, tools)
+        (call,) = _label(teacher, request, plan.seed, tools) or [None]
+        if call is None:
+            continue
+        flat, wanted = dict(flat_arguments(call.arguments)), plan.calls[0]
+        assert all(flat[path] == value for path, value in wanted.values.items() if path in flat)
+        allowed = set(wanted.mention) | {path for path in flat if path.split(".")[0] in by_name[call.name].required}
+        assert set(flat) <= allowed
+
+
+def test_a_missing_value_is_not_in_the_request(tools, teacher):
+    for index in range(60):
+        plan = plan_for("missing", index, tools, seed=2)
+        wanted = plan.calls[0]
+        schema = schema_at(next(tool for tool in tools if tool.name == wanted.tool).parameters, wanted.omit)
+        request = _write(teacher, plan, tools).lower()
+        for member in schema.get("enum") or ():
+            assert not any(form in request.split() for form in member_forms(member, schema["enum"]))
+
+
+def test_negated_requests_say_no(tools, teacher):
+    for index in range(30):
+        request = _write(teacher, plan_for("negated", index, tools, seed=2), tools).lower()
+        assert any(word in request for word in ("n't", "not", "no need", "nobody", "leave it", "under no")), request
+
+
+@pytest.mark.parametrize(("request_", "calls"), [
+    ("turn off the lights in the living room", [("set_lights", {"room": "living_room", "on": False})]),
+    ("Lock the front door and turn on the lights in the hall.",
+     [("lock_door", {"door": "FRONT", "locked": True}), ("set_lights", {"room": "hall", "on": True})]),
+    ("set an alarm for half past six in the evening", [("set_alarm", {"time": "18:30"})]),
+    ("don't lock the front door", []), ("who wrote Faust", []), ("set the thermostat in the kitchen", []),
+])  # fmt: skip
+def test_foreign_requests_go_to_the_matcher(request_, calls, tools, teacher):
+    assert [(call.name, call.arguments) for call in _label(teacher, request_, None, tools)] == calls
+
+
+def test_the_same_request_with_another_seed_is_foreign(tools, teacher):
+    plan = plan_for("negated", 0, tools, seed=77)
+    request = _write(teacher, plan, tools)
+    assert _label(teacher, request, plan.seed, tools) == []
+    assert isinstance(_label(teacher, request, plan.seed + 1, tools), list)
+
+
+def test_tools_of_every_odd_shape_get_words_or_a_skip(unlearned):
+    odd = [
+        ToolSpec("x"),
+        ToolSpec("q1", "", {"type": "object", "properties": {"x": {}, "y": {"type": "string", "pattern": "^[A-Z]{2}-\\d{4}$"}}, "required": ["y"]}),
+        ToolSpec("Ns.deepThing", "", {"type": "object", "$defs": {"P": {"type": "object", "properties": {"n": {"type": "integer", "multipleOf": 7}},
+                 "required": ["n"]}}, "properties": {"p": {"$ref": "#/$defs/P"}, "z": {"anyOf": [{"type": "null"}, {"type": "number"}]}}, "required": ["p"]}),
+        ToolSpec("list_of_objects", "Do it", {"type": "object", "properties": {"o": {"type": "array", "items": {"type": "object"}}}, "required": ["o"]}),
+        ToolSpec("range", "Pick", {"type": "object", "properties": {"n": {"type": "integer", "exclusiveMinimum": 0, "exclusiveMaximum": 3}}, "required": ["n"]}),
+    ]  # fmt: skip
+    written = 0
+    for index in range(100):
+        plan = plan_for("single", index, odd, seed=0)
+        request = _write(unlearned, plan, odd)
+        if request != SKIP:
+            written += 1
+            assert validate_calls(_label(unlearned, request, plan.seed, odd), odd) == []
+    assert written >= 60
+
+
+def test_malformed_plans_are_refused(teacher):
+    for plan in ({"task": "write_request"}, {"task": "write_request", "tools": [1], "kind": "single"}):
+        with pytest.raises(UserError):
+            teacher.complete({"messages": [{"role": "user", "content": json.dumps(plan)}]})
+
+
+def test_it_says_where_its_phrasing_comes_from(tmp_path, monkeypatch):
+    path, said = find_traces()
+    assert path is not None and path.name == "train.jsonl.gz" and str(path) in said
+    monkeypatch.setenv("NEEDLE_DATA", str(tmp_path))
+    path, said = find_traces()
+    assert path is None and "schemas alone" in said and EmbeddedTeacher().source == said
+
+
+def test_fast_reading_of_the_traces_equals_plain_reading(tmp_path):
+    import gzip
+
+    rows = [
+        {"id": "1", "query": 'a,"tools":b', "tools": [{"name": "t"}], "calls": [], "kind": "chat", "toolset": "s"},
+        {"id": "2", "query": "plain", "tools": [{"name": "t"}], "calls": [{"name": "t", "arguments": {"q": ',"calls":['}}], "kind": "single", "toolset": "s"},
+        {"id": "3", "query": "x", "calls": [], "tools": [], "kind": "chat", "toolset": "s"},
+    ]
+    path = tmp_path / "t.jsonl.gz"
+    with gzip.open(path, "wt", encoding="utf-8") as file:
+        file.writelines(json.dumps(row, separators=(",", ":")) + "\n" for row in rows)
+    assert list(read_rows(path)) == rows
