@@ -64,7 +64,7 @@ class Blocks:
     queries: Tensor
     """Flat index of each query, all blocks ``[B, T]`` one after the other; padding points at the row's first token."""
     keys: Tensor | None
-    """Flat index of each key, all blocks ``[B, S]`` one after the other; None: keys come padded already (a cache)."""
+    """Flat index of each key, all blocks ``[B, S]`` one after the other; None: keys and values are a cache, one block ``[B, K, S, E]`` already."""
     biases: tuple[Tensor, ...]
     """Of each block ``[B, 1, T or 1, S]`` in fp32: 0 where a query may look, a large negative number elsewhere."""
     shapes: tuple[tuple[int, int, int], ...]
@@ -105,26 +105,30 @@ class Attention(nn.Module):
         head are folded into the time axis, so that keys are never repeated.
         """
         queries = query_NHE.flatten(1).index_select(0, blocks.queries)
-        pairs = torch.stack(keys_values, dim=1).flatten(1)
-        pairs = pairs if blocks.keys is None else pairs.index_select(0, blocks.keys)
-        query_parts = queries.split([rows * length for rows, length, _ in blocks.shapes])
-        pair_parts = pairs.split([rows * seen for rows, _, seen in blocks.shapes])
+        queries = queries.split([rows * length for rows, length, _ in blocks.shapes])
+        if blocks.keys is None:
+            pairs = [keys_values]
+        else:
+            flat = torch.stack(keys_values, dim=1).flatten(1).index_select(0, blocks.keys)
+            parts = flat.split([rows * seen for rows, _, seen in blocks.shapes])
+            inner = (2, *keys_values[0].shape[1:])
+            pairs = [part.view(rows, seen, *inner).permute(2, 0, 3, 1, 4) for part, (rows, _, seen) in zip(parts, blocks.shapes, strict=True)]
         heads = [
-            _attend_rows(query.view(rows, length, *query_NHE.shape[1:]), pair.view(rows, seen, 2, *keys_values[0].shape[1:]), bias)
-            for (rows, length, seen), query, pair, bias in zip(blocks.shapes, query_parts, pair_parts, blocks.biases, strict=True)
+            _attend_rows(query.view(rows, length, *query_NHE.shape[1:]), key, value, bias)
+            for (rows, length, _), query, (key, value), bias in zip(blocks.shapes, queries, pairs, blocks.biases, strict=True)
         ]
         return torch.cat(heads).index_select(0, blocks.real_N)
 
 
-def _attend_rows(query_BTHE: Tensor, pair_BS2KE: Tensor, bias: Tensor) -> Tensor:
+def _attend_rows(query_BTHE: Tensor, key_BKSE: Tensor, value_BKSE: Tensor, bias: Tensor) -> Tensor:
     """Heads ``[B * T, H * E]`` of one block."""
-    key, value = pair_BS2KE.permute(2, 0, 3, 1, 4)
     rows, length, heads, size = query_BTHE.shape
-    fold = (heads // key.shape[1], length)
-    query = (query_BTHE * size**-0.5).transpose(1, 2).reshape(rows, key.shape[1], -1, size)
-    scores = (query @ key.transpose(-1, -2)).unflatten(2, fold)
+    shared = key_BKSE.shape[1]
+    fold = (heads // shared, length)
+    query = (query_BTHE * size**-0.5).transpose(1, 2).reshape(rows, shared, -1, size)
+    scores = (query @ key_BKSE.transpose(-1, -2)).unflatten(2, fold)
     weights = (scores + bias.to(scores.dtype)[:, :, None]).softmax(-1)
-    out = (weights.flatten(2, 3) @ value).unflatten(2, fold).flatten(1, 2)
+    out = (weights.flatten(2, 3) @ value_BKSE).unflatten(2, fold).flatten(1, 2)
     return out.transpose(1, 2).reshape(rows * length, heads * size)
 
 

@@ -14,7 +14,7 @@ from needle.student.modeling.model import NeedleModel, Source, Target, to_device
 
 
 class TorchStepper:
-    """Caches of a batch of rows, padded ``[B, length, K, E]``; one row of ``source`` a row here (pack it in a single block)."""
+    """Caches of a batch of rows, ``[B, K, length, E]``; one row of ``source`` a row here (pack it in a single block)."""
 
     @torch.inference_mode()
     def __init__(self, model: NeedleModel, source: Source, dtype: torch.dtype = torch.float32) -> None:
@@ -23,9 +23,9 @@ class TorchStepper:
         source = to_device(source, self.device)
         rows, _, seen = source.rows.shapes[0]
         pairs = model.cross_keys_values(model.encode(source, dtype))
-        self.cross = [tuple(x.index_select(0, source.rows.keys).unflatten(0, (rows, seen)) for x in pair) for pair in pairs]
+        self.cross = [tuple(_padded(x, source.rows.keys, rows, seen) for x in pair) for pair in pairs]
         self.cross_bias = source.rows.biases[0]
-        empty = self.cross[0][0].new_empty(rows, 0, *self.cross[0][0].shape[2:])
+        empty = self.cross[0][0][:, :, :0]
         self.cache: list[KeyValue] = [(empty, empty) for _ in pairs]
         self.lengths = torch.zeros(rows, dtype=torch.long)  # on the CPU: it only makes indices
 
@@ -53,10 +53,9 @@ class TorchStepper:
 
         def past(layer: int, new: KeyValue) -> KeyValue:
             self.cache[layer] = tuple(_write(old, x, where, capacity) for old, x in zip(self.cache[layer], new, strict=True))
-            return tuple(x.flatten(0, 1) for x in self.cache[layer])
+            return self.cache[layer]
 
-        source = [tuple(x.flatten(0, 1) for x in pair) for pair in self.cross]
-        states = self.model.decode(target, source, past)
+        states = self.model.decode(target, self.cross, past)
         self.lengths = self.lengths + counts
         return self.model.logits(states[(starts + counts - 1).to(self.device)]).cpu().numpy()
 
@@ -69,9 +68,14 @@ class TorchStepper:
         self.cross_bias, self.lengths = self.cross_bias.index_select(0, index), self.lengths.index_select(0, place)
 
 
-def _write(old: Tensor, new_N: Tensor, where: tuple[Tensor, Tensor], capacity: int) -> Tensor:
-    """``old [B, length, ...]`` grown to ``capacity`` with ``new`` at ``where`` (rows, positions)."""
-    grown = old.new_zeros(old.shape[0], capacity, *old.shape[2:])
-    grown[:, : old.shape[1]] = old[:, :capacity]
-    grown[where] = new_N
+def _padded(x_NKE: Tensor, keys: Tensor, rows: int, seen: int) -> Tensor:
+    """Flat keys or values as ``[B, K, S, E]``."""
+    return x_NKE.index_select(0, keys).unflatten(0, (rows, seen)).transpose(1, 2).contiguous()
+
+
+def _write(old: Tensor, new_NKE: Tensor, where: tuple[Tensor, Tensor], capacity: int) -> Tensor:
+    """``old [B, K, length, E]`` grown to ``capacity`` with ``new`` at ``where`` (rows, positions)."""
+    grown = old.new_zeros(*old.shape[:2], capacity, old.shape[3])
+    grown[:, :, : old.shape[2]] = old[:, :, :capacity]
+    grown[where[0], :, where[1]] = new_NKE
     return grown
