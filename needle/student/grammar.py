@@ -22,8 +22,8 @@ from needle.tools import ToolSpec
 from needle.tools.close import close_schema, map_schema
 
 MAX_CALLS = 8
-MAX_STRING, MAX_ITEMS = 240, 24
-"""Bounds put on strings and arrays that the schema leaves open, so that an unsure model cannot ramble for ever."""
+MAX_STRING, MAX_ITEMS, MAX_NUMBER, SMALLEST_STEP = 240, 24, 10**12, 1e-6
+"""Bounds put on strings, arrays and numbers that the schema leaves open, so that an unsure model cannot ramble for ever."""
 
 _CLOCK = r"([01][0-9]|2[0-3]):[0-5][0-9]"
 _DAY = r"[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
@@ -39,15 +39,26 @@ _NATIVE = {"uri", "uuid", "ipv4", "ipv6", "hostname", "duration"}
 def decodable(schema: dict[str, Any]) -> dict[str, Any]:
     """The schema as the grammar takes it: formats as patterns (seconds and zones optional), open strings and arrays bounded."""
     changed = map_schema(schema, lambda item, _: decodable(item) if isinstance(item, dict) else item)
-    kind, form = changed.get("type"), changed.get("format")
+    kinds, form = changed.get("type", ()), changed.get("format")
+    kinds = {kinds} if isinstance(kinds, str) else set(kinds)
     if form in _PATTERNS and "pattern" not in changed:
         changed["pattern"] = _PATTERNS[form]
     if form not in _NATIVE:
         changed.pop("format", None)
-    if kind == "string" and not changed.keys() & {"enum", "const", "maxLength", "pattern", "format"}:
-        changed["maxLength"] = MAX_STRING
-    if kind == "array":
+    if changed.keys() & {"enum", "const"}:
+        return changed
+    if "string" in kinds and not changed.keys() & {"pattern", "format"}:
+        changed.setdefault("maxLength", max(MAX_STRING, changed.get("minLength", 0)))
+    if "array" in kinds:
         changed.setdefault("maxItems", max(MAX_ITEMS, changed.get("minItems", 0)))
+    if kinds & {"integer", "number"}:
+        low, high = (changed.get(f"{end}imum", changed.get(f"exclusive{end.capitalize()}imum")) for end in ("min", "max"))
+        if low is None:
+            changed["minimum"] = min(-MAX_NUMBER, -MAX_NUMBER if high is None else 2 * high)
+        if high is None:
+            changed["maximum"] = max(MAX_NUMBER, MAX_NUMBER if low is None else 2 * low)
+    if "number" in kinds and "integer" not in kinds:
+        changed.setdefault("multipleOf", SMALLEST_STEP)
     return changed
 
 
