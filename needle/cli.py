@@ -153,7 +153,7 @@ def evaluate(
 ) -> None:
     """Score a model on a suite: well-formed, schema-valid and correct, beside the floors. Resumable."""
     from needle.evals import evaluate as run
-    from needle.evals import load_suite, named_suites, summary_table
+    from needle.evals import load_suite, named_suites, summary_table, to_markdown
     from needle.models import open_caller
 
     if list_suites:
@@ -163,6 +163,7 @@ def evaluate(
     caller = open_caller(model, traces=rows.traces, constrained=not free, beams=beams)
     with tracker("rows") as progress:
         results = run(caller, rows, out, batch_size=128, progress=progress)
+    (out / "results.md").write_text(to_markdown(results), encoding="utf-8")
     say(f"{summary_table(results)}\nThe report is in {out / 'report.html'}")
 
 

@@ -118,7 +118,7 @@ def train(
     if resume:
         trainer.resume()
     report({"rows": len(examples), "toolsets": len(examples.groups), "validation_rows": len(held), "unusable": len(split.problems),
-            "too_long": examples.too_long, "parameters": model.parameter_groups()["total"], "problems": split.problems})  # fmt: skip
+            "too_long": examples.too_long, "parameters": model.parameter_groups(), "problems": split.problems})  # fmt: skip
     curves = Curves(out)
     try:
         return trainer.run(lambda record: (curves(record), report(record)))

@@ -66,8 +66,8 @@ def training_tracker() -> Iterator[Callable[[dict[str, Any]], None]]:
 
 def _show_record(bar: _Bar, record: dict[str, Any]) -> None:
     if "parameters" in record:
-        say("{rows:,} rows over {toolsets:,} toolsets, {validation_rows:,} held out, {unusable:,} unusable, {too_long:,} too long; "
-            "{parameters:,} parameters".format(**record), error=True)  # fmt: skip
+        say("{rows:,} rows over {toolsets:,} toolsets, {validation_rows:,} held out, {unusable:,} unusable, {too_long:,} too long".format(**record), error=True)
+        say("parameters: " + ", ".join(f"{part} {count:,}" for part, count in record["parameters"].items()), error=True)
         for problem in record["problems"][:3]:
             say(f"left out: {problem}", error=True)
     if "loss" in record:

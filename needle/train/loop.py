@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +32,10 @@ Validate = Callable[[NeedleModel], dict[str, float]]
 Report = Callable[[dict[str, Any]], None]
 
 
+SAVE_SECONDS = 180.0
+"""Longest stretch of work that a killed process can lose."""
+
+
 @dataclass(frozen=True)
 class TrainReport:
     """What a run did."""
@@ -43,6 +50,25 @@ class TrainReport:
     """Wall-clock seconds of training, validations included."""
     best: dict[str, float]
     """Scores of the kept checkpoint."""
+
+
+@contextmanager
+def _interrupts() -> Iterator[list[int]]:
+    """Collects the first Ctrl-C, so that a step is never cut in half; the second one interrupts at once. Main thread only."""
+    seen: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield seen
+        return
+
+    def remember(number: int, _: Any) -> None:
+        seen.append(number)
+        signal.signal(signal.SIGINT, before)
+
+    before = signal.signal(signal.SIGINT, remember)
+    try:
+        yield seen
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def compute_type(precision: str) -> torch.dtype:
@@ -91,32 +117,41 @@ class Trainer:
             setattr(self, name, value)
 
     def run(self, report: Report = lambda _: None) -> TrainReport:
-        """Train to the end of the budget, validating on the way. Raises ``UserError`` for a non-finite loss or no step at all."""
+        """Train to the end of the budget, validating on the way.
+
+        Ctrl-C ends the current step, saves and raises ``KeyboardInterrupt``. Raises ``UserError`` for a non-finite loss or no step at all.
+        """
         self.out.mkdir(parents=True, exist_ok=True)
-        start = time.monotonic() - self.seconds
-        log = (self.out / "log.jsonl").open("a", encoding="utf-8")
-        try:
+        start, saved = time.monotonic() - self.seconds, time.monotonic()
+        with (self.out / "log.jsonl").open("a", encoding="utf-8") as log, _interrupts() as interrupted:
+
+            def note(record: dict[str, Any]) -> None:
+                self.seconds = time.monotonic() - start
+                log.write(json.dumps(record) + "\n")
+                log.flush()
+                report(record)
+
             for examples in self._batches():
                 if self.progress >= 1:
                     break
                 record = self._step(examples)
                 self.seconds = time.monotonic() - start
-                due = min(self.progress, 1.0) * self.config.validations >= self.validated + 1
-                if due:
-                    record |= self._validate()
-                    self.seconds = time.monotonic() - start
-                log.write(json.dumps(record) + "\n")
-                log.flush()
-                report(record)
+                if min(self.progress, 1.0) * self.config.validations >= self.validated + 1:
+                    record, saved = record | self._validate(), time.monotonic()
+                note(record)
+                if interrupted or time.monotonic() - saved > SAVE_SECONDS:
+                    self._save()
+                    saved = time.monotonic()
+                if interrupted:
+                    raise KeyboardInterrupt
             if self.step == 0:
                 raise UserError("no step was taken: the budget is too short for this machine; give more --minutes or --steps")
             if self.validated < self.config.validations:
-                final = {"step": self.step} | self._validate()
-                log.write(json.dumps(final) + "\n")
-                report(final)
-        finally:
-            log.close()
+                note({"step": self.step} | self._validate())
         return TrainReport(self.out, self.step, self.rows, self.seconds, self.best)
+
+    def _save(self) -> None:
+        save_checkpoint(self.out / "last", self.model, self.tokenizer, self.state(), self.optimizers)
 
     def _batches(self) -> Iterator[list[Example]]:
         while True:
@@ -124,8 +159,8 @@ class Trainer:
             for number, batch in enumerate(batches):
                 if number < self.batch:
                     continue
+                self.batch = number + 1  # before the yield: whoever saves while this batch is in hand has done it
                 yield batch
-                self.batch = number + 1
             self.epoch, self.batch = self.epoch + 1, 0
 
     def _step(self, examples: list[Example]) -> dict[str, Any]:
@@ -169,5 +204,5 @@ class Trainer:
             self.best = {**scores, "step": self.step}
             save_checkpoint(self.out / "best", model, self.tokenizer, {"scores": self.best, "config": self.config.to_dict()})
         self.validation_seconds = max(self.validation_seconds, time.monotonic() - began)
-        save_checkpoint(self.out / "last", self.model, self.tokenizer, self.state(), self.optimizers)
+        self._save()
         return {f"validation_{name}": value for name, value in scores.items()}
