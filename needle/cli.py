@@ -98,6 +98,8 @@ def train(
     out: Out,
     base: Annotated[str | None, typer.Option(help="Checkpoint to start from, or none. Default: the bundled base.")] = None,
     preset: Annotated[str, typer.Option(help="Size when starting from none: nano, base or proxy.")] = "base",
+    loss: Annotated[str, typer.Option(help="hard, or soft (with --teacher).")] = "hard",
+    teacher: Annotated[list[str] | None, typer.Option(help="Checkpoint to learn soft labels from; several are averaged.")] = None,
     minutes: Annotated[float | None, typer.Option(help="Budget in minutes; the run ends within it.")] = None,
     steps: Annotated[int | None, typer.Option(help="Budget in optimiser steps.")] = None,
     bits: Annotated[int | None, typer.Option(help="Train for 4- or 8-bit weights in the cooldown.")] = None,
@@ -111,7 +113,9 @@ def train(
     given = {"minutes": minutes, "steps": steps, "quantize_bits": bits, "rows": rows}
     settings = {key: value for key, value in given.items() if value is not None} | {"seed": seed}
     with training_tracker() as progress:
-        report = run(traces, out, base=base, preset=preset, resume=resume, settings=settings, report=progress)
+        report = run(
+            traces, out, base=base, preset=preset, loss=loss, teachers=teacher or (), resume=resume, settings=settings, report=progress
+        )
     best = ", ".join(f"{name} {value:.3f}" for name, value in report.best.items() if name != "step")
     say(f"{report.steps:,} steps, {report.rows:,} rows, {report.seconds / 60:.1f} min; best at step {report.best['step']}: {best}")
     say(f"The checkpoint is in {out / 'best'}")

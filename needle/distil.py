@@ -71,13 +71,16 @@ def train(
     *,
     base: str | None = None,
     preset: str = "base",
+    loss: str = "hard",
+    teachers: Sequence[str] = (),
     resume: bool = False,
     settings: dict[str, Any] | None = None,
     report: Callable[[dict[str, Any]], None] = lambda _: None,
 ) -> Any:
     """Train a student on ``traces`` and leave the run in ``out``; returns its ``TrainReport``.
 
-    ``base``: a checkpoint to start from, None for the bundled one, ``"none"`` for random weights of ``preset``. ``settings`` are those of
+    ``base``: a checkpoint to start from, None for the bundled one, ``"none"`` for random weights of ``preset``. ``loss``: ``"hard"``, or
+    ``"soft"`` against the averaged probabilities of the ``teachers`` (checkpoints with the same tokenizer). ``settings`` are those of
     ``TrainConfig``. Raises ``UserError`` for unusable traces, settings or checkpoints.
     """
     require_torch("training")
@@ -101,6 +104,8 @@ def train(
         config = replace(config, **scaled)
     if preset not in PRESETS:
         raise UserError(f"no preset {preset!r}; choose one of {', '.join(PRESETS)}")
+    if (loss == "soft") != bool(teachers) or loss not in ("hard", "soft"):
+        raise UserError(f"--loss {loss} with {len(teachers)} --teacher: use hard without a teacher, or soft with one or more")
     last = out / "last"
     if last.exists() and not resume:
         raise UserError(f"{out}: a run is there already; give --resume to continue it, or another --out")
@@ -114,7 +119,7 @@ def train(
     held = random.Random(config.seed).sample(split.validation, min(len(split.validation), config.validation_rows))
     held_examples = ExampleSet(held, tokenizer, model.config)
     validator = Validator(held, held_examples, tokenizer, config.token_weights, compute_type(config.precision), is_right)
-    trainer = Trainer(model, tokenizer, examples, config, out, validator)
+    trainer = Trainer(model, tokenizer, examples, config, out, validator, _teachers(teachers, tokenizer, model.device))
     if resume:
         trainer.resume()
     report({"rows": len(examples), "toolsets": len(examples.groups), "validation_rows": len(held), "unusable": len(split.problems),
@@ -124,3 +129,14 @@ def train(
         return trainer.run(lambda record: (curves(record), report(record)))
     finally:
         curves.close()
+
+
+def _teachers(names: Sequence[str], tokenizer: Any, device: Any) -> Any:
+    """The teachers of a soft-label run, or None."""
+    from needle.student.modeling.storage import load_model
+    from needle.student.tokenizer import load_tokenizer
+    from needle.train.teachers import Teachers, check_same_tokenizer
+
+    for name in names:
+        check_same_tokenizer(tokenizer, load_tokenizer(checkpoint_folder(name)), name)
+    return Teachers([load_model(checkpoint_folder(name)).to(device) for name in names]) if names else None

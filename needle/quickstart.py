@@ -75,7 +75,7 @@ def quickstart(config: QuickstartConfig, stage: Callable[[str, str], Callable[..
     trained = train(
         [folder], config.out / "run", resume=(config.out / "run" / "last").exists(),
         settings={"minutes": config.minutes, "seed": config.seed, "rows": 64, "rows_per_toolset": 64, "validations": 3, "validation_rows": 60},
-        report=lambda record: progress(record.get("progress", 0.0), 1.0),
+        report=progress,
     )  # fmt: skip
     progress = stage("evaluate", "score wordings that neither training nor checkpoint choice has seen")
     student = load(config.out / "run")

@@ -43,6 +43,10 @@ class TrainConfig:
     """Weight of the squared log-partition, which keeps logits small."""
     token_weights: dict[int, float] = field(default_factory=lambda: {STRUCTURE: 0.3, DECISION: 2.0, NAME: 1.5, KEY: 1.0, VALUE: 2.0})
     """Loss weight by token class; most structure is forced at decoding."""
+    soft_weight: float = 0.5
+    """With teachers: share of the soft-label loss, the rest being hard labels."""
+    temperature: float = 1.0
+    """With teachers: temperature of both distributions; above 1 softens them."""
     quantize_bits: int | None = None
     """Quantisation-aware training for 4 or 8 bits in the cooldown; None for none."""
     precision: str = "auto"

@@ -24,8 +24,9 @@ from needle.train.batches import micro_batches
 from needle.train.checkpoint import load_state, save_checkpoint
 from needle.train.config import TrainConfig
 from needle.train.examples import Example, ExampleSet
-from needle.train.losses import hard_label_loss
+from needle.train.losses import hard_label_loss, soft_label_loss
 from needle.train.optimizer import make_optimizers, rate, set_rate
+from needle.train.teachers import Teachers
 
 Validate = Callable[[NeedleModel], dict[str, float]]
 """Scores of the model on held-out rows; ``exact`` decides which checkpoint is best."""
@@ -83,9 +84,11 @@ class Trainer:
     """State of one run; ``run`` takes it to its end."""
 
     def __init__(
-        self, model: NeedleModel, tokenizer: Tokenizer, examples: ExampleSet, config: TrainConfig, out: Path, validate: Validate
-    ) -> None:
+        self, model: NeedleModel, tokenizer: Tokenizer, examples: ExampleSet, config: TrainConfig, out: Path, validate: Validate,
+        teachers: Teachers | None = None,
+    ) -> None:  # fmt: skip
         self.model, self.tokenizer, self.examples, self.config, self.out, self.validate = model, tokenizer, examples, config, out, validate
+        self.teachers = teachers
         self.dtype, self.device = compute_type(config.precision), model.embedding.weight.device
         self.optimizers = make_optimizers(model, config)
         self.step = self.rows = self.epoch = self.batch = self.validated = 0
@@ -170,13 +173,18 @@ class Trainer:
             set_quantization(self.model, config.quantize_bits if progress >= 1 - config.cooldown else None)
         self.model.train()
         total = sum(config.token_weights[kind] for example in examples for kind in example.classes)
-        loss_sum, tokens = 0.0, 0
+        loss_sum, soft_sum, tokens = 0.0, 0.0, 0
         for batch in micro_batches(examples, config.micro_rows, config.token_weights, config.rows_per_block):
             batch = to_device(batch, self.device)
             logits = self.model.logits(self.model(batch.source, batch.target, self.dtype))
             loss = hard_label_loss(logits, batch.labels_N, batch.weights_N, config.z_loss)
-            loss.div(total).backward()
             loss_sum += loss.item()
+            if self.teachers is not None:
+                probabilities = self.teachers.probabilities(batch, self.dtype, config.temperature)
+                soft = soft_label_loss(logits, probabilities, batch.weights_N, config.temperature)
+                soft_sum += soft.item()
+                loss = (1 - config.soft_weight) * loss + config.soft_weight * soft
+            loss.div(total).backward()
             tokens += len(batch.source.ids_N) + len(batch.labels_N)
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), config.clip).item()
         if not (math.isfinite(loss_sum) and math.isfinite(norm)):
@@ -189,8 +197,9 @@ class Trainer:
         self.step += 1
         self.rows += len(examples)
         seconds = time.monotonic() - began
+        soft_part = {} if self.teachers is None else {"soft_loss": soft_sum / total}
         return {"step": self.step, "epoch": self.epoch, "rows": self.rows, "loss": loss_sum / total, "rate": share, "norm": norm,
-                "tokens_per_second": tokens / seconds, "rows_per_second": len(examples) / seconds, "progress": progress}  # fmt: skip
+                "tokens_per_second": tokens / seconds, "rows_per_second": len(examples) / seconds, "progress": progress, **soft_part}  # fmt: skip
 
     def _validate(self) -> dict[str, float]:
         """Score the weights as they would ship (rounded, once quantisation is on), keep the best and the last state."""

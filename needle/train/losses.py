@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 
@@ -14,3 +15,14 @@ def hard_label_loss(logits_NV: Tensor, labels_N: Tensor, weights_N: Tensor, z_we
     log_partition = logits_NV.logsumexp(-1)
     cross_entropy = log_partition - logits_NV.gather(-1, labels_N[:, None])[:, 0]
     return ((cross_entropy + z_weight * log_partition.square()) * weights_N).sum()
+
+
+def soft_label_loss(logits_NV: Tensor, teacher_NV: Tensor, weights_N: Tensor, temperature: float = 1.0) -> Tensor:
+    """Sum over tokens of weight x T^2 x KL(teacher || student), both at temperature T (Hinton et al., arXiv:1503.02531).
+
+    ``teacher_NV`` holds probabilities that were already taken at that temperature (for an ensemble, their average). Zero, with zero gradient,
+    when the student agrees.
+    """
+    student = (logits_NV.float() / temperature).log_softmax(-1)
+    divergence = torch.xlogy(teacher_NV, teacher_NV).sum(-1) - (teacher_NV * student).sum(-1)
+    return temperature**2 * (divergence * weights_N).sum()
