@@ -169,6 +169,9 @@ def evaluate(
         results = run(caller, rows, out, batch_size=128, progress=progress)
     (out / "results.md").write_text(to_markdown(results), encoding="utf-8")
     say(f"{summary_table(results)}\nThe report is in {out / 'report.html'}")
+    unanswered = [row["error"] for row in results.rows if row["infra_error"]]
+    if unanswered:
+        raise UserError(f"{len(unanswered):,} rows got no answer ({unanswered[0]}); run the same command again: it asks for these only")
 
 
 @app.command()
@@ -286,6 +289,8 @@ def guarded(action: Callable[[], Any], debug: bool = False) -> int:
     """Run ``action``; turn what a person can mend into one line on stderr. Returns the exit code (0, 1, 2, or 130 for Ctrl-C)."""
     try:
         result = action()
+        if result == STOPPED:  # what typer makes of Ctrl-C, without a word
+            raise KeyboardInterrupt
         return result if isinstance(result, int) else 0
     except typer.Exit as stop:
         return stop.exit_code
@@ -294,7 +299,7 @@ def guarded(action: Callable[[], Any], debug: bool = False) -> int:
         return 2
     except (KeyboardInterrupt, typer.Abort):
         say("stopped; what was finished is kept, the same command continues (training: with --resume)", error=True)
-        return 130
+        return STOPPED
     except UserError as error:
         if debug:
             raise
