@@ -85,6 +85,7 @@ def train(
     """
     require_torch("training")
     import torch
+    from safetensors import SafetensorError
 
     from needle.corpora.augment import ValueSwap
     from needle.student.modeling import PRESETS, NeedleConfig, NeedleModel
@@ -127,6 +128,9 @@ def train(
     curves = Curves(out)
     try:
         return trainer.run(lambda record: (curves(record), report(record)))
+    except (SafetensorError, OSError) as error:
+        remedy = "continue with --resume" if last.exists() else "run the same command again"
+        raise UserError(f"{out}: cannot be written ({error}); free some space and {remedy}: what was saved before is whole") from error
     finally:
         curves.close()
 
