@@ -110,6 +110,8 @@ def train(
     last = out / "last"
     if last.exists() and not resume:
         raise UserError(f"{out}: a run is there already; give --resume to continue it, or another --out")
+    if resume and not last.exists():
+        raise UserError(f"{out}: no run to continue there; leave --resume out to start one")
     split = read_split(traces, config.seed)
     torch.manual_seed(config.seed)
     folder = last if resume else None if fresh else checkpoint_folder(base)
