@@ -19,6 +19,9 @@ from needle.terminal import answer_line, say, stages, tracker, training_tracker
 USAGE_ERROR = typer.BadParameter.__bases__[0]
 """Parent of all mistakes on the command line itself (typer does not export it by name)."""
 
+STOPPED = 130
+"""Exit code after Ctrl-C (128 + SIGINT), as shells have it."""
+
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Distil tool calling into a 26M-parameter student.", rich_markup_mode=None, pretty_exceptions_enable=False)
 traces_app = typer.Typer(no_args_is_help=True, help="Look at, convert and split trace files.")
 tools_app = typer.Typer(no_args_is_help=True, help="Check toolset files.")
