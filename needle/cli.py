@@ -207,6 +207,40 @@ def run(
 
 
 @app.command()
+def export(
+    out: Out,
+    model: Annotated[str | None, typer.Option("--model", help="Checkpoint folder or hub id. Default: the bundled base.")] = None,
+    bits: Annotated[int, typer.Option(help="4 or 8: width of the stored integers.")] = 4,
+) -> None:
+    """Write a checkpoint with integer weights: one small file that `needle run` and `needle.load` read."""
+    from needle.models import export_quantized
+
+    megabytes = export_quantized(model, out, bits) / 1e6
+    say(f"{megabytes:.1f} MB of {bits}-bit weights\nThe checkpoint is in {out}")
+
+
+@app.command()
+def serve(
+    model: Model = None,
+    port: Annotated[int, typer.Option(help="Port; 0 takes a free one.")] = 8377,
+    host: Annotated[str, typer.Option(help="Address to listen on. The default is reached from this machine only.")] = "127.0.0.1",
+    key_env: Annotated[str | None, typer.Option(help="Environment variable with the key that clients must send.")] = None,
+) -> None:
+    """Answer OpenAI's chat completions over HTTP, with calls, until Ctrl-C."""
+    from needle.models import open_caller
+    from needle.serve import LOOPBACK
+    from needle.serve import serve as run_server
+
+    key = os.environ.get(key_env, "") if key_env else None
+    if key is not None and not key.strip():
+        raise UserError(f"--key-env {key_env}: the environment has no such variable, or it is empty; set it to the key")
+    if key is None and host not in LOOPBACK:
+        say(f"note: whoever reaches {host} can use this server; give a key with --key-env", error=True)
+    caller = open_caller(model)
+    run_server(caller, host=host, port=port, key=key, announce=lambda url: say(f"{caller.name} answers until Ctrl-C at {url}"))
+
+
+@app.command()
 def doctor() -> None:
     """Say what is installed, which device is used, and what is missing with the remedy."""
     from needle.doctor import report

@@ -73,3 +73,23 @@ def open_caller(model: str | None, *, traces: Sequence[Trace] = (), constrained:
             raise UserError(f"{model}: which model there? write URL#name")
         return EndpointCaller(url, name or "embedded-teacher")
     return load(model, constrained=constrained, beams=beams)
+
+
+def export_quantized(model: str | None, out: Path, bits: int) -> int:
+    """Store a checkpoint with 4- or 8-bit integer weights, its tokenizer beside; returns the bytes of the weights file.
+
+    Raises:
+        UserError: another width, no checkpoint there, or an output folder that is the checkpoint itself.
+    """
+    if bits not in (4, 8):
+        raise UserError(f"--bits {bits}: weights are stored with 4 or 8 bits")
+    require_torch("exporting a student")
+    folder = checkpoint_folder(model)
+    if out.exists() and out.samefile(folder):
+        raise UserError(f"{out}: that is the checkpoint itself; give another --out")
+    from needle.student.modeling.storage import WEIGHTS, load_model, save_quantized
+    from needle.student.tokenizer import load_tokenizer
+
+    save_quantized(load_model(folder), out, bits)
+    load_tokenizer(folder).save(str(out / "tokenizer.json"))
+    return (out / WEIGHTS).stat().st_size
