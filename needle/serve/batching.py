@@ -1,0 +1,87 @@
+"""Requests that come at the same time go to the caller together, in one worker thread, from a queue with an end.
+
+While a batch is being answered the next one gathers, so a busy server needs no waiting; an idle one waits a moment for
+company (``Limits.window_seconds``). The worker task lives only while there is work: it needs no start and no stop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+
+from needle.serve.errors import ApiError
+from needle.serve.limits import Limits
+from needle.serve.metrics import Metrics
+from needle.tools import Caller, CallResult, Request
+
+log = logging.getLogger("needle.serve")
+
+
+class Batcher:
+    """The queue before one caller. Belongs to one event loop at a time; the caller is never entered twice at once."""
+
+    def __init__(self, caller: Caller, limits: Limits, metrics: Metrics) -> None:
+        self.caller, self.limits, self.metrics = caller, limits, metrics
+        self._waiting: deque[tuple[Request, asyncio.Future[CallResult]]] = deque()
+        self._worker: asyncio.Task[None] | None = None
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="needle-serve")
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def check_room(self) -> None:
+        """Raise ``ApiError`` (429) when the queue is full."""
+        if len(self._waiting) >= self.limits.queue:
+            words = f"{len(self._waiting)} requests are waiting already; try again in a moment"
+            raise ApiError(429, words, code="queue_full", headers={"Retry-After": "1"})
+
+    async def answer(self, request: Request) -> CallResult:
+        """The caller's answer. Raises ``ApiError``: 429 queue full, 504 too slow, 500 broken."""
+        self.check_room()
+        future: asyncio.Future[CallResult] = asyncio.get_running_loop().create_future()
+        self._waiting.append((request, future))
+        if self._worker is None or self._worker.done():
+            self._worker = asyncio.create_task(self._work())
+        try:
+            return await asyncio.wait_for(future, self.limits.answer_seconds)
+        except TimeoutError:
+            words = f"no answer within {self.limits.answer_seconds:g} seconds; send less, or try when it is quieter"
+            raise ApiError(504, words, code="timeout", headers={"x-should-retry": "false"}) from None
+
+    async def _work(self) -> None:
+        while self._waiting:
+            if len(self._waiting) < self.limits.batch:
+                await asyncio.sleep(self.limits.window_seconds)
+            batch: list[tuple[Request, asyncio.Future[CallResult]]] = []
+            while self._waiting and len(batch) < self.limits.batch:
+                request, future = self._waiting.popleft()
+                if not future.done():  # else its client has gone or has waited too long
+                    batch.append((request, future))
+            if not batch:
+                continue
+            self.metrics.batch(len(batch))
+            loop = asyncio.get_running_loop()
+            results = await loop.run_in_executor(self._thread, self._ask, [request for request, _ in batch])
+            for (_, future), result in zip(batch, results, strict=True):
+                if future.done():
+                    continue
+                if isinstance(result, ApiError):
+                    future.set_exception(result)
+                else:
+                    future.set_result(result)
+
+    def _ask(self, requests: list[Request]) -> list[CallResult | ApiError]:
+        """Ask for all at once; when the caller breaks, each alone, so that one request cannot spoil its neighbours'."""
+        try:
+            results = self.caller.answer(requests)
+            assert len(results) == len(requests), f"{len(results)} answers to {len(requests)} requests"
+            return list(results)
+        except Exception:
+            if len(requests) > 1:
+                return [self._ask([request])[0] for request in requests]
+            log.exception("the caller broke")
+            broken = ApiError(500, "the model failed; the server's log says why", code="model_failed")
+            broken.headers["x-should-retry"] = "false"
+            return [broken]
