@@ -8,7 +8,7 @@ from needle.evals.baselines import BASELINES, FLOORS, baseline
 from needle.evals.compare import Comparison, compare
 from needle.evals.match import MODES, correct
 from needle.evals.run import SCORER_VERSION, Results, evaluate, load_results, rescore
-from needle.evals.suites import Suite, load_suite, named_suites
+from needle.evals.suites import Suite, load_suite, named_suites, suite_lines
 from needle.evals.text import summary_table, to_markdown
 from needle.evals.verdict import Verdict, judge
 
@@ -30,6 +30,7 @@ __all__ = [
     "load_suite",
     "named_suites",
     "rescore",
+    "suite_lines",
     "summary_table",
     "to_markdown",
 ]

@@ -155,6 +155,19 @@ def _same_inside(
     return False
 
 
+def scoring_of(trace: Trace) -> dict[str, Any]:
+    """``{"scoring": ...}`` of a row whose suite has scoring facts beside calls and alternatives, else ``{}``.
+
+    ``any_call``: that a call is made is all that is asked; ``bfcl``: what ``needle.evals.bfcl.check`` needs.
+    """
+    return {"scoring": trace.meta["scoring"]} if "scoring" in trace.meta else {}
+
+
+def any_call(trace: Trace) -> bool:
+    """Whether any call answers the row; its gold call then only stands for that."""
+    return bool(trace.meta.get("scoring", {}).get("any_call"))
+
+
 Grid = list[list[CallMatch]]
 """Every gold call (rows) beside every predicted call (columns)."""
 
@@ -170,13 +183,15 @@ def match_grid(trace: Trace, calls: Sequence[ToolCall]) -> Grid:
 
 def ordered(trace: Trace, calls: Sequence[ToolCall], grid: Grid) -> bool:
     """The headline mode: as many calls as the gold row has, each right, in the same order."""
+    if any_call(trace):
+        return bool(calls)
     return len(calls) == len(trace.calls) and all(grid[place][place].right for place in range(len(calls)))
 
 
 def unordered(trace: Trace, calls: Sequence[ToolCall], grid: Grid) -> bool:
     """As ``ordered``, in any order: some pairing makes every call right (a maximum matching, not a greedy one)."""
-    if len(calls) != len(trace.calls):
-        return False
+    if any_call(trace) or len(calls) != len(trace.calls):
+        return ordered(trace, calls, grid)
     return ordered(trace, calls, grid) or perfect_pairing([[found.right for found in row] for row in grid])
 
 

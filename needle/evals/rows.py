@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from needle.errors import UserError
+from needle.evals.match import scoring_of
 from needle.tools.caller import CallResult
 from needle.tools.spec import ToolCall, ToolSpec
 from needle.traces.trace import Trace
@@ -36,7 +37,8 @@ def make_row(trace: Trace, result: CallResult, run: str) -> Row:
         "id": trace.id,
         "run": run,
         "request": {key: whole[key] for key in ("query", "system", "messages", "tools") if key in whole},
-        "gold": {key: whole[key] for key in ("calls", "alternatives", "kind", "toolset", "domain") if key in whole},
+        "gold": {key: whole[key] for key in ("calls", "alternatives", "kind", "toolset", "domain") if key in whole}
+        | scoring_of(trace),
         "calls": calls,
         "raw": result.raw,
         "error": error,
@@ -80,6 +82,7 @@ class RowReader:
             system=request.get("system"),
             alternatives=gold.get("alternatives", {}),
             messages=tuple(request.get("messages", ())),
+            meta={"scoring": gold["scoring"]} if "scoring" in gold else {},
         )
 
     def result(self, row: Row) -> CallResult:

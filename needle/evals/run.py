@@ -25,9 +25,8 @@ from needle.evals.rows import Row, RowReader, dump_line, make_row, read_rows
 from needle.evals.statistics import Rate
 from needle.evals.suites import Suite
 from needle.evals.summary import Scored, read_rate, summarise
-from needle.evals.verdict import judge
+from needle.evals.verdict import gold_suspect, judge
 from needle.tools.caller import Caller, CallResult
-from needle.tools.validate import is_valid
 from needle.traces.trace import Trace
 from needle.traces.write import atomic
 
@@ -190,7 +189,7 @@ def _finish(out: Path, rows: Sequence[Row], manifest: dict[str, Any]) -> Results
 
 
 def _score(trace: Trace, result: CallResult) -> Scored:
-    return Scored(trace, result, judge(trace, result, gold_suspect=not is_valid(trace.calls, trace.tools)))
+    return Scored(trace, result, judge(trace, result, gold_suspect=gold_suspect(trace)))
 
 
 def _write_rows(path: Path, rows: Iterable[Row]) -> None:

@@ -2,7 +2,7 @@
 
 A suite is a file of example rows (``docs/formats.md``), a folder with a test split, or a name: a folder
 ``evals/suites/<name>/`` whose ``suite.toml`` says title, licence, source, what it measures, and ``files`` relative to
-itself.
+itself or a ``loader``. Suites with a loader have parts: ``bfcl/parallel``.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-import tomllib
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from needle.errors import UserError
-from needle.tools.validate import is_valid
+from needle.evals.definition import Definition, read_definition
+from needle.evals.match import scoring_of
+from needle.evals.verdict import gold_suspect
 from needle.traces.read import read_traces
 from needle.traces.split import split_files
 from needle.traces.trace import Trace
@@ -89,20 +90,26 @@ def named_suites() -> dict[str, Path]:
     return {path.parent.name: path for path in reversed(list(found))}
 
 
-def load_suite(source: str | Path, limit: int | None = None, seed: int = 0) -> Suite:
+def suite_lines() -> list[str]:
+    """Every named suite in a line: name, size, licence, whether its rows are here, what it measures."""
+    return [read_definition(path).line() for _, path in sorted(named_suites().items())]
+
+
+def load_suite(
+    source: str | Path, limit: int | None = None, seed: int = 0, data: str | Path | None = None
+) -> Suite:
     """Load a suite by name, file or folder. ``limit`` takes a seeded sample stratified by kind, never a prefix.
 
-    Rows that cannot be used are named in ``problems`` and counted. Raises ``UserError`` when the suite is unknown or
-    no row is left.
+    ``data`` is a folder (or archive) to look in for rows that this repository does not carry; without it the
+    environment variable ``NEEDLE_DATA`` names one. Rows that cannot be used are named in ``problems`` and counted.
+    Raises ``UserError`` when the suite is unknown, its rows are not here, or none is left.
     """
     if limit is not None and limit < 1:
         raise UserError(f"--limit {limit}: ask for at least one row")
-    about, files = _locate(source)
-    rows, bad = read_traces(files)
+    about, rows, unusable = _read(source, data)
     traces, duplicates = _unique_ids(rows)
-    unusable = [f"{_shown(problem.file)}:{problem.line}: {problem.reason}" for problem in bad]
     chosen = sample_by_kind(traces, limit, seed)
-    suspects = frozenset(trace.id for trace in chosen if not is_valid(trace.calls, trace.tools))
+    suspects = frozenset(trace.id for trace in chosen if gold_suspect(trace))
     return Suite(
         **about,
         traces=tuple(chosen),
@@ -117,43 +124,41 @@ def load_suite(source: str | Path, limit: int | None = None, seed: int = 0) -> S
     )
 
 
-def _locate(source: str | Path) -> tuple[dict[str, str], list[Path]]:
-    """Description and files of a suite."""
+def _read(source: str | Path, data: str | Path | None) -> tuple[dict[str, str], list[Trace], list[str]]:
+    """Description of a suite, its rows, and the rows that cannot be used in words."""
+    definition, part = _definition(source)
+    if definition and definition.loader:
+        name = f"{definition.name}/{part}" if part else definition.name
+        return {"name": name, **definition.about}, definition.load(part, data), []
+    if definition and part:
+        raise UserError(f"{source}: {definition.name} has no parts; ask for {definition.name}")
+    about, files = ({"name": definition.name, **definition.about}, definition.files) if definition else _files(source)
+    rows, bad = read_traces(files)
+    return about, rows, [f"{_shown(problem.file)}:{problem.line}: {problem.reason}" for problem in bad]
+
+
+def _definition(source: str | Path) -> tuple[Definition | None, str | None]:
+    """Definition of a named suite or of a folder with one, and the part of it that is asked for."""
     path = Path(source)
+    if path.exists():
+        return (read_definition(path / "suite.toml") if (path / "suite.toml").is_file() else None), None
+    name, _, part = str(source).partition("/")
     known = named_suites()
-    if not path.exists() and str(source) in known:
-        path = known[str(source)].parent
+    return (read_definition(known[name]), part or None) if name in known else (None, None)
+
+
+def _files(source: str | Path) -> tuple[dict[str, str], tuple[Path, ...]]:
+    """Description and files of a suite without a definition."""
+    path = Path(source)
     if path.is_file():
-        return {"name": path.name.split(".")[0], "source": _shown(path)}, [path]
-    if (path / "suite.toml").is_file():
-        return _read_definition(path / "suite.toml")
+        return {"name": path.name.split(".")[0], "source": _shown(path)}, (path,)
     if path.is_dir():
         test = split_files(path).get("test")
         if test is None:
             raise UserError(f"{path}: no test split there; name a file of rows or a folder with test.jsonl.gz")
-        return {"name": path.name, "source": _shown(test)}, [test]
-    names = ", ".join(sorted(known)) or "the named suites (none are here)"
+        return {"name": path.name, "source": _shown(test)}, (test,)
+    names = ", ".join(sorted(named_suites())) or "the named suites (none are here)"
     raise UserError(f"no suite {str(source)!r}: neither a file nor a folder nor one of {names}")
-
-
-def _read_definition(path: Path) -> tuple[dict[str, str], list[Path]]:
-    try:
-        about = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not valid TOML ({error}); mend it") from error
-    files = about.pop("files", None)
-    texts = {"title", "licence", "source", "measures"}
-    strange = sorted(set(about) - texts)
-    if strange or not all(isinstance(value, str) for value in about.values()):
-        unknown = ", ".join(strange) or "none"
-        raise UserError(f"{path}: write {', '.join(sorted(texts))} as text and files as a list; unknown: {unknown}")
-    if not isinstance(files, list) or not files or not all(isinstance(file, str) for file in files):
-        raise UserError(f"{path}: files must be a list of paths relative to it")
-    paths = [path.parent / file for file in files]
-    missing = next((file for file in paths if not file.is_file()), None)
-    if missing:
-        raise UserError(f"{path}: {missing} is missing; fetch it or correct files")
-    return {"name": path.parent.name, **about}, paths
 
 
 def _shown(path: str | Path) -> str:
@@ -213,6 +218,6 @@ def suite_hash(traces: Sequence[Trace]) -> str:
     """Content hash of rows in order, lineage left out since no score depends on it: 16 hex digits."""
     digest = hashlib.blake2b(digest_size=8)
     for trace in traces:
-        row = {key: value for key, value in trace.to_dict().items() if key != "meta"}
+        row = {key: value for key, value in trace.to_dict().items() if key != "meta"} | scoring_of(trace)
         digest.update(json.dumps(row, sort_keys=True, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n")
     return digest.hexdigest()

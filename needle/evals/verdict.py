@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from needle.evals import match
+from needle.evals.bfcl.check import official
 from needle.evals.causes import value_cause
 from needle.evals.parse import render_calls
 from needle.evals.taxonomy import first_cause, format_code, in_order, rank
@@ -90,6 +91,11 @@ class Verdict:
         }
 
 
+def gold_suspect(trace: Trace) -> bool:
+    """Whether the gold calls break their own schemas."""
+    return not match.any_call(trace) and not is_valid(trace.calls, trace.tools)
+
+
 def judge(trace: Trace, result: CallResult, *, gold_suspect: bool = False) -> Verdict:
     """Score one answer. ``gold_suspect`` says that the gold calls break their own schemas, which is only recorded."""
     suspect = [Detail("gold_suspect")] if gold_suspect else []
@@ -97,22 +103,23 @@ def judge(trace: Trace, result: CallResult, *, gold_suspect: bool = False) -> Ve
         return _unread(trace, result, suspect)
     calls = list(result)
     grid = match.match_grid(trace, calls)
-    modes = {name: mode(trace, calls, grid) for name, mode in match.MODES.items()}
+    modes = {name: mode(trace, calls, grid) for name, mode in match.MODES.items()} | _leaderboard(trace, calls)
+    free = match.any_call(trace)
     schema_valid = is_valid(calls, trace.tools)
     violations = [] if schema_valid else validate_calls(calls, trace.tools)  # the slow check, for the reasons
     details = [Detail(violation.code, got=violation.path, note=violation.message) for violation in violations]
-    pairs = {i: (i, grid[i][i]) for i in range(len(calls))} if modes["ordered"] else align(grid)
+    pairs = {} if free else {i: (i, grid[i][i]) for i in range(len(calls))} if modes["ordered"] else align(grid)
     details += suspect if modes["ordered"] else [*_row_details(trace, calls, pairs, modes), *suspect]
     details += _argument_details(trace, calls, pairs, {detail.got for detail in details})
     details.sort(key=lambda detail: rank(detail.code))
-    hits, wrong, missed = _count_arguments(trace, calls, pairs)
+    hits, wrong, missed = (0, 0, 0) if free else _count_arguments(trace, calls, pairs)
     return Verdict(
         well_formed=True,
         schema_valid=schema_valid,
         modes=modes,
         due=bool(trace.calls),
         decision=CALL if calls else NO_CALL,
-        names_right=[call.name for call in calls] == [call.name for call in trace.calls],
+        names_right=modes["ordered"] if free else [call.name for call in calls] == [call.name for call in trace.calls],
         true_positives=hits,
         false_positives=wrong,
         false_negatives=missed,
@@ -121,17 +128,26 @@ def judge(trace: Trace, result: CallResult, *, gold_suspect: bool = False) -> Ve
     )
 
 
+def _leaderboard(trace: Trace, calls: Sequence[ToolCall] | None) -> dict[str, bool]:
+    """The BFCL's own verdict on rows of its suite; None is output that could not be read."""
+    facts = match.scoring_of(trace).get("scoring", {}).get("bfcl")
+    return {"bfcl": official(facts, calls)} if facts else {}
+
+
 def _unread(trace: Trace, result: CallResult, suspect: list[Detail]) -> Verdict:
     error = result.error or "no answer"
     code = "infra_error" if result.infra_error else format_code(error, result.raw)
     details = [Detail(code, note=error.removeprefix(f"{code}:").strip()), *suspect]
+    modes = dict.fromkeys(match.MODES, False) | _leaderboard(trace, None)
+    if result.infra_error:
+        modes = dict.fromkeys(modes, False)
     return Verdict(
         well_formed=False,
         schema_valid=False,
-        modes=dict.fromkeys(match.MODES, False),
+        modes=modes,
         due=bool(trace.calls),
         decision=INFRA if result.infra_error else MALFORMED,
-        false_negatives=sum(len(call.arguments) for call in trace.calls),
+        false_negatives=0 if match.any_call(trace) else sum(len(call.arguments) for call in trace.calls),
         codes=in_order(detail.code for detail in details),
         details=tuple(details),
     )

@@ -11,7 +11,8 @@ import pytest
 
 from needle.errors import UserError
 from needle.evals import suites
-from needle.evals.suites import load_suite, named_suites, sample_by_kind, suite_hash
+from needle.evals.definition import read_definition
+from needle.evals.suites import load_suite, named_suites, sample_by_kind, suite_hash, suite_lines
 from needle.traces.write import write_traces
 
 
@@ -25,10 +26,16 @@ def write_rows(path: Path, traces, *extra: str) -> Path:
 def test_every_named_suite_of_the_repository_loads_and_says_what_it_is():
     names = named_suites()
     assert {"needle-unseen", "home-smoke"} <= names.keys()
-    for name in names:
+    for name, path in names.items():
+        definition = read_definition(path)
+        assert definition.about.keys() == {"title", "licence", "source", "measures"} and definition.rows
+        if definition.loader:  # data that are not part of the repository; their own tests load them
+            assert definition.remedy and definition.parts
+            continue
         suite = load_suite(name, limit=20)
         assert suite.title and suite.licence != "unknown" and suite.source and suite.measures
         assert len(suite.traces) == 20 and not suite.problems and not suite.suspects
+        assert suite.total == definition.rows
 
 
 def test_file_folder_and_compressed_file_give_the_same_suite(make_suite, tmp_path):
@@ -92,6 +99,8 @@ def test_an_id_used_twice_is_named_counted_and_both_rows_kept_apart(make_suite, 
         ('files = ["none.jsonl"]', "is missing"),
         ('files = ["a.jsonl"]\nlicense = "MIT"', "unknown: license"),
         ('files = ["a.jsonl"]\ntitle = 5', "as text"),
+        ('files = ["a.jsonl"]\nrows = "many"', "whole number"),
+        ('loader = "magic"', "loader must be one of bfcl"),
     ],
 )
 def test_a_faulty_definition_is_refused_with_its_path(tmp_path, text, message):
@@ -123,4 +132,21 @@ def test_the_list_of_suites_for_people_is_true():
         name: int(rows.replace(",", ""))
         for name, rows in re.findall(r"^\| `([\w-]+)` \| ([\d,]+) \|", text, re.MULTILINE)
     }
-    assert listed == {name: load_suite(path.parent).total for name, path in named_suites().items()}
+    assert listed == {name: read_definition(path).rows for name, path in named_suites().items()}
+
+
+def test_each_suite_has_a_line_with_size_licence_and_whether_its_rows_are_here():
+    lines = {line.split()[0]: line for line in suite_lines()}
+    assert lines.keys() == named_suites().keys()
+    assert "40 rows" in lines["home-smoke"] and "Apache-2.0" in lines["home-smoke"] and "here." in lines["home-smoke"]
+    assert all("\n" not in line for line in lines.values())
+
+
+def test_rows_that_are_not_here_are_refused_with_the_way_to_get_them(tmp_path):
+    with pytest.raises(UserError, match="not in .*pip install --no-deps bfcl-eval") as caught:
+        load_suite("bfcl", data=tmp_path)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(UserError, match="no such part of bfcl .*simple_python"):
+        load_suite("bfcl/hard", data=tmp_path)
+    with pytest.raises(UserError, match="home-smoke has no parts"):
+        load_suite("home-smoke/first")

@@ -1,0 +1,69 @@
+"""Data sets that are not part of this repository: found in a folder or a tar archive, read in memory, never unpacked.
+
+They are looked for in the folder that ``--data`` or the environment variable ``NEEDLE_DATA`` names: there itself, in
+a folder of the data set's name, or in an archive of that name.
+"""
+
+from __future__ import annotations
+
+import os
+import tarfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from needle.errors import UserError
+
+VARIABLE = "NEEDLE_DATA"
+"""Environment variable with the folder that holds data sets."""
+_ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.xz")
+
+
+@dataclass(frozen=True)
+class DataFiles:
+    """A folder or a tar archive with the files of one data set."""
+
+    where: Path
+    """The folder or the archive."""
+
+    def read(self, names: Sequence[str]) -> dict[str, str]:
+        """Text of the files ``names`` (paths inside the data set). Raises ``UserError`` for one that is not there."""
+        try:
+            found = dict(self._read(names))
+        except (OSError, EOFError, tarfile.TarError, UnicodeDecodeError) as error:
+            raise UserError(f"{self.where}: cannot be read ({error}); fetch it again") from error
+        missing = next((name for name in names if name not in found), None)
+        if missing:
+            raise UserError(f"{self.where}: has no {missing}; fetch the whole data set again")
+        return found
+
+    def _read(self, names: Sequence[str]) -> Iterator[tuple[str, str]]:
+        if self.where.is_dir():
+            for name in names:
+                if (self.where / name).is_file():
+                    yield name, (self.where / name).read_text(encoding="utf-8")
+            return
+        with tarfile.open(self.where) as archive:
+            for member in archive:
+                name = next((name for name in names if f"/{member.name}".endswith(f"/{name}")), None)
+                stream = archive.extractfile(member) if name and member.isfile() else None
+                if name and stream:
+                    yield name, stream.read().decode("utf-8")
+
+
+def find_data(names: Sequence[str], marker: str, folder: str | Path | None = None) -> DataFiles | None:
+    """The data set called one of ``names``, recognised in a folder by the file ``marker``; None if it is not there.
+
+    ``folder`` may be the data set itself (folder or archive) or hold it; without one, ``NEEDLE_DATA`` is used.
+    """
+    base = folder or os.environ.get(VARIABLE)
+    if not base:
+        return None
+    root = Path(base).expanduser()
+    if root.is_file() and root.name.endswith(_ARCHIVES):
+        return DataFiles(root)
+    for place in (root, *(root / name for name in names)):
+        if (place / marker).is_file():
+            return DataFiles(place)
+    archives = (root / f"{name}{ending}" for name in names for ending in _ARCHIVES)
+    return next((DataFiles(path) for path in archives if path.is_file()), None)
