@@ -12,14 +12,33 @@ from needle.errors import UserError
 from needle.tools import Caller, CallResult, Request, ToolCall, ToolSpec
 
 if TYPE_CHECKING:
+    from needle.agent import Agent, extract
     from needle.models import load
     from needle.tools.functions import tool
     from needle.tools.read import load_toolset
 
 __version__ = "0.1.0"
-__all__ = ["CallResult", "Caller", "Request", "ToolCall", "ToolSpec", "UserError", "load", "load_toolset", "tool"]
+__all__ = [
+    "Agent",
+    "CallResult",
+    "Caller",
+    "Request",
+    "ToolCall",
+    "ToolSpec",
+    "UserError",
+    "extract",
+    "load",
+    "load_toolset",
+    "tool",
+]
 
-_WHERE = {"load": "needle.models", "tool": "needle.tools.functions", "load_toolset": "needle.tools.read"}
+_WHERE = {
+    "Agent": "needle.agent",
+    "extract": "needle.agent",
+    "load": "needle.models",
+    "tool": "needle.tools.functions",
+    "load_toolset": "needle.tools.read",
+}
 
 
 def __getattr__(name: str) -> Any:
