@@ -44,10 +44,11 @@ class DataFiles:
                     yield name, (self.where / name).read_text(encoding="utf-8")
             return
         with tarfile.open(self.where) as archive:
-            for member in archive:
-                name = next((name for name in names if f"/{member.name}".endswith(f"/{name}")), None)
-                stream = archive.extractfile(member) if name and member.isfile() else None
-                if name and stream:
+            members = sorted((one for one in archive if one.isfile()), key=lambda one: one.name.count("/"))
+            for name in names:  # the member nearest to the root: folders inside may repeat a name
+                member = next((one for one in members if f"/{one.name}".endswith(f"/{name}")), None)
+                stream = archive.extractfile(member) if member else None
+                if stream:
                     yield name, stream.read().decode("utf-8")
 
 

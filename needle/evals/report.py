@@ -14,6 +14,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from needle.evals.bfcl.text import bfcl_lines, bfcl_note, bfcl_rows
 from needle.evals.rows import Row
 from needle.evals.taxonomy import CODES
 from needle.evals.text import LABELS, VERDICT_RATES, percent, warnings
@@ -35,6 +36,7 @@ def render_report(summary: dict[str, Any], rows: Sequence[Row]) -> str:
         "floors": _floors(summary),
         "kinds": _group_table("kind", summary["by_kind"], summary["floors"][summary["best_floor"]["name"]]["by_kind"]),
         "calls": _group_table("calls due", summary["by_calls"], None),
+        "bfcl": _bfcl(summary),
         "matrix": _matrix(summary["abstention"]),
         "arguments": _arguments(summary),
         "causes": _causes(summary),
@@ -104,6 +106,18 @@ def _group_table(label: str, groups: dict[str, Any], floor: dict[str, float] | N
 
     head = [label, "rows", *(LABELS[rate] for rate in VERDICT_RATES), "95 % interval"]
     return _table([escape(cell) for cell in head], (line(name, rates) for name, rates in groups.items()))
+
+
+def _bfcl(summary: dict[str, Any]) -> str:
+    """The leaderboard's own figures; nothing for other suites."""
+    if "bfcl" not in summary:
+        return ""
+    heads = ["category", "rows", "BFCL verdict", "without credit for malformed", "correct (ours)"]
+    rows = ([escape(name), f"{n:,}", *map(percent, shares)] for name, n, *shares in bfcl_rows(summary))
+    totals = ([escape(label), percent(rate["value"]), _bar(rate)] for label, rate in bfcl_lines(summary))
+    tables = _table(["", "%", "95 % interval"], totals) + _table(heads, rows)
+    note = f'<p class="note">{escape(bfcl_note(summary))}</p>'
+    return f'<section id="bfcl"><h2>By the rules of the leaderboard</h2>{tables}{note}</section>'
 
 
 def _matrix(abstention: dict[str, Any]) -> str:

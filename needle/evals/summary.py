@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from needle.evals.baselines import FLOORS, baseline
+from needle.evals.bfcl.figures import figures
 from needle.evals.statistics import Clusters, Rate, smallest_detectable
 from needle.evals.taxonomy import rank
 from needle.evals.verdict import DECISIONS, INFRA, NO_CALL, Verdict, judge
@@ -48,7 +49,9 @@ def summarise(scored: Sequence[Scored]) -> dict[str, Any]:
     infra = [one.trace.id for one in scored if one.verdict.decision == INFRA]
     clusters = Clusters(labels, seed=SEED)
     correct = [verdict.correct for verdict in verdicts]
-    floors = {name: _floor(name, [one.trace for one in scored], clusters) for name in FLOORS}
+    traces = [one.trace for one in scored]
+    judged = {name: _judged(name, traces) for name in FLOORS}
+    floors = {name: _floor(judged[name], traces, clusters) for name in FLOORS}
     best = max(floors, key=lambda name: floors[name]["correct"]["value"])
     return {
         "n": len(scored),
@@ -70,6 +73,7 @@ def summarise(scored: Sequence[Scored]) -> dict[str, Any]:
         "usage": dict(sum((Counter(one.result.usage) for one in scored), Counter())),
         "floors": floors,
         "best_floor": {"name": best, "correct": floors[best]["correct"]},
+        **_leaderboard(traces, verdicts, judged, labels),
     }
 
 
@@ -139,10 +143,25 @@ def _latency(scored: Sequence[Scored]) -> dict[str, float | None]:
     return {"n": len(seconds), "p50": p50 if p50 is None else float(p50), "p95": p95 if p95 is None else float(p95)}
 
 
-def _floor(name: str, traces: Sequence[Trace], clusters: Clusters) -> dict[str, Any]:
-    """Rates of a baseline on the same rows, with its share right by kind."""
+def _leaderboard(
+    traces: Sequence[Trace], verdicts: Sequence[Verdict], floors: dict[str, list[Verdict]], labels: Sequence[Hashable]
+) -> dict[str, Any]:
+    """The BFCL's figures, where every row is one of its suite."""
+    if not traces or not all("bfcl" in verdict.modes for verdict in verdicts):
+        return {}
+    kinds = [trace.kind for trace in traces]
+    means = {name: figures(kinds, judged, labels, SEED)["mean"]["value"] for name, judged in floors.items()}
+    return {"bfcl": figures(kinds, verdicts, labels, SEED) | {"floors": means}}
+
+
+def _judged(name: str, traces: Sequence[Trace]) -> list[Verdict]:
+    """Verdicts on a baseline's answers to the same rows."""
     answers = baseline(name).answer([trace.request for trace in traces])
-    verdicts = [judge(trace, answer) for trace, answer in zip(traces, answers, strict=True)]
+    return [judge(trace, answer) for trace, answer in zip(traces, answers, strict=True)]
+
+
+def _floor(verdicts: Sequence[Verdict], traces: Sequence[Trace], clusters: Clusters) -> dict[str, Any]:
+    """Rates of a baseline on the same rows, with its share right by kind."""
     by_kind: dict[str, list[bool]] = defaultdict(list)
     for trace, verdict in zip(traces, verdicts, strict=True):
         by_kind[trace.kind].append(verdict.correct)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from needle.evals.bfcl.text import bfcl_lines, bfcl_note, bfcl_rows
+
 if TYPE_CHECKING:
     from needle.evals.run import Results
 
@@ -61,6 +63,8 @@ def _lines(summary: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
     for label, part in (("correct where a call is due", "must_call"), ("correct where none is due", "no_call_due")):
         if summary[part]["n"]:
             yield line(label, summary[part]["correct"])
+    for label, rate in bfcl_lines(summary):
+        yield line(label, rate)
     for name, rates in summary["floors"].items():
         yield line(f"floor: {name}", rates["correct"])
 
@@ -72,8 +76,10 @@ def summary_table(results: Results) -> str:
     width = max(len(label) for label, _, _ in rows)
     table = [f"{label:<{width}}  {share:>5}  {interval}".rstrip() for label, share, interval in rows]
     head = f"{summary['caller']} on {summary['suite']['name']}, {summary['n']:,} rows"
+    notes = [bfcl_note(summary)] if "bfcl" in summary else []
     causes = ", ".join(f"{code} {count:,}" for code, count in list(summary["causes"].items())[:5])
-    return "\n".join([head, *table, *([f"most frequent first causes: {causes}"] if causes else []), *warnings(summary)])
+    causes_line = [f"most frequent first causes: {causes}"] if causes else []
+    return "\n".join([head, *table, *causes_line, *notes, *warnings(summary)])
 
 
 def to_markdown(results: Results) -> str:
@@ -91,5 +97,10 @@ def to_markdown(results: Results) -> str:
     for kind, rates in summary["by_kind"].items():
         cells = " | ".join(percent(rates[name]["value"]) for name in VERDICT_RATES)
         lines.append(f"| {kind.replace('|', '/')} | {rates['n']:,} | {cells} |")
+    if "bfcl" in summary:
+        lines += ["", "| BFCL category | rows | BFCL verdict | without credit for malformed | correct (ours) |"]
+        lines += ["|---|---:|---:|---:|---:|"]
+        lines += [f"| {name} | {n:,} | {' | '.join(map(percent, shares))} |" for name, n, *shares in bfcl_rows(summary)]
+        lines += ["", bfcl_note(summary)]
     lines += ["", f"Intervals: {summary['intervals']}.", *(f"\n> {text}" for text in warnings(summary))]
     return "\n".join(lines) + "\n"
