@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response, Strea
 from starlette.routing import Route
 
 from needle.errors import UserError
-from needle.serve.batching import Batcher
+from needle.serve.batching import CLIENT_GONE, Batcher, Gone
 from needle.serve.errors import ApiError
 from needle.serve.limits import Limits
 from needle.serve.metrics import Metrics
@@ -27,8 +27,8 @@ from needle.tools import Caller, CallResult
 
 Endpoint = Callable[[HttpRequest], Awaitable[Response]]
 STARTED = int(time.time())
-CLIENT_GONE = 499
-"""Status that the metrics count (nobody receives it) when a client hung up before its body was read."""
+SMALL = 1 << 16
+"""Bytes of a body that is read at once: some 20 µs for a known toolset, less than a tenth of what a thread costs."""
 
 
 def create_app(
@@ -94,24 +94,25 @@ class _Server:
             raise
         except ClientDisconnect:
             status = CLIENT_GONE
-            return Response(status_code=400)
+            return Response(status_code=CLIENT_GONE)
         finally:
             self.metrics.request(status, time.perf_counter() - began)
 
     async def _complete(self, request: HttpRequest) -> Response:
         self.batcher.check_room()
         raw = await self._body(request)
-        question = await asyncio.to_thread(self.reader.read, raw)
-        result = await self._answer(question)
+        small = len(raw) <= SMALL
+        question = self.reader.read(raw) if small else await asyncio.to_thread(self.reader.read, raw)
+        result = await self._answer(question, request.is_disconnected)
         if question.stream:
             headers = {"Cache-Control": "no-cache"}
             return StreamingResponse(events(question, result, self.name), 200, headers, "text/event-stream")
         return JSONResponse(completion(question, result, self.name))
 
-    async def _answer(self, question: Question) -> CallResult:
+    async def _answer(self, question: Question, gone: Gone) -> CallResult:
         if question.request is None:
             return CallResult()
-        result = await self.batcher.answer(question.request)
+        result = await self.batcher.answer(question.request, gone)
         if result.infra_error:
             words = f"the endpoint behind this server gave no answer: {result.error}"
             raise ApiError(502, words, code="upstream_failed", headers={"x-should-retry": "false"})

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from needle.serve.errors import ApiError
@@ -16,6 +17,9 @@ from needle.serve.limits import Limits
 from needle.serve.metrics import Metrics
 from needle.tools import Caller, CallResult, Request
 
+Gone = Callable[[], Awaitable[bool]]
+CLIENT_GONE = 499
+"""Status that the metrics count, and nobody receives, when a client hung up before its answer."""
 log = logging.getLogger("needle.serve")
 
 
@@ -24,7 +28,7 @@ class Batcher:
 
     def __init__(self, caller: Caller, limits: Limits, metrics: Metrics) -> None:
         self.caller, self.limits, self.metrics = caller, limits, metrics
-        self._waiting: deque[tuple[Request, asyncio.Future[CallResult]]] = deque()
+        self._waiting: deque[tuple[Request, asyncio.Future[CallResult], Gone]] = deque()
         self._worker: asyncio.Task[None] | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="needle-serve")
 
@@ -37,11 +41,14 @@ class Batcher:
             words = f"{len(self._waiting)} requests are waiting already; try again in a moment"
             raise ApiError(429, words, code="queue_full", headers={"Retry-After": "1"})
 
-    async def answer(self, request: Request) -> CallResult:
-        """The caller's answer. Raises ``ApiError``: 429 queue full, 504 too slow, 500 broken."""
+    async def answer(self, request: Request, gone: Gone) -> CallResult:
+        """The caller's answer. Raises ``ApiError``: 429 queue full, 504 too slow, 500 broken.
+
+        ``gone`` tells whether the client has hung up; then its request does not reach the caller.
+        """
         self.check_room()
         future: asyncio.Future[CallResult] = asyncio.get_running_loop().create_future()
-        self._waiting.append((request, future))
+        self._waiting.append((request, future, gone))
         if self._worker is None or self._worker.done():
             self._worker = asyncio.create_task(self._work())
         try:
@@ -56,8 +63,13 @@ class Batcher:
                 await asyncio.sleep(self.limits.window_seconds)
             batch: list[tuple[Request, asyncio.Future[CallResult]]] = []
             while self._waiting and len(batch) < self.limits.batch:
-                request, future = self._waiting.popleft()
-                if not future.done():  # else its client has gone or has waited too long
+                request, future, gone = self._waiting.popleft()
+                left = await gone()
+                if future.done():  # it has waited too long
+                    continue
+                if left:
+                    future.set_exception(ApiError(CLIENT_GONE, "the client has hung up", code="client_gone"))
+                else:
                     batch.append((request, future))
             if not batch:
                 continue

@@ -58,3 +58,8 @@ def test_the_command_serves_the_sdk_survives_garbage_and_ends_on_ctrl_c():
 ])  # fmt: skip
 def test_a_server_that_cannot_start_says_why_in_one_line(cli, options, words):
     assert words in cli(*SERVE, *options).complaint
+
+
+def test_an_open_address_without_a_key_is_warned_about(cli):
+    outcome = cli("serve", "--model", "baseline:never", "--host", "0.0.0.0", "--port", "70000")
+    assert outcome.code == 2 and outcome.err.startswith("note: whoever reaches 0.0.0.0 can use this server; give a key")

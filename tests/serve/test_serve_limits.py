@@ -139,6 +139,23 @@ def test_a_client_that_hangs_up_harms_nobody(app):
     assert post(app, json.dumps(GOOD).encode()).status_code == 200
 
 
+def test_a_client_that_hangs_up_while_it_waits_costs_no_answer(app, caller):
+    parts = [{"type": "http.request", "body": json.dumps(GOOD).encode()}, {"type": "http.disconnect"}]
+
+    async def receive():
+        return parts.pop(0)
+
+    assert _deliver(app, receive) == 499 and caller.batches == []
+    assert 'needle_requests_total{status="499"} 1' in get(app, "/metrics").text
+    assert post(app, json.dumps(GOOD).encode()).status_code == 200
+
+
+def test_a_large_body_is_read_as_a_small_one(app, caller):
+    facts = [{"role": "system", "content": "x" * 100_000}]
+    assert post(app, json.dumps(GOOD | {"messages": facts + GOOD["messages"]}).encode()).status_code == 200
+    assert caller.batches[0][0].system == facts[0]["content"]
+
+
 def test_a_full_queue_sends_away_with_429_and_recovers(caller):
     app = create_app(caller, limits=Limits(queue=2, batch=1))
     caller.gate.clear()
