@@ -24,7 +24,7 @@ ALLOWED = {
     "serve": {"tools", "device"},
 }
 """Room to the rooms that it may import. Every room may import itself and ``needle.errors``."""
-TOP = {"__init__", "__main__", "cli", "distil", "doctor", "models", "quickstart", "terminal"}
+TOP = {"__init__", "__main__", "agent", "cli", "distil", "doctor", "models", "quickstart", "terminal"}
 """Modules beside the rooms: glue, which may import everything."""
 HEAVY = {"torch", "transformers", "tensorboard"}
 HEAVY_ROOMS = ("student/modeling/", "train/", "corpora/")
