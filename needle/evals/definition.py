@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from needle.errors import UserError
+from needle.evals import seal_tools, snips
 from needle.evals.bfcl.load import CATEGORIES, find_bfcl, load_bfcl
 from needle.evals.datafiles import VARIABLE, DataFiles
 from needle.traces.trace import Trace
@@ -25,12 +26,14 @@ class Loader:
     """Names that may stand behind the suite's, as in ``bfcl/parallel``."""
     find: Callable[[str | Path | None], DataFiles | None]
     """Where the data are, given a folder to look in or None."""
-    load: Callable[[DataFiles, str | None], list[Trace]]
-    """The rows of one part, or all."""
+    load: Callable[[DataFiles, str | None, int], list[Trace]]
+    """The rows of one part, or all; the seed draws the order of tools where a suite shuffles them."""
 
 
 LOADERS = {
-    "bfcl": Loader(CATEGORIES, find_bfcl, load_bfcl),
+    "bfcl": Loader(CATEGORIES, find_bfcl, lambda data, part, seed: load_bfcl(data, part)),
+    "seal-tools": Loader(tuple(seal_tools.PARTS), seal_tools.find_seal_tools, seal_tools.load_seal_tools),
+    "snips": Loader(snips.PARTS, snips.find_snips, snips.load_snips),
 }
 """Loaders by the name that ``suite.toml`` gives."""
 
@@ -65,7 +68,7 @@ class Definition:
             return LOADERS[self.loader].find(folder) is not None
         return all(file.is_file() for file in self.files)
 
-    def load(self, part: str | None, folder: str | Path | None) -> list[Trace]:
+    def load(self, part: str | None, folder: str | Path | None, seed: int = 0) -> list[Trace]:
         """Rows by the loader. Raises ``UserError`` where the data are not here or the part is unknown."""
         if part and part not in self.parts:
             known = ", ".join(self.parts) or "it has none"
@@ -74,7 +77,7 @@ class Definition:
         if data is None:
             place = f"not in {folder}" if folder else f"not installed, and {VARIABLE} names no folder with them"
             raise UserError(f"{self.name}: its rows are not here ({place}); {self.remedy}")
-        return LOADERS[self.loader].load(data, part)
+        return LOADERS[self.loader].load(data, part, seed)
 
     def line(self) -> str:
         """The suite in one line for people: name, size, licence, availability, what it measures."""

@@ -100,13 +100,14 @@ def load_suite(
 ) -> Suite:
     """Load a suite by name, file or folder. ``limit`` takes a seeded sample stratified by kind, never a prefix.
 
-    ``data`` is a folder (or archive) to look in for rows that this repository does not carry; without it the
-    environment variable ``NEEDLE_DATA`` names one. Rows that cannot be used are named in ``problems`` and counted.
-    Raises ``UserError`` when the suite is unknown, its rows are not here, or none is left.
+    ``seed`` also draws the order of the tools in suites that shuffle them. ``data`` is a folder (or archive) to look in
+    for rows that this repository does not carry; without it the environment variable ``NEEDLE_DATA`` names one. Rows
+    that cannot be used are named in ``problems`` and counted. Raises ``UserError`` when the suite is unknown, its rows
+    are not here, or none is left.
     """
     if limit is not None and limit < 1:
         raise UserError(f"--limit {limit}: ask for at least one row")
-    about, rows, unusable = _read(source, data)
+    about, rows, unusable = _read(source, data, seed)
     traces, duplicates = _unique_ids(rows)
     chosen = sample_by_kind(traces, limit, seed)
     suspects = frozenset(trace.id for trace in chosen if gold_suspect(trace))
@@ -124,12 +125,14 @@ def load_suite(
     )
 
 
-def _read(source: str | Path, data: str | Path | None) -> tuple[dict[str, str], list[Trace], list[str]]:
+def _read(
+    source: str | Path, data: str | Path | None, seed: int
+) -> tuple[dict[str, str], list[Trace], list[str]]:
     """Description of a suite, its rows, and the rows that cannot be used in words."""
     definition, part = _definition(source)
     if definition and definition.loader:
         name = f"{definition.name}/{part}" if part else definition.name
-        return {"name": name, **definition.about}, definition.load(part, data), []
+        return {"name": name, **definition.about}, definition.load(part, data, seed), []
     if definition and part:
         raise UserError(f"{source}: {definition.name} has no parts; ask for {definition.name}")
     about, files = ({"name": definition.name, **definition.about}, definition.files) if definition else _files(source)

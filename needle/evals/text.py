@@ -78,6 +78,8 @@ def summary_table(results: Results) -> str:
     head = f"{summary['caller']} on {summary['suite']['name']}, {summary['n']:,} rows"
     notes = [bfcl_note(summary)] if "bfcl" in summary else []
     causes = ", ".join(f"{code} {count:,}" for code, count in list(summary["causes"].items())[:5])
+    found = summary["arguments"]
+    notes.append("arguments: " + ", ".join(f"{name} {percent(found[name])}" for name in ("precision", "recall", "f1")))
     causes_line = [f"most frequent first causes: {causes}"] if causes else []
     return "\n".join([head, *table, *causes_line, *notes, *warnings(summary)])
 

@@ -69,7 +69,7 @@ POOL: list[Any] = [
 
 
 def perturb(trace: Trace, chance: random.Random) -> list[ToolCall]:
-    """Predicted calls near the gold ones: one to three changes to values, arguments, names, number or order of calls."""
+    """Predicted calls near the gold ones: one to three changes to values, arguments, names, number or order."""
     calls = [ToolCall(call.name, copy.deepcopy(call.arguments)) for call in trace.calls]
     facts = trace.meta["scoring"]["bfcl"]
     for _ in range(chance.choice((1, 1, 1, 2, 3))):
@@ -124,7 +124,8 @@ def _varied(value: Any, chance: random.Random) -> Any:
     if isinstance(value, str):
         at = chance.randrange(len(value) + 1)
         inserted = value[:at] + chance.choice(" ,./-_*^'\"xX1;:[]{}()\n") + value[at:]
-        return chance.choice((value.upper(), value.lower(), f"'{value}'", inserted, value[:at] + value[at + 1 :], [value]))
+        shorter = value[:at] + value[at + 1 :]
+        return chance.choice((value.upper(), value.lower(), f"'{value}'", inserted, shorter, [value]))
     if isinstance(value, bool) or value is None:
         return chance.choice((not value, int(bool(value)), str(value).lower(), None))
     if isinstance(value, (int, float)):

@@ -1,4 +1,4 @@
-"""The leaderboard's own checker and ours give the same verdict on gold, on nothing, and on thousands of changed answers."""
+"""The leaderboard's own checker and ours agree on gold, on nothing, and on thousands of changed answers."""
 
 from __future__ import annotations
 
@@ -61,7 +61,8 @@ def hold_equal(gold, nothing, changed):
 
 
 def test_verdicts_equal_the_official_ones_in_the_small_categories():
-    gold, nothing, changed = verdicts(["simple_java", "simple_javascript", "live_parallel", "live_parallel_multiple"], 12)
+    small = ["simple_java", "simple_javascript", "live_parallel", "live_parallel_multiple"]
+    gold, nothing, changed = verdicts(small, 12)
     assert len(gold) == 190 and len(changed) == 12 * 190
     hold_equal(gold, nothing, changed)
 

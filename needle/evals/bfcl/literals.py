@@ -74,7 +74,7 @@ _JAVASCRIPT: dict[str, Reader] = {
 
 
 def read_java(text: str, kind: str, item: str | None = None) -> Any:
-    """Value of a Java literal of type ``kind`` (collections: of ``item``), or the text itself where it has not the form."""
+    """Value of a Java literal of type ``kind`` (collections: of ``item``), or the text where it has not the form."""
     if kind == "ArrayList":
         return _java_list(text, item)
     if kind == "Array":

@@ -130,7 +130,7 @@ def _tools(
 
 
 def _spec(tools: Sequence[Mapping[str, Any]], category: str, due: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Name, required parameters and types of the tool that a due call is checked against; None if it is not on offer."""
+    """Name, required parameters and types of the tool that a due call is checked against; None if not on offer."""
     by_name = "multiple" in category or "parallel" in category
     tool = next((tool for tool in tools if not by_name or tool["name"] in due), None)
     if tool is None:

@@ -36,7 +36,8 @@ def bfcl_rows(summary: dict[str, Any]) -> Iterator[tuple[str, int, float, float,
 def bfcl_note(summary: dict[str, Any]) -> str:
     """What a reader must know about the figures, in one paragraph."""
     found = summary["bfcl"]
-    parts = ", ".join(f"{label} {100 * found['groups'][key]:.1f}" for key, label in GROUPS.items() if key in found["groups"])
+    groups = found["groups"]
+    parts = ", ".join(f"{label} {100 * groups[key]:.1f}" for key, label in GROUPS.items() if key in groups)
     floors = ", ".join(f"{name} {100 * value:.1f}" for name, value in found["floors"].items())
     count = found["mean"]["n"]
     text = f"The mean is over {count} categories, each counting the same. Floors of the mean: {floors}."
