@@ -49,7 +49,7 @@ def quickstart(
     tools: Annotated[Path | None, typer.Option("--tools", help="Toolset file. Default: data/toolsets/home.json.")] = None,
     out: Out = Path("needle-quickstart"),
     rows: Annotated[int, typer.Option(help="Traces to generate.")] = 1200,
-    minutes: Annotated[float, typer.Option(help="Minutes of training.")] = 4.0,
+    minutes: Annotated[float, typer.Option(help="Minutes of training.")] = 6.5,
     teacher: Annotated[str, typer.Option(help="Endpoint URL#model, or embedded.")] = "embedded",
     seed: Seed = 0,
 ) -> None:
@@ -160,11 +160,11 @@ def evaluate(
 ) -> None:
     """Score a model on a suite: well-formed, schema-valid and correct, beside the floors. Resumable."""
     from needle.evals import evaluate as run
-    from needle.evals import load_suite, named_suites, summary_table, to_markdown
+    from needle.evals import load_suite, suite_lines, summary_table, to_markdown
     from needle.models import open_caller
 
     if list_suites:
-        say("\n".join(named_suites()))
+        say("\n".join(suite_lines()))
         return
     rows = load_suite(suite, limit=limit, seed=seed)
     caller = open_caller(model, traces=rows.traces, constrained=not free, beams=beams)

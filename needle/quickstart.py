@@ -23,7 +23,7 @@ class QuickstartConfig:
     """Folder for everything that is made."""
     rows: int = 1200
     """Traces to generate."""
-    minutes: float = 4.0
+    minutes: float = 6.5
     """Training budget, its validations included."""
     test_rows: int = 150
     """Most held-out rows to score."""
@@ -74,7 +74,7 @@ def quickstart(config: QuickstartConfig, stage: Callable[[str, str], Callable[..
     progress = stage("train", f"fine-tune the 26M student for {config.minutes:g} minutes")
     trained = train(
         [folder], config.out / "run", resume=(config.out / "run" / "last").exists(),
-        settings={"minutes": config.minutes, "seed": config.seed, "rows": 64, "rows_per_toolset": 64, "validations": 3, "validation_rows": 60},
+        settings={"minutes": config.minutes, "seed": config.seed, "rows": 48, "rows_per_toolset": 48, "validations": 3, "validation_rows": 60},
         report=progress,
     )  # fmt: skip
     progress = stage("evaluate", "score wordings that neither training nor checkpoint choice has seen")

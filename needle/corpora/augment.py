@@ -55,19 +55,36 @@ class ValueSwap:
         if trace.alternatives or rng.random() >= self.share:
             return trace
         query, calls = trace.query, [dict(call.arguments) for call in trace.calls]
-        used: set[str] = set()
+        places: dict[str, list[tuple[int, str]]] = defaultdict(list)
         for index, key, value in _free_strings(trace):
-            bank = self.banks.get((key.lower(), _shape(value)), ())
+            places[value].append((index, key))
+        leaves = [leaf for call in trace.calls for leaf in _leaves(call.arguments)]
+        for value, found in places.items():
+            bank = self.banks.get((found[0][1].lower(), _shape(value)), ())
             if len(bank) < 8 or rng.random() < 0.3:
                 bank = self.banks.get(("", _shape(value)), ())
             fresh = rng.choice(bank) if bank else value
-            clash = fresh.lower() in query.lower() or any(value in other for other in used) or fresh in used
-            if not clash and query.count(value) == 1:
+            apart = leaves.count(value) == len(found) and not any(_touch(leaf, value) for leaf in leaves if leaf != value)
+            new = not any(fresh == leaf or _touch(leaf, fresh) for leaf in leaves) and fresh.lower() not in query.lower()
+            if apart and new and query.count(value) == 1:
                 query = query.replace(value, fresh)
-                calls[index][key] = fresh
-                used.add(fresh)
-        return replace(trace, query=query, calls=tuple(_renamed(call, arguments) for call, arguments in zip(trace.calls, calls, strict=True)))
+                leaves = [fresh if leaf == value else leaf for leaf in leaves]
+                for index, key in found:
+                    calls[index][key] = fresh
+        swapped = tuple(ToolCall(call.name, arguments) for call, arguments in zip(trace.calls, calls, strict=True))
+        return replace(trace, query=query, calls=swapped)
 
 
-def _renamed(call: ToolCall, arguments: dict[str, Any]) -> ToolCall:
-    return ToolCall(call.name, arguments)
+def _leaves(value: Any) -> Iterable[str]:
+    """Every scalar of nested arguments as text."""
+    if isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _leaves(item)
+    elif value is not None and not isinstance(value, bool):
+        yield str(value)
+
+
+def _touch(one: str, other: str) -> bool:
+    """Whether one text lies inside the other: then neither can be swapped alone."""
+    one, other = one.lower(), other.lower()
+    return one in other or other in one

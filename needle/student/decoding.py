@@ -17,6 +17,9 @@ from needle.student.tokenizer import BOS, EOS, PAD, SPECIAL_IDS
 
 _BOS, _EOS = SPECIAL_IDS[BOS], SPECIAL_IDS[EOS]
 _NEVER = np.float32(-1e30)
+WIND_DOWN = 256
+"""Answer tokens after which a constrained answer may only close what is open: an unsure model that rambles still ends in valid calls.
+(The longest of 29,862 recorded answers has 196 tokens.)"""
 
 
 class Stepper(Protocol):
@@ -44,11 +47,19 @@ def _log_softmax(logits_BV: np.ndarray) -> np.ndarray:
     return shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
 
 
-def _masked(logits_BV: np.ndarray, constraint: Constraint | None, matchers: Sequence[LLMatcher | None]) -> np.ndarray:
+def _masked(
+    logits_BV: np.ndarray, constraint: Constraint | None, matchers: Sequence[LLMatcher | None], lengths: Sequence[int]
+) -> np.ndarray:
+    """Log-probabilities ``[B, V]`` over what each row may write next."""
     logits_BV = logits_BV.astype(np.float32)
     logits_BV[:, [SPECIAL_IDS[PAD], _BOS]] = _NEVER
     if constraint is not None:
-        logits_BV = np.where(constraint.allowed(matchers, logits_BV.shape[1]), logits_BV, _NEVER)
+        allowed_BV = constraint.allowed(matchers, logits_BV.shape[1])
+        for row, length in enumerate(lengths):
+            closing = allowed_BV[row] & constraint.endings
+            if length >= WIND_DOWN and closing.any():
+                allowed_BV[row] = closing
+        logits_BV = np.where(allowed_BV, logits_BV, _NEVER)
     return _log_softmax(logits_BV)
 
 
@@ -70,7 +81,7 @@ def greedy(stepper: Stepper, matchers: Sequence[LLMatcher | None], constraint: C
     live = list(range(len(matchers)))
     pending: list[list[int]] = [[_BOS] for _ in live]
     while live:
-        log_probabilities = _masked(stepper.step(pending), constraint, [matchers[row] for row in live])
+        log_probabilities = _masked(stepper.step(pending), constraint, [matchers[row] for row in live], [len(answers[row]) for row in live])
         pending, stay = [], []
         for place, row in enumerate(live):
             token = int(log_probabilities[place].argmax())
@@ -92,7 +103,7 @@ def beam(stepper: Stepper, matcher: LLMatcher | None, constraint: Constraint | N
     pending: list[list[int]] = [[_BOS]]
     done: list[Decoded] = []
     while beams and len(done) < width:
-        log_probabilities = _masked(stepper.step(pending), constraint, [entry[2] for entry in beams])
+        log_probabilities = _masked(stepper.step(pending), constraint, [entry[2] for entry in beams], [len(entry[0]) for entry in beams])
         candidates = []
         for place, (_, score, _) in enumerate(beams):
             best = np.argpartition(-log_probabilities[place], width)[: width + 1]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any
 
 import llguidance.numpy as masks
@@ -18,22 +17,27 @@ from tokenizers import Tokenizer
 
 from needle.errors import UserError
 from needle.student.tokenizer import EOS, SPECIAL_IDS
-from needle.tools import ToolSpec
+from needle.tools import ToolSpec, fingerprint
 from needle.tools.close import close_schema, map_schema
 
-MAX_CALLS = 8
+MAX_CALLS, KEPT = 8, 256
+"""Most calls in an answer; compiled toolsets that are kept."""
 MAX_STRING, MAX_ITEMS, MAX_NUMBER, SMALLEST_STEP = 240, 24, 10**12, 1e-6
 """Bounds put on strings, arrays and numbers that the schema leaves open, so that an unsure model cannot ramble for ever."""
+ENDINGS = (EOS, '"', '"}', '"]', "}", "]")
+"""Tokens that bring an answer nearer to its end."""
 
 _CLOCK = r"([01][0-9]|2[0-3]):[0-5][0-9]"
 _DAY = r"[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
+_LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _PATTERNS = {
     "time": rf"^{_CLOCK}(:[0-5][0-9])?$",
     "date": rf"^{_DAY}$",
     "date-time": rf"^{_DAY}T{_CLOCK}(:[0-5][0-9])?Z?$",
-    "email": r"^[A-Za-z0-9][A-Za-z0-9._%+-]*@[A-Za-z0-9][A-Za-z0-9-]*(\.[A-Za-z0-9][A-Za-z0-9-]*)*$",
+    "email": rf"^[A-Za-z0-9][A-Za-z0-9._%+-]{{0,63}}@{_LABEL}(\.{_LABEL}){{0,4}}$",
+    "uri": r"^[a-z][a-z0-9+.-]{0,15}:[!#-;=?-Z_a-z~]{1,240}$",
 }
-_NATIVE = {"uri", "uuid", "ipv4", "ipv6", "hostname", "duration"}
+_NATIVE = {"uuid", "ipv4", "ipv6", "hostname", "duration"}
 
 
 def decodable(schema: dict[str, Any]) -> dict[str, Any]:
@@ -79,9 +83,12 @@ class Constraint:
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self.tokenizer = LLTokenizer(tokenizer.to_str(), eos_token=SPECIAL_IDS[EOS])
-        self._compiled = lru_cache(maxsize=256)(self._compile)
+        ends = [tokenizer.token_to_id(text) for text in ENDINGS]
+        self.endings = np.zeros(self.tokenizer.vocab_size, dtype=bool)
+        self.endings[[token for token in ends if token is not None]] = True
+        self._compiled: dict[str, LLMatcher] = {}
 
-    def _compile(self, tools: tuple[ToolSpec, ...]) -> LLMatcher:
+    def _compile(self, tools: Sequence[ToolSpec]) -> LLMatcher:
         matcher = LLMatcher(self.tokenizer, LLMatcher.grammar_from_lark(toolset_grammar(tools)), log_level=0)
         if matcher.is_error():
             reason = matcher.get_error().splitlines()[0]
@@ -90,7 +97,12 @@ class Constraint:
 
     def matcher(self, tools: Sequence[ToolSpec]) -> LLMatcher:
         """A fresh matcher at the start of an answer. Raises ``UserError`` for schemas that no grammar can hold."""
-        return self._compiled(tuple(tools)).deep_copy()
+        key = fingerprint(tuple(tools))
+        if key not in self._compiled:
+            if len(self._compiled) >= KEPT:
+                self._compiled.pop(next(iter(self._compiled)))
+            self._compiled[key] = self._compile(tools)
+        return self._compiled[key].deep_copy()
 
     def allowed(self, matchers: Sequence[LLMatcher], size: int) -> np.ndarray:
         """``[B, V]`` boolean: tokens that each matcher accepts next."""

@@ -65,5 +65,5 @@ def load_tokenizer(path: str | Path | None = None) -> Tokenizer:
 
 
 def encode(tokenizer: Tokenizer, text: str) -> list[int]:
-    """Token ids of plain text."""
-    return tokenizer.encode(text, add_special_tokens=False).ids
+    """Token ids of plain text; half a surrogate pair, which no UTF-8 can hold, becomes a question mark."""
+    return tokenizer.encode(text.encode("utf-8", "replace").decode("utf-8"), add_special_tokens=False).ids

@@ -35,7 +35,7 @@ def collate(examples: Sequence[Example], token_weights: dict[int, float], rows_p
     examples = sorted(examples, key=lambda example: (len(example.answer), len(example.request)))
     toolsets: dict[tuple[int, ...], int] = {}
     toolset_of = [toolsets.setdefault(example.tools, len(toolsets)) for example in examples]
-    source = pack_source(list(toolsets), [example.request for example in examples], toolset_of, rows_per_block)
+    source = pack_source(list(toolsets), [example.request for example in examples], toolset_of, rows_per_block, share=len(examples) > 1)
     bos = SPECIAL_IDS[BOS]
     target = pack_target([(bos, *example.answer[:-1]) for example in examples], source)
     labels = torch.tensor([token for example in examples for token in example.answer])

@@ -71,6 +71,8 @@ class Blocks:
     """``(B, T, S)`` of each block."""
     real_N: Tensor
     """Places of the real queries among all padded ones, in flat order."""
+    shared: Tensor | None = None
+    """Flat index of keys that every row sees before its own: the toolset of a batch that has only one. They are never copied to the rows."""
 
 
 class Attention(nn.Module):
@@ -113,23 +115,37 @@ class Attention(nn.Module):
             parts = flat.split([rows * seen for rows, _, seen in blocks.shapes])
             inner = (2, *keys_values[0].shape[1:])
             pairs = [part.view(rows, seen, *inner).permute(2, 0, 3, 1, 4) for part, (rows, _, seen) in zip(parts, blocks.shapes, strict=True)]
+        shared = None if blocks.shared is None else tuple(x.index_select(0, blocks.shared).transpose(0, 1) for x in keys_values)
         heads = [
-            _attend_rows(query.view(rows, length, *query_NHE.shape[1:]), key, value, bias)
+            _attend_rows(query.view(rows, length, *query_NHE.shape[1:]), key, value, bias, shared)
             for (rows, length, _), query, (key, value), bias in zip(blocks.shapes, queries, pairs, blocks.biases, strict=True)
         ]
         return torch.cat(heads).index_select(0, blocks.real_N)
 
 
-def _attend_rows(query_BTHE: Tensor, key_BKSE: Tensor, value_BKSE: Tensor, bias: Tensor) -> Tensor:
-    """Heads ``[B * T, H * E]`` of one block."""
+def _attend_rows(query_BTHE: Tensor, key_BKSE: Tensor, value_BKSE: Tensor, bias: Tensor, shared_KSE: KeyValue | None) -> Tensor:
+    """Heads ``[B * T, H * E]`` of one block; queries see the shared keys, if any, and then those of their row."""
     rows, length, heads, size = query_BTHE.shape
-    shared = key_BKSE.shape[1]
-    fold = (heads // shared, length)
-    query = (query_BTHE * size**-0.5).transpose(1, 2).reshape(rows, shared, -1, size)
-    scores = (query @ key_BKSE.transpose(-1, -2)).unflatten(2, fold)
-    weights = (scores + bias.to(scores.dtype)[:, :, None]).softmax(-1)
-    out = (weights.flatten(2, 3) @ value_BKSE).unflatten(2, fold).flatten(1, 2)
+    kinds = key_BKSE.shape[1]
+    query = (query_BTHE * size**-0.5).transpose(1, 2).reshape(rows, kinds, -1, size)
+    scores = query @ key_BKSE.transpose(-1, -2)
+    if shared_KSE is not None:
+        scores = torch.cat((_for_all_rows(query, shared_KSE[0].transpose(-1, -2)), scores), dim=-1)
+    scores = scores.unflatten(2, (heads // kinds, length)) + bias.to(scores.dtype)[:, :, None]
+    weights = scores.softmax(-1).flatten(2, 3)
+    if shared_KSE is None:
+        out = weights @ value_BKSE
+    else:
+        common, own = weights.split((shared_KSE[1].shape[1], key_BKSE.shape[2]), dim=-1)
+        out = _for_all_rows(common, shared_KSE[1]) + own @ value_BKSE
+    out = out.unflatten(2, (heads // kinds, length)).flatten(1, 2)
     return out.transpose(1, 2).reshape(rows * length, heads * size)
+
+
+def _for_all_rows(x_BKTE: Tensor, matrix_KEF: Tensor) -> Tensor:
+    """``x @ matrix`` with one matrix for all rows, as a single product for each key head."""
+    rows, kinds, length, _ = x_BKTE.shape
+    return (x_BKTE.transpose(0, 1).flatten(1, 2) @ matrix_KEF).view(kinds, rows, length, -1).transpose(0, 1)
 
 
 class FeedForward(nn.Module):

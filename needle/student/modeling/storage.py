@@ -48,7 +48,10 @@ def load_model(folder: Path) -> NeedleModel:
     """The model of a checkpoint folder, quantised or not, in fp32. Raises ``UserError`` when the folder holds none."""
     if not (folder / "config.json").is_file() or not (folder / WEIGHTS).is_file():
         raise UserError(f"{folder}: no student there (a checkpoint folder holds config.json, {WEIGHTS} and tokenizer.json)")
-    config = NeedleConfig.from_pretrained(folder)
+    try:
+        config = NeedleConfig.from_pretrained(folder)
+    except (OSError, ValueError, TypeError) as error:
+        raise UserError(f"{folder / 'config.json'}: not a configuration ({str(error).splitlines()[0]}); copy the checkpoint again") from error
     if config.model_type != "needle":
         raise UserError(f"{folder}: a {config.model_type!r} model, not a needle student")
     try:
@@ -57,12 +60,12 @@ def load_model(folder: Path) -> NeedleModel:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError) as error:
         raise UserError(f"{folder / WEIGHTS}: not readable ({error}); copy or train the checkpoint again") from error
-    if bits:
-        tensors = _restored(tensors, bits)
     model = NeedleModel(config)
-    missing, unexpected = model.load_state_dict(tensors, strict=False)
-    if missing or unexpected:
-        raise UserError(f"{folder}: weights do not fit config.json ({len(missing)} missing, {len(unexpected)} unknown)")
+    try:
+        model.load_state_dict(_restored(tensors, bits) if bits else tensors)
+    except (RuntimeError, KeyError) as error:
+        reason = str(error).strip().splitlines()[-1].strip()
+        raise UserError(f"{folder}: the weights do not fit config.json ({reason}); copy or train the checkpoint again") from error
     return model.eval()
 
 

@@ -1,0 +1,100 @@
+"""Examples: every row once an epoch in an order of (seed, epoch) only; what is too long is counted, never cut."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+
+import pytest
+from tokenizers import Tokenizer
+from train_helpers import TIMER, row, rows, tiny_model
+
+from needle.errors import UserError
+from needle.student.rendering import parse_answer, render_request, render_tools
+from needle.tools import ToolCall
+from needle.train.examples import Example, ExampleSet
+
+CONFIG = tiny_model().config
+
+
+@pytest.fixture(scope="module")
+def made(tokenizer: Tokenizer) -> ExampleSet:
+    return ExampleSet(rows(), tokenizer, CONFIG)
+
+
+def _order(examples: ExampleSet, seed: int, epoch: int, size: int = 4, per_toolset: int = 2) -> list[Example]:
+    return [example for batch in examples.epoch(seed, epoch, size, per_toolset) for example in batch]
+
+
+def test_an_epoch_holds_every_row_once(made: ExampleSet, tokenizer: Tokenizer) -> None:
+    assert len(made) == 9
+    expected = sorted(tuple(render_request(tokenizer, trace.request)) for trace in rows())
+    for size, per_toolset in ((1, 1), (4, 2), (100, 100)):
+        assert sorted(example.request for example in _order(made, 0, 0, size, per_toolset)) == expected
+
+
+def test_the_order_depends_on_seed_and_epoch_only(made: ExampleSet) -> None:
+    random.seed(1)
+    first = _order(made, 5, 3)
+    random.seed(2)
+    _order(made, 5, 4)
+    assert _order(made, 5, 3) == first
+    orders = {
+        tuple(example.request for example in _order(made, seed, epoch)) for seed in range(3) for epoch in range(3)
+    }
+    assert len(orders) == 9
+
+
+def test_batches_reach_the_size_asked_and_take_so_many_rows_of_a_toolset_together(made: ExampleSet) -> None:
+    batches = list(made.epoch(0, 0, 4, 2))
+    assert all(4 <= len(batch) <= 5 for batch in batches[:-1])
+    runs = [example.tools for batch in made.epoch(0, 0, 1, 2) for example in batch]
+    assert len(set(runs)) == 2
+    assert all(len(batch) <= 2 and len({example.tools for example in batch}) == 1 for batch in made.epoch(0, 0, 1, 2))
+
+
+def test_rows_of_a_toolset_share_one_object(made: ExampleSet) -> None:
+    assert len({id(example.tools) for example in _order(made, 0, 0)}) == 2
+
+
+def test_an_example_is_what_rendering_says(made: ExampleSet, tokenizer: Tokenizer) -> None:
+    for key, traces in made.groups.items():
+        for trace in traces:
+            example = made.render(key, trace)
+            assert list(example.tools) == render_tools(tokenizer, trace.tools)
+            assert list(example.request) == render_request(tokenizer, trace.request)
+            assert parse_answer(tokenizer, example.answer, trace.tools) == list(trace.calls)
+            assert len(example.classes) == len(example.answer)
+
+
+@pytest.mark.parametrize(
+    ("limit", "value", "long"),
+    [
+        ("max_request_tokens", 30, row(9, "please " * 40, (TIMER,))),
+        ("max_target_tokens", 40, row(9, "x", (TIMER,), ToolCall("start_timer", {"minutes": 1, "label": "z " * 60}))),
+        ("max_source_tokens", 90, row(9, "x", (replace(TIMER, description="word " * 100),))),
+    ],
+)
+def test_a_row_that_is_too_long_is_counted_and_left_out_whole(
+    tokenizer: Tokenizer, limit: str, value: int, long
+) -> None:
+    made = ExampleSet([*rows(), long], tokenizer, tiny_model(**{limit: value}).config)
+    assert (len(made), made.too_long) == (9, 1)
+    assert sorted(trace.id for traces in made.groups.values() for trace in traces) == [f"row-{n}" for n in range(9)]
+
+
+def test_no_row_at_all_is_a_user_error_that_counts(tokenizer: Tokenizer) -> None:
+    with pytest.raises(UserError, match="0 traces given"):
+        ExampleSet([], tokenizer, CONFIG)
+    with pytest.raises(UserError, match="9 traces given, 9 longer"):
+        ExampleSet(rows(), tokenizer, tiny_model(max_request_tokens=1).config)
+
+
+def test_a_transform_varies_rows_from_epoch_to_epoch_reproducibly(tokenizer: Tokenizer) -> None:
+    made = ExampleSet(
+        rows(), tokenizer, CONFIG, lambda trace, rng: replace(trace, query=f"{trace.query} {rng.random()}")
+    )
+    assert _order(made, 0, 0) == _order(made, 0, 0)
+    assert not {example.request for example in _order(made, 0, 0)} & {example.request for example in _order(made, 0, 1)}
+    key, traces = next(iter(made.groups.items()))
+    assert made.render(key, traces[0]).request == tuple(render_request(tokenizer, traces[0].request))

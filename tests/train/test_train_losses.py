@@ -1,0 +1,131 @@
+"""The loss equals torch's, weighs tokens apart, and adds up however a step is cut."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor
+from torch.nn import functional as F
+from train_helpers import rows, tiny_model
+
+from needle.student.modeling import NeedleModel
+from needle.student.rendering import STRUCTURE, VALUE
+from needle.student.tokenizer import BOS, SPECIAL_IDS
+from needle.train.batches import collate, micro_batches
+from needle.train.config import TrainConfig
+from needle.train.examples import Example, ExampleSet
+from needle.train.losses import hard_label_loss
+
+WEIGHTS = TrainConfig(steps=1).token_weights
+
+
+def _drawn(seed: int) -> tuple[Tensor, Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    logits = torch.randn(17, 50, generator=generator) * 4
+    return logits, torch.randint(0, 50, (17,), generator=generator), torch.rand(17, generator=generator)
+
+
+@pytest.fixture(scope="module")
+def examples(tokenizer: Tokenizer) -> list[Example]:
+    made = ExampleSet(rows(), tokenizer, tiny_model().config)
+    return [made.render(key, trace) for key, traces in made.groups.items() for trace in traces]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_loss_is_weighted_cross_entropy_plus_squared_log_partition(seed: int) -> None:
+    logits, labels, weights = _drawn(seed)
+    cross_entropy = F.cross_entropy(logits, labels, reduction="none")
+    torch.testing.assert_close(hard_label_loss(logits, labels, weights), (cross_entropy * weights).sum())
+    expected = ((cross_entropy + 0.01 * logits.logsumexp(-1) ** 2) * weights).sum()
+    torch.testing.assert_close(hard_label_loss(logits, labels, weights, 0.01), expected)
+    torch.testing.assert_close(
+        hard_label_loss(logits, labels, torch.ones(17)), F.cross_entropy(logits, labels, reduction="sum")
+    )
+
+
+def test_the_loss_is_computed_in_fp32() -> None:
+    logits, labels, weights = _drawn(0)
+    loss = hard_label_loss(logits.bfloat16(), labels, weights)
+    assert loss.dtype == torch.float32
+    torch.testing.assert_close(loss, hard_label_loss(logits.bfloat16().float(), labels, weights))
+
+
+def test_a_token_of_weight_zero_teaches_nothing() -> None:
+    logits, labels, weights = _drawn(1)
+    weights[3:9] = 0
+    logits.requires_grad_()
+    hard_label_loss(logits, labels, weights, 0.01).backward()
+    assert float(logits.grad[3:9].abs().max()) == 0 and bool((logits.grad[9:].abs().sum(-1) > 0).all())
+
+
+def test_labels_are_the_next_tokens_and_weights_those_of_their_class(examples: list[Example]) -> None:
+    batch = collate(examples, WEIGHTS)
+    assert batch.rows == len(examples) and sum(batch.lengths) == len(batch.labels_N) == len(batch.weights_N) == len(
+        batch.target.ids_N
+    )
+    found = []
+    parts = zip(
+        *(part.split(list(batch.lengths)) for part in (batch.target.ids_N, batch.labels_N, batch.weights_N)),
+        strict=True,
+    )
+    for inputs, labels, weights in parts:
+        assert inputs.tolist() == [SPECIAL_IDS[BOS], *labels[:-1].tolist()]
+        found.append((tuple(labels.tolist()), tuple(weights.tolist())))
+    expected = [(one.answer, tuple(torch.tensor([WEIGHTS[kind] for kind in one.classes]).tolist())) for one in examples]
+    assert sorted(found) == sorted(expected)
+
+
+def test_a_batch_reads_each_toolset_once(examples: list[Example]) -> None:
+    batch = collate(examples, WEIGHTS)
+    tools = {example.tools for example in examples}
+    assert len(tools) == 2
+    assert len(batch.source.ids_N) == sum(map(len, tools)) + sum(len(example.request) for example in examples)
+
+
+@pytest.mark.parametrize("size", [1, 2, 4, 9, 50])
+def test_micro_batches_hold_every_row_once_and_no_more_than_asked(examples: list[Example], size: int) -> None:
+    batches = list(micro_batches(examples, size, WEIGHTS))
+    assert all(batch.rows <= size for batch in batches) and sum(batch.rows for batch in batches) == len(examples)
+    labels = sorted(tuple(part.tolist()) for batch in batches for part in batch.labels_N.split(list(batch.lengths)))
+    assert labels == sorted(example.answer for example in examples)
+
+
+def _gradients(
+    model: NeedleModel, examples: list[Example], size: int, block: int | None, weights: dict[int, float]
+) -> tuple[float, Tensor]:
+    model.zero_grad(set_to_none=True)
+    total, loss_sum = sum(weights[kind] for example in examples for kind in example.classes), 0.0
+    for batch in micro_batches(examples, size, weights, block):
+        logits = model.logits(model(batch.source, batch.target))
+        loss = hard_label_loss(logits, batch.labels_N, batch.weights_N, 1e-4) / total
+        loss.backward()
+        loss_sum += loss.item()
+    return loss_sum, torch.cat([p.grad.flatten() for p in model.parameters()])
+
+
+@pytest.mark.parametrize(("size", "block"), [(1, None), (2, 1), (4, 3), (5, None)])
+def test_gradients_of_ragged_micro_batches_sum_to_those_of_the_whole(
+    examples: list[Example], size: int, block: int | None
+) -> None:
+    model = tiny_model(1, initializer_range=0.1)
+    loss, whole = _gradients(model, examples, 50, None, WEIGHTS)
+    loss_cut, cut = _gradients(model, examples, size, block, WEIGHTS)
+    assert loss_cut == pytest.approx(loss, abs=1e-5)
+    assert float(whole.abs().max()) > 1e-3
+    assert float((cut - whole).abs().max()) <= 1e-6 * max(1.0, float(whole.abs().max()))
+
+
+def test_with_structure_masked_only_the_other_tokens_count(examples: list[Example]) -> None:
+    model = tiny_model(1)
+    masked = {kind: 0.0 if kind == STRUCTURE else 1.0 for kind in range(VALUE + 1)}
+    loss, _ = _gradients(model, examples, 50, None, masked)
+    plain = 0.0
+    for example in examples:
+        batch = collate([example], WEIGHTS)
+        logits = model.logits(model(batch.source, batch.target))
+        telling = torch.tensor([kind != STRUCTURE for kind in example.classes])
+        entropy = F.cross_entropy(logits, batch.labels_N, reduction="none") + 1e-4 * logits.logsumexp(-1) ** 2
+        plain += float(entropy[telling].sum())
+    count = sum(kind != STRUCTURE for example in examples for kind in example.classes)
+    assert loss == pytest.approx(plain / count, rel=1e-4)
