@@ -1,7 +1,8 @@
-"""Generation: plan -> ask a teacher for a request -> ask for its calls -> verify -> deduplicate -> store; resumable.
+"""Generation: plan -> ask a teacher for a request -> ask for its calls -> verify -> deduplicate -> store;
+resumable.
 
-    from needle.generate import GenerateConfig, generate
-    report = generate(GenerateConfig(tools="data/toolsets/home.json", out="out/home", n=1000))
+from needle.generate import GenerateConfig, generate report =
+generate(GenerateConfig(tools="data/toolsets/home.json", out="out/home", n=1000))
 """
 
 from needle.generate.config import DEFAULT_MIX, GenerateConfig

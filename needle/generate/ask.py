@@ -1,4 +1,5 @@
-"""One row through the teacher: a request, then its calls; each response stored before it is used, or found in the store."""
+"""One row through the teacher: a request, then its calls; each response stored before it is used, or found in the
+store."""
 
 from __future__ import annotations
 
@@ -77,20 +78,26 @@ class Asker:
             if isinstance(error, PermanentError) and (error.stops_job or error.reason == "bad_request"):
                 raise
             trouble = isinstance(error, TransientError)
-            return self._outcome(plan, answers, request, refusals=(Refusal(f"teacher:{error.reason}", str(error)),), trouble=trouble)
+            return self._outcome(
+                plan, answers, request, refusals=(Refusal(f"teacher:{error.reason}", str(error)),), trouble=trouble
+            )
         calls, problem = read_calls(answers[1], WireNames(self.tools))
         verdict = verify_calls(plan, request, calls, problem, self.tools)
         return self._outcome(plan, answers, request, calls=tuple(calls), refusals=verdict.refusals, spans=verdict.spans)
 
     def _outcome(self, plan: Plan, answers: list[Answer], request: str, **rest: Any) -> Outcome:
-        tokens = {name: sum(answer.usage.get(name, 0) for answer in answers) for name in ("prompt_tokens", "completion_tokens")}
+        tokens = {
+            name: sum(answer.usage.get(name, 0) for answer in answers)
+            for name in ("prompt_tokens", "completion_tokens")
+        }
         return Outcome(plan, request, request_ids=tuple(answer.request_id for answer in answers), tokens=tokens, **rest)
 
     async def _ask(self, stage: str, body: dict[str, Any]) -> Answer:
         key = response_key(self.teacher.config.base_url, self.teacher.config.model, body)
         raw = self.store.get(key)
         if raw is not None:
-            self.teacher.recall(body)
+            if stage == "write":
+                self.teacher.recall(body)
             return read_answer(raw)
         size = len(json.dumps(body, ensure_ascii=False).encode())
         reservation = self.budget.reserve(body, size)

@@ -1,4 +1,5 @@
-"""A cap on spending that concurrency cannot overshoot: the worst case is reserved before a call and refunded after it."""
+"""A cap on spending that concurrency cannot overshoot: the worst case is reserved before a call and refunded after
+it."""
 
 from __future__ import annotations
 
@@ -38,7 +39,9 @@ class Budget:
         Raises:
             BudgetSpent: when the cap might be passed.
         """
-        worst = self.cost({"prompt_tokens": int(size / BYTES_A_TOKEN), "completion_tokens": int(body.get("max_tokens", 1000))})
+        worst = self.cost(
+            {"prompt_tokens": int(size / BYTES_A_TOKEN), "completion_tokens": int(body.get("max_tokens", 1000))}
+        )
         if self.cap is not None and self.spent + self.reserved + worst > self.cap:
             raise BudgetSpent
         self.reserved += worst

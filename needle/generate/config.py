@@ -1,4 +1,5 @@
-"""What a generation run is asked for, checked before anything is spent, and compared with what an output folder holds already."""
+"""What a generation run is asked for, checked before anything is spent, and compared with what an output folder
+holds already."""
 
 from __future__ import annotations
 
@@ -18,7 +19,14 @@ from needle.tools.spec import ToolSpec, fingerprint
 from needle.traces.trace import KINDS
 from needle.traces.write import atomic
 
-DEFAULT_MIX: Mapping[str, float] = {"single": 0.55, "parallel": 0.15, "irrelevant": 0.12, "missing": 0.08, "negated": 0.05, "chat": 0.05}
+DEFAULT_MIX: Mapping[str, float] = {
+    "single": 0.55,
+    "parallel": 0.15,
+    "irrelevant": 0.12,
+    "missing": 0.08,
+    "negated": 0.05,
+    "chat": 0.05,
+}
 """Shares of the kinds among accepted rows."""
 JOB_FILE = "job.json"
 
@@ -30,7 +38,8 @@ class GenerateConfig:
     tools: str | os.PathLike[str]
     """File with the toolset, in any shape that ``needle.tools`` reads."""
     out: str | os.PathLike[str]
-    """Folder for the rows, the stored responses and the reports; the same folder and settings continue a stopped run."""
+    """Folder for the rows, the stored responses and the reports; the same folder and settings continue a stopped
+    run."""
     teacher: str = "embedded"
     """Address of an OpenAI-compatible endpoint, or ``embedded``."""
     model: str = ""
@@ -80,7 +89,8 @@ def check_config(config: GenerateConfig) -> list[ToolSpec]:
     """The toolset, after every setting has been found usable.
 
     Raises:
-        UserError: bad number, unknown kind, missing or unusable tools file, budget without prices, no model for an endpoint.
+        UserError: bad number, unknown kind, missing or unusable tools file, budget without prices, no model for an
+        endpoint.
     """
     check_url(config.teacher)
     if config.n <= 0:
@@ -90,7 +100,11 @@ def check_config(config: GenerateConfig) -> list[ToolSpec]:
     unknown = sorted(set(config.mix) - set(KINDS))
     if unknown:
         raise UserError(f"mix names unknown kind {unknown[0]!r}; kinds are {', '.join(KINDS)}")
-    if not config.mix or any(not math.isfinite(share) or share < 0 for share in config.mix.values()) or not sum(config.mix.values()):
+    if (
+        not config.mix
+        or any(not math.isfinite(share) or share < 0 for share in config.mix.values())
+        or not sum(config.mix.values())
+    ):
         raise UserError("mix needs shares that are not negative and not all zero, such as single=0.8,irrelevant=0.2")
     if not is_embedded(config.teacher) and not config.model:
         raise UserError(f"which model of {config.teacher}? give --model NAME")
@@ -112,7 +126,8 @@ def claim_folder(config: GenerateConfig, tools: list[ToolSpec]) -> Path:
     """The output folder, made if need be and marked with the run's settings.
 
     Raises:
-        UserError: the folder belongs to a run with other settings (the message names them), holds other data, or cannot be written.
+        UserError: the folder belongs to a run with other settings (the message names them), holds other data, or
+        cannot be written.
     """
     out = Path(config.out)
     wanted = config.shaping(tools)
@@ -125,7 +140,9 @@ def claim_folder(config: GenerateConfig, tools: list[ToolSpec]) -> Path:
         differing = [name for name in wanted if not isinstance(held, dict) or held.get(name) != wanted[name]]
         if differing:
             said = ", ".join(f"{name} {held.get(name)!r} there, {wanted[name]!r} now" for name in differing)
-            raise UserError(f"{out} belongs to another run ({said}); use the same settings to continue it, or another --out")
+            raise UserError(
+                f"{out} belongs to another run ({said}); use the same settings to continue it, or another --out"
+            )
         return out
     if (out / "train.jsonl").exists():
         raise UserError(f"{out} holds data that this command did not make; use another --out")

@@ -1,7 +1,8 @@
-"""Deduplication that knows what a slot is: the same wording with other values and other calls is a good row, a copy is not.
+"""Deduplication that knows what a slot is: the same wording with other values and other calls is a good row, a copy
+is not.
 
-Ordinary near-duplicate filters throw such rows away. Here three things are refused: the same request again; the same calls in
-the same wording (values masked); and more than ``cap`` rows of one wording.
+Ordinary near-duplicate filters throw such rows away. Here three things are refused: the same request again; the
+same calls in the same wording (values masked); and more than ``cap`` rows of one wording.
 """
 
 from __future__ import annotations
@@ -16,8 +17,12 @@ from needle.traces.trace import Trace
 from needle.traces.write import dump_json
 
 FRAME = re.compile(
-    "^(?:" + "|".join(re.escape(item.strip(" ,")) for items in PREFIXES.values() for item in items if item.strip()) + r")[ ,]+"
-    "|[ ,]+(?:" + "|".join(re.escape(item.strip(" ,")) for items in SUFFIXES.values() for item in items if item.strip()) + r")\W*$",
+    "^(?:"
+    + "|".join(re.escape(item.strip(" ,")) for items in PREFIXES.values() for item in items if item.strip())
+    + r")[ ,]+"
+    "|[ ,]+(?:"
+    + "|".join(re.escape(item.strip(" ,")) for items in SUFFIXES.values() for item in items if item.strip())
+    + r")\W*$",
     re.IGNORECASE,
 )
 """Polite openings and endings: with another of them it is still the same wording."""

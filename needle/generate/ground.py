@@ -1,8 +1,8 @@
 """Groundedness: where in the request each argument value comes from, or that it comes from nowhere.
 
-A value is grounded when the request says it (letter case and spacing aside), when it is a member of an enum or another value that the
-schema names, or when it is a normalisation of something said: number words, clock times, dates, a spelled-out
-language or currency, a duration in another unit.
+A value is grounded when the request says it (letter case and spacing aside), when it is a member of an enum or
+another value that the schema names, or when it is a normalisation of something said: number words, clock times,
+dates, a spelled-out language or currency, a duration in another unit.
 """
 
 from __future__ import annotations
@@ -12,21 +12,36 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from needle.teacher.embedded.text import resolve
+from needle.teacher.schema import plain_schema
 from needle.teacher.wording import Reading, readings
 from needle.tools.spec import ToolCall, ToolSpec
 
 CODES = {
-    "en": "english", "de": "german germany", "fr": "french france", "es": "spanish spain", "it": "italian italy", "pt": "portuguese portugal",
-    "nl": "dutch netherlands", "sv": "swedish", "pl": "polish poland", "tr": "turkish turkey", "ja": "japanese", "jp": "japan", "zh": "chinese",
-    "cn": "china", "ko": "korean", "kr": "korea", "ar": "arabic", "ru": "russian", "hi": "hindi", "us": "usa states american", "gb": "britain uk england",
-    "eur": "euro euros €", "usd": "dollar dollars bucks $", "gbp": "pound pounds quid £", "jpy": "yen", "chf": "franc francs", "inr": "rupee rupees",
+    "en": "english", "de": "german germany", "fr": "french france", "es": "spanish spain", "it": "italian italy",
+    "pt": "portuguese portugal",
+    "nl": "dutch netherlands", "sv": "swedish", "pl": "polish poland", "tr": "turkish turkey", "ja": "japanese",
+    "jp": "japan", "zh": "chinese",
+    "cn": "china", "ko": "korean", "kr": "korea", "ar": "arabic", "ru": "russian", "hi": "hindi",
+    "us": "usa states american", "gb": "britain uk england",
+    "eur": "euro euros €", "usd": "dollar dollars bucks $", "gbp": "pound pounds quid £", "jpy": "yen",
+    "chf": "franc francs", "inr": "rupee rupees",
 }  # fmt: skip
 """Codes to the words that stand for them."""
-FACTORS = (60, 3600, 86400, 24, 7, 1000, 100, 12)
-"""A number may be a number of the request times one of these: hours in minutes, kilometres in metres, euros in cents."""
-LOOSE_NUMBERS = {"half": 0.5, "quarter": 0.25, "couple": 2, "pair": 2, "dozen": 12, "both": 2, "twice": 2, "once": 1, "an": 1, "a": 1, "one": 1, "full": 100}
-"""Words that may stand for a number."""
+FACTORS = {
+    60: r"(?<![a-z])(hours?|hrs?|h|min(ute)?s?)\b",
+    3600: r"(?<![a-z])(hours?|hrs?|h)\b",
+    24: r"(?<![a-z])days?\b", 1440: r"(?<![a-z])days?\b", 86400: r"(?<![a-z])days?\b",
+    7: r"(?<![a-z])weeks?\b", 12: r"(?<![a-z])(years?|dozen)\b",
+    100: r"(?<![a-z])(euros?|dollars?|pounds?|met(er|re)s?|m|hundred)\b|[€$£%]",
+    1000: r"(?<![a-z])(k|kilo\w*|km|kg|thousand|grand|lit(er|re)s?|tons?|tonnes?|seconds?|s)\b",
+}  # fmt: skip
+"""A number may be a number of the request times one of these where the request has such a unit: hours in minutes,
+kilometres in metres, euros in cents."""
+LOOSE_NUMBERS = {
+    "half": 0.5, "quarter": 0.25, "couple": 2, "pair": 2, "dozen": 12, "both": 2, "twice": 2, "once": 1, "an": 1,
+    "a": 1, "full": 100,
+}  # fmt: skip
+"""Words that may stand for a number, alone or before a unit ("an hour", "half a kilo")."""
 
 
 @dataclass(frozen=True)
@@ -54,8 +69,10 @@ def ground_calls(calls: list[ToolCall], tools: list[ToolSpec], request: str) -> 
     return found
 
 
-def _values(value: Any, schema: dict[str, Any], root: dict[str, Any], path: str = "") -> Iterator[tuple[str, Any, dict[str, Any]]]:
-    schema = resolve(schema, root) if isinstance(schema, dict) else {}
+def _values(
+    value: Any, schema: dict[str, Any], root: dict[str, Any], path: str = ""
+) -> Iterator[tuple[str, Any, dict[str, Any]]]:
+    schema = plain_schema(schema, root) if isinstance(schema, dict) else {}
     if isinstance(value, dict):
         for name, item in value.items():
             inner = (schema.get("properties") or {}).get(name) or {}
@@ -72,7 +89,11 @@ def _ground(path: str, value: Any, schema: dict[str, Any], request: str) -> Grou
         span = _said(value, request)
         if span:
             return Grounding(path, True, "said", span)
-    if value in (schema.get("enum") or ()) or ("const" in schema and value == schema["const"]) or ("default" in schema and value == schema["default"]):
+    if (
+        value in (schema.get("enum") or ())
+        or ("const" in schema and value == schema["const"])
+        or ("default" in schema and value == schema["default"])
+    ):
         return Grounding(path, True, "schema")
     span = _number(value, request) if isinstance(value, (int, float)) else _normalised(value, request)
     if span:
@@ -89,7 +110,9 @@ def _said(value: str, request: str) -> tuple[int, int] | None:
         return None
     pattern = r"\s*".join(re.escape(word) for word in words)
     pattern = (r"(?<!\w)" if words[0][0].isalnum() else "") + pattern + (r"(?!\w)" if words[-1][-1].isalnum() else "")
-    match = re.search(pattern, _plain(request), re.IGNORECASE) or re.search(pattern.replace(re.escape("-"), r"\W?"), _plain(request), re.IGNORECASE)
+    match = re.search(pattern, _plain(request), re.IGNORECASE) or re.search(
+        pattern.replace(re.escape("-"), r"\W?"), _plain(request), re.IGNORECASE
+    )
     if not match and (value := _plain(value)) != "".join(words):
         match = re.search(re.escape(value), _plain(request), re.IGNORECASE)
     return match.span() if match else None
@@ -100,10 +123,16 @@ def _plain(text: str) -> str:
 
 
 def _number(value: float, request: str) -> tuple[int, int] | None:
+    factors = _factors(request)
     for reading in _numbers(request):
-        if reading.value == value or any(reading.value * factor == value for factor in FACTORS):
+        if any(reading.value * factor == value for factor in factors):
             return reading.start, reading.end
     return None
+
+
+def _factors(request: str) -> list[int]:
+    """1, and the factors of the units in the request."""
+    return [1, *(factor for factor, unit in FACTORS.items() if re.search(unit, request, re.IGNORECASE))]
 
 
 def _numbers(request: str) -> list[Reading]:
@@ -111,18 +140,19 @@ def _numbers(request: str) -> list[Reading]:
 
 
 def _implied(value: float, schema: dict[str, Any], request: str) -> bool:
-    """A bound of the schema ("all the way up"), a word such as "half" or "dozen" or a multiple of it, a sum of what is said, a sign."""
+    """A bound of the schema ("all the way up"), a word such as "half" or "dozen" or a multiple of it, a sum of what
+    is said, a sign."""
     if value in (schema.get("minimum"), schema.get("maximum")):
         return True
     said = {reading.value for reading in _numbers(request)}
     if -value in said or (value == 0 and re.search(r"\b(no|off|none|zero|without|not)\b", request, re.IGNORECASE)):
         return True
     loose = [number for word, number in LOOSE_NUMBERS.items() if re.search(rf"\b{word}\b", request, re.IGNORECASE)]
-    if any(value == number * factor for number in loose for factor in (1, *FACTORS)):
-        return True
-    halves = {whole * factor + part * factor for whole in said for part in loose if part < 1 for factor in (1, *FACTORS)}
-    pairs = {one * factor + other for one in said for other in said for factor in (60, 100)}
-    return value in halves or value in pairs
+    factors = _factors(request)
+    parts = [part * factor for part in loose for factor in factors]
+    wholes = [whole * factor for whole in said for factor in factors]
+    # "an hour and a half", "a minute fifteen", "one hour and 20 minutes"
+    return value in parts or any(value == whole + other for whole in [*wholes, *parts] for other in [*said, *parts])
 
 
 def _normalised(value: str, request: str) -> tuple[int, int] | None:
@@ -139,9 +169,14 @@ def _normalised(value: str, request: str) -> tuple[int, int] | None:
     number = value.lstrip("0") or "0"
     if number.isdigit():
         return _number(int(number), request)
-    squeezed, plain = re.sub(r"[\W_]", "", value).casefold(), [(place, char) for place, char in enumerate(request) if char.isalnum()]
-    start = "".join(char for _, char in plain).casefold().find(squeezed) if len(squeezed) >= 3 else -1
-    return (plain[start][0], plain[start + len(squeezed) - 1][0] + 1) if 0 <= start <= len(plain) - len(squeezed) else None
+    squeezed = re.sub(r"[\W_]", "", value).casefold()
+    letters = [(place, char) for place, char in enumerate(request) if char.isalnum()]
+    start = "".join(char for _, char in letters).casefold().find(squeezed) if len(squeezed) >= 3 else -1
+    if not 0 <= start <= len(letters) - len(squeezed):
+        return None
+    first, end = letters[start][0], letters[start + len(squeezed) - 1][0] + 1
+    whole = not request[first - 1 : first].isalnum() and not request[end : end + 1].isalnum()
+    return (first, end) if whole else None  # "Ann" is not said by "Anna"
 
 
 def _reading(part: str, request: str) -> tuple[int, int] | None:

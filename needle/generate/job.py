@@ -1,9 +1,10 @@
-"""``generate``: rounds of plan -> ask -> verify -> deduplicate until the quotas of accepted rows are full, then the files.
+"""``generate``: rounds of plan -> ask -> verify -> deduplicate until the quotas of accepted rows are full, then the
+files.
 
     report = generate(GenerateConfig(tools="data/toolsets/home.json", out="out/home", n=1000), progress=print)
 
-Plans of each kind are asked in order and accepted in order, whatever order the answers come in, so that the rows depend on
-seed and answers only: an interrupted run that is continued ends with the same bytes.
+Plans of each kind are asked in order and accepted in order, whatever order the answers come in, so that the rows
+depend on seed and answers only: an interrupted run that is continued ends with the same bytes.
 """
 
 from __future__ import annotations
@@ -56,7 +57,8 @@ def generate(
         transport: replaces the network, for endpoints that live in this process.
 
     Raises:
-        UserError: bad settings, a folder of another run, an endpoint that refuses or cannot be reached, a full disk. What was stored stays.
+        UserError: bad settings, a folder of another run, an endpoint that refuses or cannot be reached, a full disk.
+        What was stored stays.
     """
     tools = check_config(config)
     teacher_config = TeacherConfig(base_url=config.teacher, model=config.model_name, deadline_s=config.deadline_s)
@@ -90,15 +92,17 @@ class _Job:
         self.dedup = Deduplicator(config.template_cap)
         self.idle: Counter[str] = Counter()
         self.answered = self.troubles = 0
+        self.broke = False
 
     async def run(self) -> GenerateReport:
         async with self.teacher:
-            try:
-                while plans := self._next_round():
-                    self._commit(await self._ask_all(plans))
-            except BudgetSpent:
-                spent = f"{self.asker.budget.spent:.4f}"
-                self.notes.append(f"Stopped at the budget: {spent} of {self.config.budget_usd} US dollars spent; raise it and run the same command to go on.")
+            while not self.broke and (plans := self._next_round()):
+                self._commit(await self._ask_all(plans))
+        if self.broke:
+            self.notes.append(
+                f"Stopped at the budget: {self.asker.budget.spent:.4f} of {self.config.budget_usd} US dollars spent; "
+                "raise it and run the same command to go on."
+            )
         return self._finish()
 
     def _quotas(self) -> dict[str, int]:
@@ -108,7 +112,9 @@ class _Job:
         for kind, why in blocked.items():
             self.notes.append(f"No rows of kind {kind}: {why}; its share went to the other kinds.")
         if not any(mix.values()):
-            raise UserError(f"this toolset gives none of the kinds asked for ({'; '.join(blocked.values())}); change the mix")
+            raise UserError(
+                f"this toolset gives none of the kinds asked for ({'; '.join(blocked.values())}); change the mix"
+            )
         return quotas(self.config.n, mix)
 
     def _next_round(self) -> list[Plan]:
@@ -131,25 +137,35 @@ class _Job:
         for kind in [kind for kind in open_kinds if self.idle[kind] >= PATIENCE]:
             missing = self.quota[kind] - self.tally.accepted[kind]
             self.quota[kind] = self.tally.accepted[kind]
-            others = {name: self.config.mix[name] for name in self.quota if self.idle[name] < PATIENCE and self.config.mix[name] > 0}
+            others = {
+                name: self.config.mix[name]
+                for name in self.quota
+                if self.idle[name] < PATIENCE and self.config.mix[name] > 0
+            }
             said = "its remaining share went to the other kinds" if others else "and no other kind gives more"
-            self.notes.append(f"Only {self.quota[kind]} different rows of kind {kind} could be had, {missing} short; {said}.")
+            self.notes.append(
+                f"Only {self.quota[kind]} different rows of kind {kind} could be had, {missing} short; {said}."
+            )
             for name, count in (quotas(missing, others) if others else {}).items():
                 self.quota[name] += count
 
     async def _ask_all(self, plans: list[Plan]) -> list[Outcome]:
-        """Outcomes in the order of the plans; the first error that stops the job cancels the rest."""
+        """Outcomes in the order of the plans, without those that the budget left unasked; an error cancels the rest."""
         gate = asyncio.Semaphore(self.config.concurrency)
 
-        async def bounded(plan: Plan) -> Outcome:
+        async def bounded(plan: Plan) -> Outcome | None:
             async with gate:
-                outcome = await self.asker.row(plan)
+                try:
+                    outcome = await self.asker.row(plan)
+                except BudgetSpent:
+                    self.broke = True
+                    return None
             self._watch(outcome)
             return outcome
 
         tasks = [asyncio.create_task(bounded(plan)) for plan in plans]
         try:
-            return list(await asyncio.gather(*tasks))
+            return [outcome for outcome in await asyncio.gather(*tasks) if outcome]
         except BaseException:
             for task in tasks:
                 task.cancel()
@@ -160,10 +176,15 @@ class _Job:
         self.answered += 1
         self.troubles = self.troubles + 1 if outcome.trouble else 0
         if self.troubles >= TROUBLES:
-            raise UserError(f"{outcome.refusals[0].detail}; {TROUBLES} rows failed in a row: mend it and run the same command again, what was stored stays")
+            raise UserError(
+                f"{outcome.refusals[0].detail}; {TROUBLES} rows failed in a row: mend it and run the same "
+                f"command again, what was stored stays"
+            )
         if self.progress:
             accepted = len(self.rows)
-            self.progress(Snapshot(accepted, self.config.n, self.answered, len(self.quarantine), self.asker.budget.spent))
+            self.progress(
+                Snapshot(accepted, self.config.n, self.answered, len(self.quarantine), self.asker.budget.spent)
+            )
 
     def _commit(self, outcomes: list[Outcome]) -> None:
         before = Counter(self.tally.accepted)
@@ -205,7 +226,9 @@ class _Job:
         if outcome.spans:
             meta["spans"] = {path: list(span) for path, span in outcome.spans.items()}
         name = f"{toolset}-{outcome.plan.kind}-{outcome.plan.index:05d}"
-        return Trace(name, outcome.request, tuple(self.tools), outcome.calls, outcome.plan.kind, toolset, toolset, meta=meta)
+        return Trace(
+            name, outcome.request, tuple(self.tools), outcome.calls, outcome.plan.kind, toolset, toolset, meta=meta
+        )
 
     def _finish(self) -> GenerateReport:
         self.tally.refused = dict(sorted(self.tally.refused.items(), key=lambda item: (-item[1], item[0])))
@@ -222,6 +245,10 @@ class _Job:
             usd=self.asker.budget.spent,
             asked_now=self.asker.asked,
         )
-        source = self.teacher.where if is_embedded(self.config.teacher) else f"{self.config.model_name} at {self.teacher.where}"
+        source = (
+            self.teacher.where
+            if is_embedded(self.config.teacher)
+            else f"{self.config.model_name} at {self.teacher.where}"
+        )
         write_folder(self.out, parts, self.quarantine, report.summary(), settings, source)
         return report

@@ -1,7 +1,7 @@
 """What to ask for next: an endless, seeded sequence of plans for each kind, and the quotas that kinds get.
 
-The ``index``-th plan of a kind depends on the seed and the toolset only, never on answers, so that a resumed run asks the
-same questions in the same order.
+The ``index``-th plan of a kind depends on the seed and the toolset only, never on answers, so that a resumed run
+asks the same questions in the same order.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from needle.teacher.embedded.lexicon import TARGETS
-from needle.teacher.embedded.text import kin, leaves, schema_at, words
+from needle.teacher.embedded.text import kin, words
+from needle.teacher.schema import leaves, schema_at
 from needle.tools.spec import ToolSpec
 
 FORMS = {"command": 0.6, "request": 0.25, "need": 0.15}
@@ -98,14 +99,25 @@ def plan_for(kind: str, index: int, tools: Sequence[ToolSpec], seed: int) -> Pla
     if kind == "missing":
         omit = rng.choice(_omittable(first))
         call = _call(first, rng)
-        return Plan(kind, index, calls=(PlannedCall(first.name, call.mention, {k: v for k, v in call.values.items() if k != omit}, omit),), **style)
+        return Plan(
+            kind,
+            index,
+            calls=(PlannedCall(first.name, call.mention, {k: v for k, v in call.values.items() if k != omit}, omit),),
+            **style,
+        )
     if kind != "parallel":
         return Plan(kind, index, calls=(_call(first, rng),), **style)
     count = 2 if rng.random() < 0.8 else 3
     calls = [_call(first, rng)]
     same = bool(leaves(first)) and rng.random() < 0.4
     while len(calls) < count:
-        tool = first if same else rng.choice([tool for tool in tools if leaves(tool) or tool.name not in {call.tool for call in calls}] or [first])
+        tool = (
+            first
+            if same
+            else rng.choice(
+                [tool for tool in tools if leaves(tool) or tool.name not in {call.tool for call in calls}] or [first]
+            )
+        )
         calls.append(_call(tool, rng))
     return Plan(kind, index, calls=tuple(calls), **style)
 
@@ -129,7 +141,9 @@ def _call(tool: ToolSpec, rng: random.Random) -> PlannedCall:
             values[path] = rng.random() < (0.85 if path in optional else 0.6)
     # an object is given whole or not at all; values of inner required members follow from the mention of one of them
     opened = {path.split(".")[0] for path in mention} | set(tool.required)
-    return PlannedCall(tool.name, tuple(mention), {path: value for path, value in values.items() if path.split(".")[0] in opened})
+    return PlannedCall(
+        tool.name, tuple(mention), {path: value for path, value in values.items() if path.split(".")[0] in opened}
+    )
 
 
 def _omittable(tool: ToolSpec) -> list[str]:
@@ -137,7 +151,10 @@ def _omittable(tool: ToolSpec) -> list[str]:
     found = []
     for path in leaves(tool):
         parts = path.split(".")
-        parents = [schema_at(tool.parameters, ".".join(parts[:depth])) if depth else tool.parameters for depth in range(len(parts))]
+        parents = [
+            schema_at(tool.parameters, ".".join(parts[:depth])) if depth else tool.parameters
+            for depth in range(len(parts))
+        ]
         needed = all(part in (parent.get("required") or ()) for part, parent in zip(parts, parents))
         schema = schema_at(tool.parameters, path)
         if needed and schema.get("type") != "boolean" and "const" not in schema and "default" not in schema:

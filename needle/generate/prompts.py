@@ -1,4 +1,5 @@
-"""What teachers are told. Any change of a word here needs a new ``PROMPT_VERSION``: stored answers belong to their prompt.
+"""What teachers are told. Any change of a word here needs a new ``PROMPT_VERSION``: stored answers belong to their
+prompt.
 
 The static part comes first and the toolset next, so that endpoints with a prompt cache reuse both from row to row.
 """
@@ -21,21 +22,30 @@ MAX_TOKENS = {"write": 300, "label": 1000}
 SKIP = "SKIP"
 """What a teacher answers when a plan makes no sense."""
 
-WRITE = """You write one message that a real person would type or say to an app's assistant. Below are the app's tools and a plan.
-Write the message only: no quotation marks around it, no explanation, never a tool's or an argument's technical name.
-- Give every required argument of each planned call, and each optional argument listed under "mention", and no other argument. Make up specific, \
-varied, realistic values; use those under "values" where they are given, in everyday words.
-- Say every value so that it can be read off the message: names and texts word for word, dates with day, month and year, times without doubt about \
-morning or evening. Never rely on today's date or on anything outside the message.
+WRITE = """You write one message that a real person would type or say to an app's assistant.
+Below are the app's tools and a plan. Write the message only: no quotation marks around it, no explanation, never the
+technical name of a tool or an argument.
+- Give every required argument of each planned call, each optional argument listed under "mention", and no other.
+- Make up specific, varied, realistic values; those under "values" are given: say them in everyday words.
+- Say every value so that it can be read off the message: names and texts word for word, dates with day, month and
+  year, times without doubt about morning or evening. Never rely on today's date or on anything outside the message.
 - Mention the calls in the order of the plan.
 - Follow the style. If the plan makes no sense, answer SKIP."""
 
 KIND_RULES = {
     "single": "The message asks for exactly the planned call.",
     "parallel": "The message asks for all planned calls, in that order, and for nothing else.",
-    "irrelevant": "The message asks for something that none of the tools can do, though it may come near to what they do.",
-    "missing": 'The message asks for the planned call but leaves the argument under "omit" quite open, so that one would have to ask back.',
-    "negated": "The message says that the planned call should NOT be made (a refusal, a change of mind, a warning), so that nothing is to be done.",
+    "irrelevant": (
+        "The message asks for something that none of the tools can do, though it may come near to what they do."
+    ),
+    "missing": (
+        'The message asks for the planned call but leaves the argument under "omit" quite open, so that one would '
+        "have to ask back."
+    ),
+    "negated": (
+        "The message says that the planned call should NOT be made (a refusal, a change of mind, a warning), so that "
+        "nothing is to be done."
+    ),
     "chat": "The message is small talk or a remark to the assistant; it asks for nothing.",
 }
 STYLE_RULES = {
@@ -49,9 +59,11 @@ STYLE_RULES = {
     "medium": "one sentence",
     "long": "one or two sentences with some background",
 }
-LABEL = """You operate an app through its tools. Call the tools that the user's message asks for, one call for each thing asked, in order of mention.
-Copy names and texts exactly as the user wrote them; write dates, times and numbers as the tool's schema wants them. Give an optional argument only \
-if the user states it. If no tool does what is asked, if a required value is missing, or if the user says not to do it, call no tool and say so."""
+LABEL = """You operate an app through its tools.
+Call the tools that the user's message asks for, one call for each thing asked, in order of mention. Copy names and
+texts exactly as the user wrote them; write dates, times and numbers as the tool's schema wants them. Give an optional
+argument only if the user states it. If no tool does what is asked, if a required value is missing, or if the user says
+not to do it, call no tool and say so."""
 
 
 def write_body(plan: Plan, tools: Sequence[ToolSpec], temperature: float) -> dict[str, Any]:
@@ -71,7 +83,8 @@ def write_body(plan: Plan, tools: Sequence[ToolSpec], temperature: float) -> dic
         "calls": calls,
         "style": {"form": plan.form, "case": plan.case, "length": plan.length},
     }
-    rules = f"{KIND_RULES[plan.kind]}\nStyle: {STYLE_RULES[plan.form]}; {STYLE_RULES[plan.case]}; {STYLE_RULES[plan.length]}."
+    style = "; ".join(STYLE_RULES[choice] for choice in (plan.form, plan.case, plan.length))
+    rules = f"{KIND_RULES[plan.kind]}\nStyle: {style}."
     return {
         "messages": [
             {"role": "system", "content": WRITE},

@@ -1,7 +1,8 @@
 """Whether an answer becomes a row: schema, groundedness, agreement with the plan. Each refusal has a reason code.
 
-Codes: ``request_empty``, ``request_long``, ``request_names_tool``, ``plan_skipped``, ``label_malformed``, ``label_truncated``, ``label_filtered``,
-``schema:<code of needle.tools>``, ``ungrounded``, ``expected_no_call``, ``expected_call``, ``plan_disagrees``.
+Codes: ``request_empty``, ``request_long``, ``request_names_tool``, ``plan_skipped``, ``label_malformed``,
+``label_truncated``, ``label_filtered``, ``schema:<code of needle.tools>``, ``ungrounded``, ``expected_no_call``,
+``expected_call``, ``plan_disagrees``.
 """
 
 from __future__ import annotations
@@ -55,7 +56,9 @@ def verify_request(text: str, tools: list[ToolSpec]) -> list[Refusal]:
     return []
 
 
-def verify_calls(plan: Plan, request: str, calls: list[ToolCall], problem: str | None, tools: list[ToolSpec]) -> Verdict:
+def verify_calls(
+    plan: Plan, request: str, calls: list[ToolCall], problem: str | None, tools: list[ToolSpec]
+) -> Verdict:
     """Checks of the label against schemas, request and plan."""
     if problem:
         code = problem.partition(":")[0]

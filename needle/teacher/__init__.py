@@ -1,7 +1,7 @@
 """Teachers: the client for any OpenAI-compatible endpoint, and the embedded teacher behind the same client.
 
-``Teacher`` (async) asks; ``EndpointCaller`` makes an endpoint a ``Caller``. ``base_url="embedded"`` needs no key and no
-network: it is a stand-in for trying the whole loop, and no claim of teacher quality.
+``Teacher`` (async) asks; ``EndpointCaller`` makes an endpoint a ``Caller``. ``base_url="embedded"`` needs no key
+and no network: it is a stand-in for trying the whole loop, and no claim of teacher quality.
 """
 
 from needle.teacher.caller import EndpointCaller

@@ -1,7 +1,8 @@
-"""``EndpointCaller``: any OpenAI-compatible endpoint as a ``Caller``, so that it can be evaluated beside the student.
+"""``EndpointCaller``: any OpenAI-compatible endpoint as a ``Caller``, so that it can be evaluated beside the
+student.
 
-    caller = EndpointCaller("http://localhost:8000/v1", "qwen3")      # or EndpointCaller("embedded")
-    calls = caller.call("dim the kitchen to 10", tools)
+caller = EndpointCaller("http://localhost:8000/v1", "qwen3")      # or EndpointCaller("embedded") calls =
+caller.call("dim the kitchen to 10", tools)
 """
 
 from __future__ import annotations
@@ -45,7 +46,8 @@ class EndpointCaller(Caller):
         config: TeacherConfig | None = None,
         transport: httpx2.AsyncBaseTransport | None = None,
     ) -> None:
-        """``config`` overrides ``base_url`` and ``model`` and sets the deadlines; ``transport`` replaces the network."""
+        """``config`` overrides ``base_url`` and ``model`` and sets the deadlines; ``transport`` replaces the
+        network."""
         self.config = config or TeacherConfig(base_url=base_url, model=model)
         self.name = f"{self.config.base_url}#{self.config.model}"
         self.concurrency = concurrency

@@ -3,8 +3,8 @@
     async with Teacher(TeacherConfig(base_url="http://localhost:8000/v1", model="qwen3")) as teacher:
         answer = await teacher.complete({"messages": [{"role": "user", "content": "hello"}]})
 
-Each call has a total deadline (the SDK's time-out is per read: a body that trickles outlives it), permanent errors are
-raised at once with the remedy, transient ones are retried with back-off that honours every form of Retry-After.
+Each call has a total deadline (the SDK's time-out is per read: a body that trickles outlives it), permanent errors
+are raised at once with the remedy, transient ones are retried with back-off that honours every form of Retry-After.
 """
 
 from __future__ import annotations
@@ -105,10 +105,6 @@ class Teacher:
         for attempt in range(self.config.max_attempts):
             try:
                 return await self._attempt(body, ends - loop.time(), retry=attempt > 0)
-            except PermanentError as error:
-                if not self._drop_parameter(error):
-                    raise
-                continue
             except TransientError as error:
                 last = error
             wait = last.retry_after if last.retry_after is not None else self._backoff(attempt)
@@ -119,7 +115,8 @@ class Teacher:
         raise last
 
     def recall(self, body: dict[str, Any]) -> None:
-        """A stored answer to ``body`` is used in place of a call. The embedded teacher, which remembers what it wrote, rereads it."""
+        """A stored answer to ``body`` is used in place of a call. The embedded teacher, which remembers what it
+        wrote, rereads it."""
         if self._embedded is not None:
             self._embedded.complete(body)
 
@@ -132,13 +129,17 @@ class Teacher:
                 response = await self._client.chat.completions.with_raw_response.create(model=self.config.model, **sent)
                 answer = read_answer(response.content)
         except Exception as error:
-            raise classify(error, self.where, self.config.model) from error
+            ours = classify(error, self.where, self.config.model)
+            if isinstance(ours, PermanentError) and self._drop_parameter(ours):
+                return await self._attempt(body, seconds_left, retry)  # at most once for each droppable parameter
+            raise ours from error
         self.usage.prompt_tokens += answer.usage.get("prompt_tokens", 0)
         self.usage.completion_tokens += answer.usage.get("completion_tokens", 0)
         return answer
 
     def _drop_parameter(self, error: PermanentError) -> bool:
-        """Leave out an optional parameter that the endpoint refused by name (reasoning models refuse ``temperature``)."""
+        """Leave out an optional parameter that the endpoint refused by name (reasoning models refuse
+        ``temperature``)."""
         if error.reason != "bad_request" or error.parameter not in DROPPABLE or error.parameter in self._unsupported:
             return False
         self._unsupported.add(error.parameter)

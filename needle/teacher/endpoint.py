@@ -1,7 +1,7 @@
 """Where a teacher lives and with which key: the address, the credentials, and the SDK client for them.
 
-``embedded`` is an address like any other: the in-process ASGI app of ``needle.teacher.embedded`` is mounted behind the
-SDK's own HTTP client, so that running without a key and running against a paid API go through the same code.
+``embedded`` is an address like any other: the in-process ASGI app of ``needle.teacher.embedded`` is mounted behind
+the SDK's own HTTP client, so that running without a key and running against a paid API go through the same code.
 """
 
 from __future__ import annotations
@@ -38,7 +38,10 @@ def check_url(base_url: str) -> str:
         return base_url
     parts = urlsplit(base_url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise UserError(f"teacher {base_url!r} is no URL; give e.g. https://api.openai.com/v1, http://localhost:8000/v1 or 'embedded'")
+        raise UserError(
+            f"teacher {base_url!r} is no URL; give e.g. https://api.openai.com/v1, http://localhost:8000/v1 or "
+            f"'embedded'"
+        )
     if parts.username or parts.password:
         raise UserError("teacher URL carries a user name or password; put the key into NEEDLE_API_KEY instead")
     return base_url.rstrip("/")
@@ -58,7 +61,8 @@ def is_local(base_url: str) -> bool:
 
 
 def find_key(base_url: str, environment: Mapping[str, str] | None = None) -> str:
-    """The API key for an address; a dummy for local endpoints when none is set, and always for the embedded teacher.
+    """The API key for an address; a dummy for local endpoints when none is set, and always for the embedded
+    teacher.
 
     Raises:
         UserError: when a remote endpoint needs a key and no variable holds one.
@@ -71,10 +75,14 @@ def find_key(base_url: str, environment: Mapping[str, str] | None = None) -> str
             return key
     if is_local(base_url):
         return NO_KEY
-    raise UserError(f"no key for {base_url}: set OPENAI_API_KEY (or NEEDLE_API_KEY), or use --teacher embedded, which needs none")
+    raise UserError(
+        f"no key for {base_url}: set OPENAI_API_KEY (or NEEDLE_API_KEY), or use --teacher embedded, which needs none"
+    )
 
 
-def open_client(base_url: str, key: str, timeout_s: float, transport: httpx2.AsyncBaseTransport | None = None) -> openai.AsyncOpenAI:
+def open_client(
+    base_url: str, key: str, timeout_s: float, transport: httpx2.AsyncBaseTransport | None = None
+) -> openai.AsyncOpenAI:
     """SDK client without retries of its own (ours know permanent errors and every form of Retry-After).
 
     Args:

@@ -30,7 +30,8 @@ class PermanentError(UserError):
 
     @property
     def stops_job(self) -> bool:
-        """True when every further request would fail in the same way; a refusal of one request does not stop the rest."""
+        """True when every further request would fail in the same way; a refusal of one request does not stop the
+        rest."""
         return self.reason not in ("bad_request", "content_filter")
 
 
@@ -71,29 +72,40 @@ def classify(error: Exception, where: str, model: str) -> PermanentError | Trans
         cause = error.__cause__ or error
         return TransientError(f"cannot reach {where} ({_short(str(cause) or type(cause).__name__)})", "connection")
     if isinstance(error, (openai.APIResponseValidationError, ValueError)):
-        return TransientError(f"{where} answered with something that is no chat completion ({_short(str(error))})", "not_json")
+        return TransientError(
+            f"{where} answered with something that is no chat completion ({_short(str(error))})", "not_json"
+        )
     raise error
 
 
 def _classify_status(error: openai.APIStatusError, where: str, model: str) -> PermanentError | TransientError:
     status, code, detail = error.status_code, str(error.code or error.type or ""), _detail(error)
     if "insufficient_quota" in code or "billing" in code or status == 402:
-        return PermanentError(f"{where}: the account has no quota left; add credit or use another key {detail}", "quota")
+        return PermanentError(
+            f"{where}: the account has no quota left; add credit or use another key {detail}", "quota"
+        )
     if status == 401:
-        return PermanentError(f"{where} refused the key; set OPENAI_API_KEY (or NEEDLE_API_KEY) to a valid one {detail}", "auth")
+        return PermanentError(
+            f"{where} refused the key; set OPENAI_API_KEY (or NEEDLE_API_KEY) to a valid one {detail}", "auth"
+        )
     if status == 403:
         return PermanentError(f"{where} does not allow this key to use model {model!r} {detail}", "forbidden")
     if status == 404:
         return PermanentError(
-            f"{where} does not know model {model!r} or this path; check the model name and that the URL ends in /v1 {detail}",
+            f"{where} does not know model {model!r} or this path; check the model name and that the URL ends in "
+            f"/v1 {detail}",
             "not_found",
         )
     if "content_filter" in code or "content_policy" in code:
         return PermanentError(f"{where} filtered the request {detail}", "content_filter")
     if status == 429:
-        return TransientError(f"{where} limits the rate {detail}", "rate_limit", retry_after_seconds(error.response.headers))
+        return TransientError(
+            f"{where} limits the rate {detail}", "rate_limit", retry_after_seconds(error.response.headers)
+        )
     if status in (408, 409) or status >= 500:
-        return TransientError(f"{where} failed with status {status} {detail}", "server", retry_after_seconds(error.response.headers))
+        return TransientError(
+            f"{where} failed with status {status} {detail}", "server", retry_after_seconds(error.response.headers)
+        )
     return PermanentError(f"{where} refused the request with status {status} {detail}", "bad_request", error.param)
 
 

@@ -47,18 +47,32 @@ class FaultApp:
         return await FAULTS[name](body)
 
 
-def _error(status: int, code: str, message: str, headers: dict[str, str] | None = None, param: str | None = None) -> JSONResponse:
+def _error(
+    status: int, code: str, message: str, headers: dict[str, str] | None = None, param: str | None = None
+) -> JSONResponse:
     return JSONResponse({"error": {"message": message, "type": code, "code": code, "param": param}}, status, headers)
 
 
 def _completion(message: dict[str, Any], finish: str = "stop") -> JSONResponse:
     choice = {"index": 0, "message": {"role": "assistant"} | message, "finish_reason": finish, "logprobs": None}
     usage = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
-    return JSONResponse({"id": "chatcmpl-fault", "object": "chat.completion", "created": 0, "model": "fault", "choices": [choice], "usage": usage})
+    return JSONResponse(
+        {
+            "id": "chatcmpl-fault",
+            "object": "chat.completion",
+            "created": 0,
+            "model": "fault",
+            "choices": [choice],
+            "usage": usage,
+        }
+    )
 
 
 def _call(name: str, arguments: str) -> dict[str, Any]:
-    return {"content": None, "tool_calls": [{"id": "call_0", "type": "function", "function": {"name": name, "arguments": arguments}}]}
+    return {
+        "content": None,
+        "tool_calls": [{"id": "call_0", "type": "function", "function": {"name": name, "arguments": arguments}}],
+    }
 
 
 def _answering(make: Callable[[dict[str, Any]], Response]) -> Handler:
@@ -80,16 +94,20 @@ def _first_tool(body: dict[str, Any]) -> str:
 
 FAULTS: dict[str, Handler] = {
     "rate_limit": _answering(lambda body: _error(429, "rate_limit_exceeded", "slow down", {"retry-after": "0.01"})),
-    "rate_limit_long": _answering(lambda body: _error(429, "rate_limit_exceeded", "come back later", {"retry-after": "3600"})),
+    "rate_limit_long": _answering(
+        lambda body: _error(429, "rate_limit_exceeded", "come back later", {"retry-after": "3600"})
+    ),
     "quota": _answering(lambda body: _error(429, "insufficient_quota", "you exceeded your current quota")),
     "auth": _answering(lambda body: _error(401, "invalid_api_key", "incorrect API key provided")),
     "forbidden": _answering(lambda body: _error(403, "forbidden", "no access to this model")),
     "not_found": _answering(lambda body: _error(404, "model_not_found", "the model does not exist")),
     "bad_request": _answering(lambda body: _error(400, "invalid_request_error", "messages are too long")),
     "no_temperature": _answering(
-        lambda body: _error(400, "unsupported_parameter", "temperature is not supported", param="temperature")
-        if "temperature" in body
-        else _completion({"content": "fine"})
+        lambda body: (
+            _error(400, "unsupported_parameter", "temperature is not supported", param="temperature")
+            if "temperature" in body
+            else _completion({"content": "fine"})
+        )
     ),
     "content_filter": _answering(lambda body: _error(400, "content_filter", "the request was filtered")),
     "server_error": _answering(lambda body: _error(500, "server_error", "internal error")),

@@ -1,7 +1,7 @@
 """Between our nouns and OpenAI's wire format: tools out, calls in, and the bytes of an answer read once.
 
-OpenAI allows only letters, digits, ``_`` and ``-`` (64 at most) in function names; our tools may be called ``math.gcd``.
-``WireNames`` maps names there and back, so that every endpoint can be asked about every toolset.
+OpenAI allows only letters, digits, ``_`` and ``-`` (64 at most) in function names; our tools may be called
+``math.gcd``. ``WireNames`` maps names there and back, so that every endpoint can be asked about every toolset.
 """
 
 from __future__ import annotations
@@ -43,7 +43,10 @@ class WireNames:
 def tools_to_wire(tools: Sequence[ToolSpec], names: WireNames) -> list[dict[str, Any]]:
     """The ``tools`` parameter of a chat completion."""
     return [
-        {"type": "function", "function": {"name": names.out(tool.name), "description": tool.description, "parameters": tool.parameters}}
+        {
+            "type": "function",
+            "function": {"name": names.out(tool.name), "description": tool.description, "parameters": tool.parameters},
+        }
         for tool in tools
     ]
 
@@ -77,7 +80,9 @@ def read_answer(raw: bytes) -> Answer:
     except ValueError:
         raise ValueError(f"no JSON: {raw[:60].decode(errors='replace')!r}; is the URL right?") from None
     choices = body.get("choices") if isinstance(body, dict) else None
-    message = choices[0].get("message") if isinstance(choices, list) and choices and isinstance(choices[0], dict) else None
+    message = (
+        choices[0].get("message") if isinstance(choices, list) and choices and isinstance(choices[0], dict) else None
+    )
     if not isinstance(message, dict):
         raise ValueError("JSON without choices")
     usage = body.get("usage") if isinstance(body.get("usage"), dict) else {}
@@ -87,7 +92,11 @@ def read_answer(raw: bytes) -> Answer:
         tool_calls=tuple(_wire_call(item) for item in message.get("tool_calls") or () if isinstance(item, dict)),
         finish_reason=str(choices[0].get("finish_reason") or ""),
         request_id=str(body.get("id") or ""),
-        usage={name: int(usage[name]) for name in ("prompt_tokens", "completion_tokens") if isinstance(usage.get(name), int)},
+        usage={
+            name: int(usage[name])
+            for name in ("prompt_tokens", "completion_tokens")
+            if isinstance(usage.get(name), int)
+        },
     )
 
 

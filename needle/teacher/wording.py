@@ -1,8 +1,8 @@
 """How people say values: numbers, clock times and dates in words, and the way back from words to values.
 
-``spoken(value, schema)`` lists unambiguous forms of a value; ``readings(text)`` finds every number, time and date of a text with its
-span. The embedded teacher speaks with the first and listens with the second; the generator's groundedness check
-uses the second, so that "half past six in the evening" is accepted for ``18:30``.
+``spoken(value, schema)`` lists unambiguous forms of a value; ``readings(text)`` finds every number, time and date
+of a text with its span. The embedded teacher speaks with the first and listens with the second; the generator's
+groundedness check uses the second, so that "half past six in the evening" is accepted for ``18:30``.
 """
 
 from __future__ import annotations
@@ -24,15 +24,24 @@ ORDINALS = (
     "sixteenth seventeenth eighteenth nineteenth twentieth twenty-first twenty-second twenty-third twenty-fourth "
     "twenty-fifth twenty-sixth twenty-seventh twenty-eighth twenty-ninth thirtieth thirty-first"
 ).split()
-_SMALL = {word: number for number, word in enumerate(UNITS)} | {word: 20 + 10 * number for number, word in enumerate(TENS)}
+_SMALL = {word: number for number, word in enumerate(UNITS)} | {
+    word: 20 + 10 * number for number, word in enumerate(TENS)
+}
 _WORD = "|".join(sorted([*_SMALL, "hundred", "thousand"], key=len, reverse=True))
 _NUMBER_WORDS = re.compile(rf"\b(?:a (?=hundred|thousand))?(?:{_WORD})(?:(?:-| and | )(?:{_WORD}))*\b", re.I)
 _DIGITS = re.compile(r"(?<![\w.])-?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:k\b)?", re.I)
-_PART = r"(?:\s*(?P<part>a\.?m\b\.?|p\.?m\b\.?|in the morning|in the afternoon|in the evening|at night|tonight|this (?:morning|afternoon|evening)))"
+_PART = (
+    r"(?:\s*(?P<part>a\.?m\b\.?|p\.?m\b\.?|in the morning|in the afternoon|in the evening|at night|tonight"
+    r"|this (?:morning|afternoon|evening)))"
+)
 _HOUR = "|".join(sorted(UNITS[1:13], key=len, reverse=True))
 _CLOCK = re.compile(rf"\b(?P<h>[01]?\d|2[0-4])[:.h](?P<m>[0-5]\d)(?!\d){_PART}?", re.I)
-_HOUR_ONLY = re.compile(rf"\b(?P<h>\d{{1,2}}|{_HOUR})(?:{_PART}|\s*o'?clock{_PART.replace('<part>', '<part2>')}?)", re.I)
-_PAST = re.compile(rf"\b(?P<how>half past|(?:a )?quarter past|(?:a )?quarter to|half)\s+(?P<h>\d{{1,2}}|{_HOUR}){_PART}?", re.I)
+_HOUR_ONLY = re.compile(
+    rf"\b(?P<h>\d{{1,2}}|{_HOUR})(?:{_PART}|\s*o'?clock{_PART.replace('<part>', '<part2>')}?)", re.I
+)
+_PAST = re.compile(
+    rf"\b(?P<how>half past|(?:a )?quarter past|(?:a )?quarter to|half)\s+(?P<h>\d{{1,2}}|{_HOUR}){_PART}?", re.I
+)
 _NAMED = re.compile(r"\b(noon|midday|midnight)\b", re.I)
 _MONTH = "|".join([*MONTHS, *(month[:3] for month in MONTHS), "sept"])
 _DAY = rf"(?P<d>\d{{1,2}}(?:st|nd|rd|th)?|{'|'.join(sorted(ORDINALS, key=len, reverse=True))})"
@@ -106,7 +115,13 @@ def spoken_date(text: str) -> list[str]:
         return []
     month, day, year = MONTHS[date.month - 1].capitalize(), date.day, date.year
     suffix = {1: "st", 2: "nd", 3: "rd"}.get(day % 10 if day // 10 != 1 else 0, "th")
-    return [f"{day} {month} {year}", f"{month} {day}, {year}", f"{month} {day}{suffix} {year}", date.isoformat(), f"the {day}{suffix} of {month} {year}"]
+    return [
+        f"{day} {month} {year}",
+        f"{month} {day}, {year}",
+        f"{month} {day}{suffix} {year}",
+        date.isoformat(),
+        f"the {day}{suffix} of {month} {year}",
+    ]
 
 
 @lru_cache(maxsize=4096)
@@ -159,11 +174,19 @@ def _read_times(text: str) -> list[Reading]:
     for match in _PAST.finditer(text):
         how = match["how"].lower()
         for hour in _hours(match["h"], match["part"]):
-            found.append((*match.span(), (hour - 1) % 24, 45) if how.endswith("to") else (*match.span(), hour, 15 if "quarter" in how else 30))
+            found.append(
+                (*match.span(), (hour - 1) % 24, 45)
+                if how.endswith("to")
+                else (*match.span(), hour, 15 if "quarter" in how else 30)
+            )
     for match in _NAMED.finditer(text):
         found.append((*match.span(), 0 if match[0].lower() == "midnight" else 12, 0))
     # "half past six" also holds "six in the evening": only the longest stretch at a place counts
-    whole = [item for item in found if not any(o[0] <= item[0] and item[1] <= o[1] and o[1] - o[0] > item[1] - item[0] for o in found)]
+    whole = [
+        item
+        for item in found
+        if not any(o[0] <= item[0] and item[1] <= o[1] and o[1] - o[0] > item[1] - item[0] for o in found)
+    ]
     return [Reading(start, end, "time", f"{hour:02d}:{minute:02d}") for start, end, hour, minute in whole]
 
 

@@ -64,7 +64,11 @@ def test_no_wording_is_in_two_parts(run):
     report = run(n=150)
     forms = {part: {wording(trace) for trace in read_traces(path)[0]} for part, path in report.files.items()}
     assert all(forms.values())
-    assert not forms["train"] & forms["test"] and not forms["train"] & forms["validation"] and not forms["validation"] & forms["test"]
+    assert (
+        not forms["train"] & forms["test"]
+        and not forms["train"] & forms["validation"]
+        and not forms["validation"] & forms["test"]
+    )
 
 
 def test_same_seed_same_bytes_and_another_seed_other_rows(run):
@@ -91,7 +95,8 @@ def test_interrupted_and_resumed_equals_uninterrupted(run, stop_at):
 
 
 def test_killed_and_resumed_equals_uninterrupted_and_pays_nothing_twice(run, tools_file, tmp_path):
-    code = f"from needle.generate import *; generate(GenerateConfig(tools={str(tools_file)!r}, out={str(tmp_path / 'killed')!r}, n=60))"
+    settings = f"tools={str(tools_file)!r}, out={str(tmp_path / 'killed')!r}, n=60"
+    code = f"from needle.generate import *; generate(GenerateConfig({settings}))"
     root = Path(__file__).parents[2]
     process = subprocess.Popen([sys.executable, "-c", code], cwd=root, env=os.environ | {"PYTHONPATH": str(root)})
     stored = tmp_path / "killed" / "responses.sqlite-wal"
@@ -108,7 +113,9 @@ def test_killed_and_resumed_equals_uninterrupted_and_pays_nothing_twice(run, too
 def test_progress_counts_up_to_the_end(run):
     seen = []
     report = run(progress=seen.append)
-    assert [item.answered for item in seen] == list(range(1, sum(report.tally.asked.values()) + 1)) and seen[-1].total == 60
+    assert [item.answered for item in seen] == list(range(1, sum(report.tally.asked.values()) + 1)) and seen[
+        -1
+    ].total == 60
 
 
 def test_a_run_through_a_flaky_endpoint_ends_as_one_through_a_steady_one(run):
@@ -118,7 +125,8 @@ def test_a_run_through_a_flaky_endpoint_ends_as_one_through_a_steady_one(run):
 
 
 @pytest.mark.parametrize(("fault", "words"), [
-    ("auth", "OPENAI_API_KEY"), ("quota", "no quota"), ("not_found", "model"), ("bad_request", "400"), ("server_error", "failed in a row"),
+    ("auth", "OPENAI_API_KEY"), ("quota", "no quota"), ("not_found", "model"), ("bad_request", "400"),
+    ("server_error", "failed in a row"),
 ])  # fmt: skip
 def test_an_endpoint_that_refuses_stops_the_job_and_what_was_stored_stays(run, fault, words):
     broken, _ = _transport(["ok"] * 20 + [fault])
@@ -133,7 +141,8 @@ def test_an_endpoint_that_refuses_stops_the_job_and_what_was_stored_stays(run, f
 
 
 @pytest.mark.parametrize(("fault", "reason"), [
-    ("truncated", "label_truncated"), ("bad_arguments", "label_malformed"), ("unknown_tool", "schema:unknown_tool"), ("empty", "request_empty"),
+    ("truncated", "label_truncated"), ("bad_arguments", "label_malformed"), ("unknown_tool", "schema:unknown_tool"),
+    ("empty", "request_empty"),
     ("content_filter", "teacher:content_filter"),
 ])  # fmt: skip
 def test_each_faulty_answer_is_quarantined_with_its_reason(run, fault, reason):
@@ -165,7 +174,15 @@ def test_a_budget_is_never_passed_and_more_money_continues(run):
 
 def test_a_toolset_without_arguments_is_replanned_and_says_so(run, tmp_path):
     bare = tmp_path / "bare.json"
-    bare.write_text(json.dumps([{"name": f"{verb}_{noun}", "description": ""} for verb in ("start", "stop") for noun in ("pump", "fan", "heater")]))
+    bare.write_text(
+        json.dumps(
+            [
+                {"name": f"{verb}_{noun}", "description": ""}
+                for verb in ("start", "stop")
+                for noun in ("pump", "fan", "heater")
+            ]
+        )
+    )
     report = run("bare", tools=bare, n=40)
     assert report.complete and any("missing" in note for note in report.notes)
     assert Counter(row["kind"] for row in rows_of(report))["missing"] == 0
@@ -179,9 +196,12 @@ def test_a_kind_that_runs_out_gives_its_share_to_the_others(run, tmp_path):
 
 
 @pytest.mark.parametrize(("settings", "words"), [
-    ({"n": 0}, "at least one"), ({"n": -5}, "at least one"), ({"mix": {"sngle": 1}}, "sngle"), ({"mix": {"single": 0}}, "mix"), ({"mix": {}}, "mix"),
-    ({"tools": "nowhere.json"}, "nowhere.json"), ({"teacher": "nonsense"}, "no URL"), ({"teacher": "http://localhost:9/v1"}, "--model"),
-    ({"teacher": "http://localhost:9/v1", "model": "m", "budget_usd": 1.0}, "prices"), ({"budget_usd": 0.0}, "positive"), ({"concurrency": 0}, "positive"),
+    ({"n": 0}, "at least one"), ({"n": -5}, "at least one"), ({"mix": {"sngle": 1}}, "sngle"),
+    ({"mix": {"single": 0}}, "mix"), ({"mix": {}}, "mix"),
+    ({"tools": "nowhere.json"}, "nowhere.json"), ({"teacher": "nonsense"}, "no URL"),
+    ({"teacher": "http://localhost:9/v1"}, "--model"),
+    ({"teacher": "http://localhost:9/v1", "model": "m", "budget_usd": 1.0}, "prices"), ({"budget_usd": 0.0},
+    "positive"), ({"concurrency": 0}, "positive"),
     ({"teacher": "https://api.example.com/v1", "model": "m"}, "OPENAI_API_KEY"),
 ])  # fmt: skip
 def test_bad_settings_are_refused_in_one_line_before_anything_is_made(run, tmp_path, monkeypatch, settings, words):

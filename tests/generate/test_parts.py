@@ -15,7 +15,7 @@ from needle.generate.plan import Plan, PlannedCall, impossible_kinds, plan_for, 
 from needle.generate.prompts import clean_request, label_body, write_body
 from needle.generate.store import ResponseStore, response_key
 from needle.generate.verify import verify_calls, verify_request
-from needle.teacher.embedded.text import schema_at
+from needle.teacher.schema import schema_at
 from needle.tools.read import read_tools
 from needle.tools.spec import ToolCall, ToolSpec
 from needle.traces.trace import KINDS, Trace
@@ -27,7 +27,9 @@ def test_quotas_add_up_and_follow_the_mix():
     for n in (1, 7, 100, 1001):
         counts = quotas(n, {"single": 0.5, "parallel": 0.3, "chat": 0.2, "missing": 0.0})
         assert sum(counts.values()) == n and "missing" not in counts
-        assert all(abs(counts[kind] - n * share) < 1 for kind, share in {"single": 0.5, "parallel": 0.3, "chat": 0.2}.items())
+        assert all(
+            abs(counts[kind] - n * share) < 1 for kind, share in {"single": 0.5, "parallel": 0.3, "chat": 0.2}.items()
+        )
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -42,7 +44,11 @@ def test_what_a_plan_omits_is_required_and_not_boolean():
     for index in range(40):
         call = plan_for("missing", index, SPECS, seed=0).calls[0]
         tool = next(tool for tool in SPECS if tool.name == call.tool)
-        assert call.omit in tool.required and schema_at(tool.parameters, call.omit)["type"] != "boolean" and call.omit not in call.values
+        assert (
+            call.omit in tool.required
+            and schema_at(tool.parameters, call.omit)["type"] != "boolean"
+            and call.omit not in call.values
+        )
 
 
 def test_impossible_kinds_are_named():
@@ -70,11 +76,18 @@ def test_stored_responses_come_back_byte_for_byte(tmp_path):
         store.put("k", "write", raw, 0.25)
         store.put("l", "label", b"", 0.5)
     with ResponseStore(tmp_path, durable=False) as store:
-        assert store.get("k") == raw and store.get("l") == b"" and store.get("m") is None and store.spent() == 0.75 and len(store) == 2
+        assert (
+            store.get("k") == raw
+            and store.get("l") == b""
+            and store.get("m") is None
+            and store.spent() == 0.75
+            and len(store) == 2
+        )
 
 
 @pytest.mark.parametrize(("said", "clean"), [
-    ('"wake me at 6"', "wake me at 6"), ("Message: hi there", "hi there"), ("```\ntext\n```", "text"), ("say 'a' and 'b'", "say 'a' and 'b'"), ("“ok”", "ok"),
+    ('"wake me at 6"', "wake me at 6"), ("Message: hi there", "hi there"), ("```\ntext\n```", "text"),
+    ("say 'a' and 'b'", "say 'a' and 'b'"), ("“ok”", "ok"),
 ])  # fmt: skip
 def test_requests_are_unwrapped(said, clean):
     assert clean_request(said) == clean
@@ -89,19 +102,26 @@ TEXT, NUMBER = {"type": "string"}, {"type": "number"}
 
 
 @pytest.mark.parametrize(("value", "schema", "request_"), [
-    ("San Francisco", TEXT, "weather in san  francisco"), ("18:30", TEXT, "at half past six in the evening"), ("18:30:00", TEXT, "at 6:30 pm"),
-    ("2027-03-03", TEXT, "on the 3rd of March 2027"), ("2027-03-03T18:30:00Z", TEXT, "3 March 2027 at 18:30"), ("SCENE_MOVIE", {"enum": ["SCENE_MOVIE"]}, "film time"),
-    ("fr", TEXT, "into French"), ("it’s late", TEXT, "tell her it's late"), ("AB-1234", TEXT, "order AB 1234"), ("0042", TEXT, "number forty-two"),
-    (40, NUMBER, "to forty percent"), (90, NUMBER, "an hour and a half"), (300, NUMBER, "for five minutes"), (12, NUMBER, "a dozen eggs"),
-    (100, NUMBER | {"maximum": 100}, "all the way up"), (75, NUMBER, "a minute fifteen, so 1 minute 15"), ("metric", TEXT | {"default": "metric"}, "weather"),
+    ("San Francisco", TEXT, "weather in san  francisco"), ("18:30", TEXT, "at half past six in the evening"),
+    ("18:30:00", TEXT, "at 6:30 pm"),
+    ("2027-03-03", TEXT, "on the 3rd of March 2027"), ("2027-03-03T18:30:00Z", TEXT, "3 March 2027 at 18:30"),
+    ("SCENE_MOVIE", {"enum": ["SCENE_MOVIE"]}, "film time"),
+    ("fr", TEXT, "into French"), ("it’s late", TEXT, "tell her it's late"), ("AB-1234", TEXT, "order AB 1234"),
+    ("0042", TEXT, "number forty-two"),
+    (40, NUMBER, "to forty percent"), (90, NUMBER, "an hour and a half"), (300, NUMBER, "for five minutes"), (12,
+    NUMBER, "a dozen eggs"),
+    (100, NUMBER | {"maximum": 100}, "all the way up"), (75, NUMBER, "a minute fifteen, so 1 minute 15"), ("metric",
+    TEXT | {"default": "metric"}, "weather"),
 ])  # fmt: skip
 def test_values_that_can_be_traced_are_grounded(value, schema, request_):
     assert _grounded(value, schema, request_)
 
 
 @pytest.mark.parametrize(("value", "schema", "request_"), [
-    ("Paris", TEXT, "weather in London"), ("18:30", TEXT, "at half past seven in the evening"), ("2027-03-04", TEXT, "on 3 March 2027"), (41, NUMBER, "to forty percent"),
-    ("Ann", TEXT, "text Anna"), ("de", TEXT, "into French"), (7, NUMBER, "a few"), ("2027-03-03T18:30:00Z", TEXT, "3 March 2027"),
+    ("Paris", TEXT, "weather in London"), ("18:30", TEXT, "at half past seven in the evening"), ("2027-03-04", TEXT,
+    "on 3 March 2027"), (41, NUMBER, "to forty percent"),
+    ("Ann", TEXT, "text Anna"), ("de", TEXT, "into French"), (7, NUMBER, "a few"), ("2027-03-03T18:30:00Z", TEXT,
+    "3 March 2027"),
 ])  # fmt: skip
 def test_invented_values_are_not(value, schema, request_):
     assert not _grounded(value, schema, request_)
@@ -112,10 +132,14 @@ GOOD = ToolCall("send_message", {"contact": "Ann", "text": "hi"})
 
 
 @pytest.mark.parametrize(("kind", "calls", "problem", "code"), [
-    ("single", [GOOD], None, None), ("single", [], None, "expected_call"), ("chat", [GOOD], None, "expected_no_call"), ("chat", [], None, None),
-    ("single", [ToolCall("set_alarm", {"time": "06:00"})], None, "plan_disagrees"), ("single", [GOOD, GOOD], None, "plan_disagrees"),
-    ("single", [ToolCall("send_message", {"contact": "Ann"})], None, "schema:missing_required"), ("single", [ToolCall("nope")], None, "schema:unknown_tool"),
-    ("single", [ToolCall("send_message", {"contact": "Bob", "text": "hi"})], None, "ungrounded"), ("single", [], "malformed: x", "label_malformed"),
+    ("single", [GOOD], None, None), ("single", [], None, "expected_call"), ("chat", [GOOD], None,
+    "expected_no_call"), ("chat", [], None, None),
+    ("single", [ToolCall("set_alarm", {"time": "06:00"})], None, "plan_disagrees"), ("single", [GOOD, GOOD], None,
+    "plan_disagrees"),
+    ("single", [ToolCall("send_message", {"contact": "Ann"})], None, "schema:missing_required"), ("single",
+    [ToolCall("nope")], None, "schema:unknown_tool"),
+    ("single", [ToolCall("send_message", {"contact": "Bob", "text": "hi"})], None, "ungrounded"), ("single", [],
+    "malformed: x", "label_malformed"),
 ])  # fmt: skip
 def test_labels_are_refused_for_the_right_reason(kind, calls, problem, code):
     verdict = verify_calls(dataclasses.replace(PLAN, kind=kind), "tell Ann hi", calls, problem, SPECS)
@@ -124,7 +148,15 @@ def test_labels_are_refused_for_the_right_reason(kind, calls, problem, code):
         assert verdict.spans == {"0.contact": (5, 8), "0.text": (9, 11)}
 
 
-@pytest.mark.parametrize(("text", "code"), [("", "request_empty"), ("x" * 3000, "request_long"), ("SKIP", "plan_skipped"), ("call set_alarm", "request_names_tool")])
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("", "request_empty"),
+        ("x" * 3000, "request_long"),
+        ("SKIP", "plan_skipped"),
+        ("call set_alarm", "request_names_tool"),
+    ],
+)
 def test_requests_are_refused_for_the_right_reason(text, code):
     assert [refusal.code for refusal in verify_request(text, SPECS)] == [code]
 
@@ -137,7 +169,12 @@ def _trace(query: str, contact: str) -> Trace:
 
 def test_same_wording_with_other_values_is_kept_up_to_the_cap_and_copies_are_not():
     dedup = Deduplicator(cap=3)
-    assert [dedup.refuse(_trace(f"tell {name} x", name)) for name in ("Ann", "Bob", "Cid", "Dan")] == [None, None, None, "template_cap"]
+    assert [dedup.refuse(_trace(f"tell {name} x", name)) for name in ("Ann", "Bob", "Cid", "Dan")] == [
+        None,
+        None,
+        None,
+        "template_cap",
+    ]
     assert dedup.refuse(_trace("Tell Ann, x!", "Ann")) == "duplicate_request"
     assert Deduplicator(cap=2000).refuse(_trace("tell Ann x", "Ann")) is None
     many = Deduplicator(cap=2000)
@@ -149,7 +186,7 @@ def test_polite_frames_do_not_make_a_new_wording():
 
 
 def test_a_budget_cannot_be_overshot_by_concurrency():
-    budget = Budget(1.0, price_in=10.0, price_out=10.0)
+    budget = Budget(1.0, price_in=16.0, price_out=16.0)
 
     async def call() -> bool:
         try:
@@ -164,7 +201,7 @@ def test_a_budget_cannot_be_overshot_by_concurrency():
         return sum(await asyncio.gather(*(call() for _ in range(200))))
 
     made = asyncio.run(many())
-    assert made == 50 and budget.spent <= 1.0 and budget.reserved == pytest.approx(0)
+    assert made == 31 and budget.spent <= 1.0 and budget.reserved == pytest.approx(0)
 
 
 def test_uncounted_and_timed_out_calls_are_charged_in_full():

@@ -33,7 +33,9 @@ def test_malformed_answers_are_errors_of_the_model(fault, word, tools):
     assert result == [] and result.error.startswith(word) and not result.infra_error and result.raw
 
 
-@pytest.mark.parametrize(("fault", "word"), [("server_error", "server"), ("html", "not_json"), ("bad_request", "bad_request")])
+@pytest.mark.parametrize(
+    ("fault", "word"), [("server_error", "server"), ("html", "not_json"), ("bad_request", "bad_request")]
+)
 def test_failures_of_the_endpoint_are_infra_errors(fault, word, tools):
     (result,), _, _ = _answer([fault], tools)
     assert result.infra_error and result.error.startswith(word)
@@ -58,14 +60,17 @@ def test_one_failure_does_not_disturb_its_neighbours(tools):
 
 def test_tools_are_sent_natively_and_names_come_back(tools):
     names = WireNames(tools)
-    assert names.out("calendar.add_event") == "calendar_add_event" and names.back("calendar_add_event") == "calendar.add_event"
+    assert (
+        names.out("calendar.add_event") == "calendar_add_event"
+        and names.back("calendar_add_event") == "calendar.add_event"
+    )
     (_,), app, _ = _answer(["ok"], tools)
     sent = app.seen[0]["tools"]
     assert sent == tools_to_wire(tools, names) and all(item["type"] == "function" for item in sent)
 
 
 def test_wire_names_are_unique_short_and_plain():
-    tools = [ToolSpec("a.b"), ToolSpec("a_b"), ToolSpec("a b"), ToolSpec("x" * 100), ToolSpec("x" * 101), ToolSpec("é")]
+    tools = [ToolSpec(name) for name in ("a.b", "a_b", "a b", "x" * 100, "x" * 101, "é")]
     names = WireNames(tools)
     out = [names.out(tool.name) for tool in tools]
     assert len(set(out)) == len(out) and all(len(name) <= MAX_NAME and name.replace("_", "a").isascii() for name in out)
@@ -94,7 +99,9 @@ def test_no_requests_need_no_endpoint():
 def test_system_and_earlier_turns_are_sent(tools):
     app = FaultApp(["ok"])
     earlier = ({"role": "user", "content": "hi"}, {"role": "assistant", "content": "hello"})
-    EndpointCaller(config=CONFIG, transport=httpx2.ASGITransport(app.asgi)).answer([Request("lock up", tuple(tools), "It is May.", earlier)])
+    EndpointCaller(config=CONFIG, transport=httpx2.ASGITransport(app.asgi)).answer(
+        [Request("lock up", tuple(tools), "It is May.", earlier)]
+    )
     assert [message["role"] for message in app.seen[0]["messages"]] == ["system", "user", "assistant", "user"]
 
 
@@ -103,7 +110,15 @@ def test_the_embedded_app_lists_its_model_and_refuses_nonsense():
         transport = httpx2.ASGITransport(make_app(EmbeddedTeacher(learn=False)))
         async with httpx2.AsyncClient(transport=transport, base_url="http://x") as client:
             models = await client.get("/v1/models")
-            bad = [await client.post("/v1/chat/completions", content=content) for content in (b"{", b"{}", b'{"messages": []}', b'{"messages": [{"role": "user", "content": "x"}], "tools": [{}]}')]
+            bad = [
+                await client.post("/v1/chat/completions", content=content)
+                for content in (
+                    b"{",
+                    b"{}",
+                    b'{"messages": []}',
+                    b'{"messages": [{"role": "user", "content": "x"}], "tools": [{}]}',
+                )
+            ]
         return models.json(), [response.status_code for response in bad]
 
     models, statuses = asyncio.run(work())

@@ -1,4 +1,5 @@
-"""The client: permanent errors at once with a remedy, transient ones retried, a deadline that holds, no key anywhere."""
+"""The client: permanent errors at once with a remedy, transient ones retried, a deadline that holds, no key
+anywhere."""
 
 from __future__ import annotations
 
@@ -30,7 +31,8 @@ def _ask(app: FaultApp, **settings):
 
 @pytest.mark.parametrize(("fault", "reason", "remedy"), [
     ("auth", "auth", "OPENAI_API_KEY"), ("forbidden", "forbidden", "model 'm'"), ("not_found", "not_found", "/v1"),
-    ("quota", "quota", "add credit"), ("bad_request", "bad_request", "400"), ("content_filter", "content_filter", "filtered"),
+    ("quota", "quota", "add credit"), ("bad_request", "bad_request", "400"), ("content_filter", "content_filter",
+    "filtered"),
 ])  # fmt: skip
 def test_permanent_errors_are_not_retried_and_say_the_remedy(fault, reason, remedy):
     app = FaultApp([fault])
@@ -46,7 +48,9 @@ def test_transient_errors_are_retried_until_they_pass(fault):
     assert answer.text and usage.requests == 3 and usage.retries == 2
 
 
-@pytest.mark.parametrize(("fault", "reason"), [("rate_limit", "rate_limit"), ("server_error", "server"), ("html", "not_json")])
+@pytest.mark.parametrize(
+    ("fault", "reason"), [("rate_limit", "rate_limit"), ("server_error", "server"), ("html", "not_json")]
+)
 def test_transient_errors_are_given_up_after_the_last_attempt(fault, reason):
     app = FaultApp([fault])
     with pytest.raises(TransientError) as caught:
@@ -86,8 +90,8 @@ def test_an_unreachable_endpoint_is_a_connection_error():
 def test_retry_after_is_understood_in_every_form():
     assert retry_after_seconds({"retry-after-ms": "1500"}) == 1.5
     assert retry_after_seconds({"retry-after": "300"}) == 300
-    date = email.utils.formatdate(time.time() + 100, usegmt=True)
-    assert 90 < (retry_after_seconds({"retry-after": date}) or 0) < 101
+    date = email.utils.formatdate(time.time() + 10_000, usegmt=True)
+    assert 5_000 < (retry_after_seconds({"retry-after": date}) or 0) < 10_001
     assert retry_after_seconds({}) is None and retry_after_seconds({"retry-after": "soon"}) is None
 
 
@@ -97,7 +101,9 @@ def test_remote_endpoints_need_a_key_and_local_ones_do_not():
     assert find_key("https://api.openai.com/v1", {"OPENAI_API_KEY": "a", "NEEDLE_API_KEY": "b"}) == "b"
     assert find_key("http://localhost:8000/v1", {}) == NO_KEY
     assert find_key("embedded", {"OPENAI_API_KEY": "secret"}) == NO_KEY
-    assert is_local("http://192.168.1.4:1/v1") and is_local("http://[::1]:1/v1") and not is_local("https://example.com/v1")
+    assert (
+        is_local("http://192.168.1.4:1/v1") and is_local("http://[::1]:1/v1") and not is_local("https://example.com/v1")
+    )
 
 
 @pytest.mark.parametrize("url", ["api.openai.com", "ftp://x/v1", "", "https://user:pw@host/v1"])

@@ -12,7 +12,8 @@ from needle.generate.plan import plan_for
 from needle.generate.prompts import SKIP, label_body, write_body
 from needle.teacher.embedded import EmbeddedTeacher
 from needle.teacher.embedded.data import find_traces, read_rows
-from needle.teacher.embedded.text import flat_arguments, member_forms, schema_at
+from needle.teacher.embedded.text import member_forms
+from needle.teacher.schema import flat_arguments, schema_at
 from needle.teacher.wire import WireNames, read_answer, read_calls
 from needle.tools.spec import ToolCall, ToolSpec
 from needle.tools.validate import validate_calls
@@ -41,7 +42,9 @@ def test_every_kind_is_written_and_labelled_as_it_was_meant(kind, learn, tools, 
             skipped += 1
             continue
         calls = _label(speaker, request, plan.seed, tools)
-        assert [call.name for call in calls] == ([call.tool for call in plan.calls] if kind in ("single", "parallel") else [])
+        assert [call.name for call in calls] == (
+            [call.tool for call in plan.calls] if kind in ("single", "parallel") else []
+        )
         assert validate_calls(calls, tools) == []
         assert all(item.grounded for item in ground_calls(calls, tools, request)), (request, calls)
     assert skipped <= 4
@@ -50,7 +53,9 @@ def test_every_kind_is_written_and_labelled_as_it_was_meant(kind, learn, tools, 
 def test_same_plan_same_words_in_another_process_and_another_order(tools, teacher):
     plans = [plan_for(kind, index, tools, seed=1) for kind in ("single", "irrelevant") for index in range(10)]
     again = EmbeddedTeacher()
-    assert [_write(again, plan, tools) for plan in reversed(plans)][::-1] == [_write(teacher, plan, tools) for plan in plans]
+    assert [_write(again, plan, tools) for plan in reversed(plans)][::-1] == [
+        _write(teacher, plan, tools) for plan in plans
+    ]
 
 
 def test_requests_are_various(tools, teacher):
@@ -109,11 +114,16 @@ def test_the_same_request_with_another_seed_is_foreign(tools, teacher):
 def test_tools_of_every_odd_shape_get_words_or_a_skip(unlearned):
     odd = [
         ToolSpec("x"),
-        ToolSpec("q1", "", {"type": "object", "properties": {"x": {}, "y": {"type": "string", "pattern": "^[A-Z]{2}-\\d{4}$"}}, "required": ["y"]}),
-        ToolSpec("Ns.deepThing", "", {"type": "object", "$defs": {"P": {"type": "object", "properties": {"n": {"type": "integer", "multipleOf": 7}},
-                 "required": ["n"]}}, "properties": {"p": {"$ref": "#/$defs/P"}, "z": {"anyOf": [{"type": "null"}, {"type": "number"}]}}, "required": ["p"]}),
-        ToolSpec("list_of_objects", "Do it", {"type": "object", "properties": {"o": {"type": "array", "items": {"type": "object"}}}, "required": ["o"]}),
-        ToolSpec("range", "Pick", {"type": "object", "properties": {"n": {"type": "integer", "exclusiveMinimum": 0, "exclusiveMaximum": 3}}, "required": ["n"]}),
+        ToolSpec("q1", "", {"type": "object", "properties": {"x": {}, "y": {"type": "string",
+        "pattern": "^[A-Z]{2}-\\d{4}$"}}, "required": ["y"]}),
+        ToolSpec("Ns.deepThing", "", {"type": "object", "$defs": {"P": {"type": "object",
+        "properties": {"n": {"type": "integer", "multipleOf": 7}},
+                 "required": ["n"]}}, "properties": {"p": {"$ref": "#/$defs/P"}, "z": {"anyOf": [{"type": "null"},
+                 {"type": "number"}]}}, "required": ["p"]}),
+        ToolSpec("list_of_objects", "Do it", {"type": "object", "properties": {"o": {"type": "array",
+        "items": {"type": "object"}}}, "required": ["o"]}),
+        ToolSpec("range", "Pick", {"type": "object", "properties": {"n": {"type": "integer", "exclusiveMinimum": 0,
+        "exclusiveMaximum": 3}}, "required": ["n"]}),
     ]  # fmt: skip
     written = 0
     for index in range(100):
@@ -144,7 +154,14 @@ def test_fast_reading_of_the_traces_equals_plain_reading(tmp_path):
 
     rows = [
         {"id": "1", "query": 'a,"tools":b', "tools": [{"name": "t"}], "calls": [], "kind": "chat", "toolset": "s"},
-        {"id": "2", "query": "plain", "tools": [{"name": "t"}], "calls": [{"name": "t", "arguments": {"q": ',"calls":['}}], "kind": "single", "toolset": "s"},
+        {
+            "id": "2",
+            "query": "plain",
+            "tools": [{"name": "t"}],
+            "calls": [{"name": "t", "arguments": {"q": ',"calls":['}}],
+            "kind": "single",
+            "toolset": "s",
+        },
         {"id": "3", "query": "x", "calls": [], "tools": [], "kind": "chat", "toolset": "s"},
     ]
     path = tmp_path / "t.jsonl.gz"

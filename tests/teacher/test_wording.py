@@ -41,7 +41,8 @@ def test_half_past_six_without_part_of_day_may_mean_both():
 
 @pytest.mark.parametrize(("text", "kind", "value"), [
     ("it costs 1,250.50", "number", 1250.5), ("about 3k", "number", 3000), ("minus? no, -5", "number", -5),
-    ("on 3 March 2027", "date", "2027-03-03"), ("March 3rd", "date", "-03-03"), ("at noon", "time", "12:00"), ("7 o'clock in the evening", "time", "19:00"),
+    ("on 3 March 2027", "date", "2027-03-03"), ("March 3rd", "date", "-03-03"), ("at noon", "time", "12:00"),
+    ("7 o'clock in the evening", "time", "19:00"),
 ])  # fmt: skip
 def test_readings_of_usual_forms(text, kind, value):
     assert value in _values(text, kind)

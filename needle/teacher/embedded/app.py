@@ -1,4 +1,5 @@
-"""The HTTP face of the embedded teacher: ``POST /v1/chat/completions`` and ``GET /v1/models`` as the OpenAI SDK expects them."""
+"""The HTTP face of the embedded teacher: ``POST /v1/chat/completions`` and ``GET /v1/models`` as the OpenAI SDK
+expects them."""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ from needle.teacher.embedded.brain import MODEL, EmbeddedTeacher
 
 
 def make_app(teacher: EmbeddedTeacher) -> Starlette:
-    """An ASGI app around one teacher; its answers depend on the request's body only (and on what the teacher wrote before)."""
+    """An ASGI app around one teacher; its answers depend on the request's body only (and on what the teacher wrote
+    before)."""
 
     async def complete(request: Request) -> JSONResponse:
         try:
@@ -28,7 +30,9 @@ def make_app(teacher: EmbeddedTeacher) -> Starlette:
             return JSONResponse({"error": message}, status_code=400)
 
     async def models(request: Request) -> JSONResponse:
-        return JSONResponse({"object": "list", "data": [{"id": MODEL, "object": "model", "created": 0, "owned_by": "needle"}]})
+        return JSONResponse(
+            {"object": "list", "data": [{"id": MODEL, "object": "model", "created": 0, "owned_by": "needle"}]}
+        )
 
     return Starlette(
         routes=[

@@ -1,4 +1,5 @@
-"""What the recorded traces teach, indexed for look-up: tools with their requests, values by parameter, requests that need no call."""
+"""What the recorded traces teach, indexed for look-up: tools with their requests, values by parameter, requests
+that need no call."""
 
 from __future__ import annotations
 
@@ -10,7 +11,8 @@ from functools import cached_property
 from typing import Any
 
 from needle.teacher.embedded.lexicon import PERSONS
-from needle.teacher.embedded.text import content, flat_arguments, words
+from needle.teacher.embedded.text import content, words
+from needle.teacher.schema import flat_arguments
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,8 @@ class Bank:
         self.arguments: dict[str, list[tuple[str, Any, BankTool, str]]] = defaultdict(list)
         """Each word of a parameter's name to ``(request, value, tool, path)``."""
         self.by_kind: dict[str, list[tuple[str, BankTool | None]]] = defaultdict(list)
-        """Kind to ``(request, first tool called)``; requests to far-off tools are material for requests that fit no tool."""
+        """Kind to ``(request, first tool called)``; requests to far-off tools are material for requests that fit no
+        tool."""
         self.spread: Counter[str] = Counter()
         """In how many toolsets' requests a word occurs."""
         seen: dict[str, set[str]] = defaultdict(set)
@@ -72,7 +75,11 @@ class Bank:
 
     def topic(self, tokens: Counter[str]) -> set[str]:
         """Words that people use with tools like this one, beyond the words of the tool itself."""
-        counts = Counter(word for _, tool in self.similar(tokens, 30, 0.4) for word in {word for text, _ in tool.examples for word in content(text)})
+        counts = Counter(
+            word
+            for _, tool in self.similar(tokens, 30, 0.4)
+            for word in {word for text, _ in tool.examples for word in content(text)}
+        )
         return {word for word, count in counts.items() if count >= 2 and self.spread[word] < len(self.tools) / 30}
 
     def overlap(self, tokens: Iterable[str], vocabulary: Counter[str] | set[str]) -> float:
@@ -91,7 +98,9 @@ class Bank:
         for tool in row["tools"]:
             key = (toolset, tool["name"])
             if key not in self.tools:
-                self.tools[key] = BankTool(toolset, tool["name"], tool["parameters"], tool_tokens(tool["name"], tool.get("description", "")))
+                self.tools[key] = BankTool(
+                    toolset, tool["name"], tool["parameters"], tool_tokens(tool["name"], tool.get("description", ""))
+                )
         for call in calls:
             tool = self.tools.get((toolset, call["name"]))
             if tool is None:
@@ -114,6 +123,7 @@ class Bank:
 
     def _norm(self, tokens: Counter[str]) -> float:
         return math.sqrt(sum((count * self.weight(word)) ** 2 for word, count in tokens.items())) or 1.0
+
 
 def tool_tokens(name: str, description: str) -> Counter[str]:
     """Content words of a tool; those of its name count twice."""

@@ -1,8 +1,8 @@
 """``EmbeddedTeacher``: reads a chat completion request, decides whether it is to write or to label, and answers.
 
-Answers are a function of the request body (its ``seed`` included). What the teacher wrote it remembers under (tools, request,
-seed), and labels by what it meant; any other request goes to the lexical matcher. Memory can be rebuilt by asking
-the same writing requests again, so nothing is lost when a run is resumed in a new process.
+Answers are a function of the request body (its ``seed`` included). What the teacher wrote it remembers under
+(tools, request, seed), and labels by what it meant; any other request goes to the lexical matcher. Memory can be
+rebuilt by asking the same writing requests again, so nothing is lost when a run is resumed in a new process.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ class EmbeddedTeacher:
     """A deterministic stand-in for a teacher API; see the package's docstring for what it is and is not."""
 
     def __init__(self, traces: Path | None = None, *, learn: bool = True) -> None:
-        """``traces``: file of recorded traces (None: found by ``find_traces``); ``learn=False`` phrases from schemas alone."""
+        """``traces``: file of recorded traces (None: found by ``find_traces``); ``learn=False`` phrases from
+        schemas alone."""
         self._path, self.source = find_traces() if traces is None else (traces, f"phrasing learnt from {traces}")
         if not learn:
             self._path, self.source = None, "phrasing from schemas alone"
@@ -73,7 +74,9 @@ class EmbeddedTeacher:
         try:
             tools = [_spec(item) for item in plan["tools"]]
             wanted = tuple(
-                WantedCall(item["tool"], tuple(item.get("mention", ())), dict(item.get("values", {})), item.get("omit", ""))
+                WantedCall(
+                    item["tool"], tuple(item.get("mention", ())), dict(item.get("values", {})), item.get("omit", "")
+                )
                 for item in plan.get("calls", ())
             )
             style = plan.get("style", {})
@@ -103,7 +106,11 @@ def _spec(item: Any) -> ToolSpec:
     function = item.get("function", item) if isinstance(item, dict) else None
     if not isinstance(function, dict) or not isinstance(function.get("name"), str):
         raise UserError("every tool needs a function with a name")
-    return ToolSpec(function["name"], function.get("description") or "", function.get("parameters") or {"type": "object", "properties": {}})
+    return ToolSpec(
+        function["name"],
+        function.get("description") or "",
+        function.get("parameters") or {"type": "object", "properties": {}},
+    )
 
 
 def _last_user_text(messages: list[Any]) -> str:
@@ -141,6 +148,13 @@ def _completion(body: dict[str, Any], message: dict[str, Any]) -> dict[str, Any]
         "object": "chat.completion",
         "created": 0,
         "model": MODEL,
-        "choices": [{"index": 0, "message": message, "finish_reason": "tool_calls" if message.get("tool_calls") else "stop", "logprobs": None}],
+        "choices": [
+            {
+                "index": 0,
+                "message": message,
+                "finish_reason": "tool_calls" if message.get("tool_calls") else "stop",
+                "logprobs": None,
+            }
+        ],
         "usage": usage | {"total_tokens": sum(usage.values())},
     }

@@ -1,4 +1,5 @@
-"""From a plan to a request and its calls: the kinds of request that a generator asks for, in the embedded teacher's words."""
+"""From a plan to a request and its calls: the kinds of request that a generator asks for, in the embedded teacher's
+words."""
 
 from __future__ import annotations
 
@@ -12,7 +13,8 @@ from needle.teacher.embedded.fragments import is_speech, pair_units
 from needle.teacher.embedded.lexicon import CHAT, JOINERS, NEGATIONS, OFF_TOPIC, PREFIXES, SUFFIXES, TARGETS
 from needle.teacher.embedded.patterns import ON_OFF
 from needle.teacher.embedded.phrasing import Clause, Voice, say
-from needle.teacher.embedded.text import content, flat_arguments, kin, leaves, schema_at, words
+from needle.teacher.embedded.text import content, kin, words
+from needle.teacher.schema import flat_arguments, leaves, schema_at
 from needle.teacher.embedded.values import join_words, surfaces
 from needle.tools.spec import ToolCall, ToolSpec
 
@@ -48,7 +50,9 @@ class Wish:
     """``plain``, ``lower`` (speech recognition: no capitals, no punctuation) or ``written`` (capital, full stop)."""
 
 
-def compose(wish: Wish, tools: Sequence[ToolSpec], voice: Voice, rng: random.Random) -> tuple[str, list[ToolCall]] | None:
+def compose(
+    wish: Wish, tools: Sequence[ToolSpec], voice: Voice, rng: random.Random
+) -> tuple[str, list[ToolCall]] | None:
     """A request and the calls that are right for it; None when the plan cannot be put into words.
 
     Args:
@@ -68,7 +72,12 @@ def compose(wish: Wish, tools: Sequence[ToolSpec], voice: Voice, rng: random.Ran
         made = [(wanted.tool, flat) for wanted, flat in zip(wish.calls, calls)]
         if any(made[number] in made[:number] for number in range(len(made))):
             continue
-        clause = _clause(wish, [(by_name[wanted.tool], flat) for wanted, flat in zip(wish.calls, calls) if flat is not None], voice, rng)
+        clause = _clause(
+            wish,
+            [(by_name[wanted.tool], flat) for wanted, flat in zip(wish.calls, calls) if flat is not None],
+            voice,
+            rng,
+        )
         if clause is None or (wish.kind == "negated" and not clause.imperative):
             continue
         text = _negated(clause, wish, rng) if wish.kind == "negated" else _style(clause, wish, rng)
@@ -79,7 +88,8 @@ def compose(wish: Wish, tools: Sequence[ToolSpec], voice: Voice, rng: random.Ran
 
 
 def _arguments(tool: ToolSpec, wanted: WantedCall, voice: Voice, rng: random.Random) -> dict[str, Any] | None:
-    """Flat arguments: every required one (and those inside an object that is given), those to be mentioned, nothing else."""
+    """Flat arguments: every required one (and those inside an object that is given), those to be mentioned, nothing
+    else."""
     flat: dict[str, Any] = {}
     for path in leaves(tool):
         needed = path in wanted.mention or path in wanted.values or _required(tool, path, wanted.mention)
@@ -89,9 +99,17 @@ def _arguments(tool: ToolSpec, wanted: WantedCall, voice: Voice, rng: random.Ran
         if value is None:
             return None
         flat[path] = value
-    off = [path for path, value in flat.items() if (value is False and ON_OFF & set(words(path))) or (str(value).lower() == "off" and _is_enum(tool, path))]
+    off = [
+        path
+        for path, value in flat.items()
+        if (value is False and ON_OFF & set(words(path))) or (str(value).lower() == "off" and _is_enum(tool, path))
+    ]
     if off:  # nobody says how bright a light is to be that goes off
-        flat = {path: value for path, value in flat.items() if path in off or path not in wanted.mention or kin(path) & TARGETS}
+        flat = {
+            path: value
+            for path, value in flat.items()
+            if path in off or path not in wanted.mention or kin(path) & TARGETS
+        }
     for path, unit in pair_units(tool, flat).items():
         if str(flat[unit]).lower().startswith(("hour", "h")) and isinstance(flat[path], (int, float)):
             flat[path] = max(1, int(flat[path]) % 12)
@@ -125,7 +143,9 @@ def _nested(flat: dict[str, Any]) -> dict[str, Any]:
     return arguments
 
 
-def _clause(wish: Wish, calls: list[tuple[ToolSpec, dict[str, Any]]], voice: Voice, rng: random.Random) -> Clause | None:
+def _clause(
+    wish: Wish, calls: list[tuple[ToolSpec, dict[str, Any]]], voice: Voice, rng: random.Random
+) -> Clause | None:
     if len(calls) == 2 and calls[0][0] is calls[1][0] and rng.random() < 0.6:
         shared = _shared_clause(calls, voice, rng)
         if shared:
@@ -137,15 +157,28 @@ def _clause(wish: Wish, calls: list[tuple[ToolSpec, dict[str, Any]]], voice: Voi
     joined = said[0].text
     for before, clause in zip(said, said[1:]):
         # after free text only a strong break shows where it ends
-        joined += rng.choice([joiner for joiner in JOINERS if joiner[0] in ".;,"] if before.open_end else JOINERS) + clause.text
+        joined += (
+            rng.choice([joiner for joiner in JOINERS if joiner[0] in ".;,"] if before.open_end else JOINERS)
+            + clause.text
+        )
     return Clause(joined, said[0].imperative, said[-1].question, said[-1].open_end)
 
 
 def _shared_clause(calls: list[tuple[ToolSpec, dict[str, Any]]], voice: Voice, rng: random.Random) -> Clause | None:
-    """ "turn on the lights in the kitchen and the hall": two calls that differ in one text argument. Changes the second call to fit."""
+    """ "turn on the lights in the kitchen and the hall": two calls that differ in one text argument. Changes the
+    second call to fit."""
     (tool, first), (_, second) = calls
-    texts = [path for path, value in first.items() if isinstance(value, str) and path in second and second[path] != value]
-    texts = [path for path in texts if not is_speech(tool, path) and not path.endswith("unit") and surfaces(first[path], schema_at(tool.parameters, path), tool.parameters) == [first[path]] and first[path][:1].islower()]
+    texts = [
+        path for path, value in first.items() if isinstance(value, str) and path in second and second[path] != value
+    ]
+    texts = [
+        path
+        for path in texts
+        if not is_speech(tool, path)
+        and not path.endswith("unit")
+        and surfaces(first[path], schema_at(tool.parameters, path), tool.parameters) == [first[path]]
+        and first[path][:1].islower()
+    ]
     if not texts:
         return None
     path = rng.choice(texts)
@@ -201,5 +234,10 @@ def _case(text: str, wish: Wish, question: bool) -> str:
 def _spoken(text: str, calls: list[ToolCall]) -> str:
     """Without the punctuation that speech recognition leaves out, except where a value holds it."""
     bare = re.sub(r"[,;?!]+(?=\s|$)", "", text).rstrip(".")
-    values = [item for call in calls for _, value in flat_arguments(call.arguments) for item in (value if isinstance(value, list) else [value])]
+    values = [
+        item
+        for call in calls
+        for _, value in flat_arguments(call.arguments)
+        for item in (value if isinstance(value, list) else [value])
+    ]
     return text if any(isinstance(value, str) and value in text and value not in bare for value in values) else bare

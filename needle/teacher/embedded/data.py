@@ -1,7 +1,7 @@
 """Finds the recorded teacher traces and reads what the embedded teacher needs of them, fast.
 
-The traces lie in ``data/traces`` of a checkout; an installed package has no such folder and the teacher then phrases from schemas
-alone. ``NEEDLE_DATA`` names another data folder. ``find_traces`` says which it is.
+The traces lie in ``data/traces`` of a checkout; an installed package has no such folder and the teacher then
+phrases from schemas alone. ``NEEDLE_DATA`` names another data folder. ``find_traces`` says which it is.
 """
 
 from __future__ import annotations
@@ -13,8 +13,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import needle
-
 TRACES = Path("traces") / "train.jsonl.gz"
 """Only the training part: the phrasing of validation and test toolsets must stay unseen."""
 
@@ -22,8 +20,7 @@ TRACES = Path("traces") / "train.jsonl.gz"
 def find_traces() -> tuple[Path | None, str]:
     """The file of recorded traces (None: there is none) and a sentence that says what is used."""
     override = os.environ.get("NEEDLE_DATA")
-    package = Path(needle.__file__ or needle.__path__[0])
-    root = Path(override) if override else (package.parent if package.name == "__init__.py" else package).parent / "data"
+    root = Path(override) if override else Path(__file__).resolve().parents[3] / "data"
     path = root / TRACES
     if path.is_file():
         return path, f"phrasing learnt from {path}"
@@ -33,8 +30,8 @@ def find_traces() -> tuple[Path | None, str]:
 def read_rows(path: Path) -> Iterator[dict[str, Any]]:
     """Rows of the file as dictionaries; rows of one toolset share one ``tools`` object.
 
-    A row's tools are most of its text and repeat from row to row, so their text is cut out and parsed once. Our writer puts
-    ``tools`` before ``calls``; a line of another shape is parsed whole.
+    A row's tools are most of its text and repeat from row to row, so their text is cut out and parsed once. Our
+    writer puts ``tools`` before ``calls``; a line of another shape is parsed whole.
     """
     known: dict[str, Any] = {}
     with gzip.open(path, "rt", encoding="utf-8") as file:

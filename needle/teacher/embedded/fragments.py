@@ -11,11 +11,16 @@ from typing import Any
 
 from needle.teacher.embedded.lexicon import ABBREVIATIONS, CONTEXTS, FIRM, FLAGS, TARGETS
 from needle.teacher.embedded.patterns import TIME_UNITS
-from needle.teacher.embedded.text import kin, schema_at, stem, value_class, words
+from needle.teacher.embedded.text import kin, stem, words
+from needle.teacher.schema import schema_at, value_class
 from needle.teacher.embedded.values import ValueBank, surfaces
 from needle.tools.spec import ToolSpec
 
-PREPOSITIONS = frozenset("in at on to for from with by as until till per into onto about called named titled labelled saying that under".split())
+PREPOSITIONS = frozenset(
+    (
+        "in at on to for from with by as until till per into onto about called named titled labelled saying that under"
+    ).split()
+)
 NUMERIC = frozenset("to at for of by after with under over until in".split())
 """Words that may introduce a number."""
 SPEECH = frozenset({"message", "text", "body", "content", "announcement", "note"})
@@ -52,18 +57,25 @@ def ends_open(tool: ToolSpec, path: str) -> bool:
 
 
 def pair_units(tool: ToolSpec, arguments: Mapping[str, Any]) -> dict[str, str]:
-    """Numbers that have their unit in a neighbouring argument: path of the number to path of the unit (``amount`` and ``unit``)."""
+    """Numbers that have their unit in a neighbouring argument: path of the number to path of the unit (``amount``
+    and ``unit``)."""
     pairs = {}
     for path in arguments:
         parent, _, last = path.rpartition(".")
         if last in ("unit", "units") and value_class(schema_at(tool.parameters, path)) == "enum":
-            near = [other for other in arguments if other.rpartition(".")[0] == parent and value_class(schema_at(tool.parameters, other)) == "number"]
+            near = [
+                other
+                for other in arguments
+                if other.rpartition(".")[0] == parent and value_class(schema_at(tool.parameters, other)) == "number"
+            ]
             if len(near) == 1:
                 pairs[near[0]] = path
     return pairs
 
 
-def fragment(tool: ToolSpec, path: str, value: Any, unit: str, values: ValueBank, rng: random.Random) -> Fragment | None:
+def fragment(
+    tool: ToolSpec, path: str, value: Any, unit: str, values: ValueBank, rng: random.Random
+) -> Fragment | None:
     """A value with the words around it, or None when it cannot be worded.
 
     Args:
@@ -102,7 +114,9 @@ def fragment(tool: ToolSpec, path: str, value: Any, unit: str, values: ValueBank
     return Fragment(f"{before}{said}{after}", is_speech(tool, path), ends_open(tool, path) and not after)
 
 
-def _context(path: str, schema: dict[str, Any], value: Any, learnt: list[tuple[str, str]], rng: random.Random) -> tuple[str | None, str]:
+def _context(
+    path: str, schema: dict[str, Any], value: Any, learnt: list[tuple[str, str]], rng: random.Random
+) -> tuple[str | None, str]:
     """Words before and after a value: learnt where the traces say enough, else by the parameter's name."""
     own = words(path.removesuffix(".name"))  # the name of a place is said as a place
     keys = [stem(word) for word in reversed(own)] + [schema.get("format") or ""]
@@ -113,7 +127,9 @@ def _context(path: str, schema: dict[str, Any], value: Any, learnt: list[tuple[s
     if firm is None and not _is_enum(schema):
         counts = Counter(
             (before, after) for before, after in learnt
-            if before.split()[0] in (NUMERIC if number else PREPOSITIONS) and not before.endswith(("a ", "an ")) and bool(after) <= number
+            if before.split()[0] in (NUMERIC if number else PREPOSITIONS)
+            and not before.endswith(("a ", "an "))
+            and bool(after) <= number
         )  # fmt: skip
         most = max(counts.values(), default=0)
         usual = [pair for pair, count in sorted(counts.items()) if count >= max(2, 0.4 * most)]

@@ -142,17 +142,25 @@ KIN = (
     {"to", "recipient", "contact", "person", "who", "friend"}, {"text", "body", "message", "content", "what"},
     {"celsiu", "temp", "temperature", "degree"}, {"room", "zone", "area", "location", "place", "where"},
     {"percent", "level", "brightness", "pct", "bri", "intensity"}, {"volume", "level", "vol"}, {"date", "day", "when"},
-    {"time", "at", "start", "when", "hour"}, {"label", "name", "title"}, {"query", "what", "song", "track", "source", "media", "term"},
+    {"time", "at", "start", "when", "hour"}, {"label", "name", "title"}, {"query", "what", "song", "track", "source",
+    "media", "term"},
     {"speaker", "device", "player", "output", "room"}, {"language", "lang"}, {"from", "origin", "source"},
     {"to", "destination"}, {"minute", "min", "duration", "length"}, {"second", "sec", "duration"},
-    {"city", "place", "location", "where", "town"}, {"count", "quantity", "number", "qty", "amount"}, {"guest", "people", "person", "party", "seat"},
-    {"color", "colour"}, {"item", "product", "thing", "grocery", "ingredient", "article"}, {"store", "shop", "supermarket", "market"}, {"task", "text", "what", "title", "item", "todo"}, {"door", "lock"}, {"attendee", "guest", "invitee", "people", "participant"},
+    {"city", "place", "location", "where", "town"}, {"count", "quantity", "number", "qty", "amount"}, {"guest",
+    "people", "person", "party", "seat"},
+    {"color", "colour"}, {"item", "product", "thing", "grocery", "ingredient", "article"}, {"store", "shop",
+    "supermarket", "market"}, {"task", "text", "what", "title", "item", "todo"}, {"door", "lock"}, {"attendee",
+    "guest", "invitee", "people", "participant"},
 )  # fmt: skip
 """Parameter names of one meaning, stemmed."""
 
-MAKING = frozenset("set create add make start new schedule book send order begin play put write compose plan register open".split())
+MAKING = frozenset(
+    "set create add make start new schedule book send order begin play put write compose plan register open".split()
+)
 ENDING = frozenset("delete remove cancel clear stop end off drop dismiss erase undo disable close snooze skip".split())
-ASKING = frozenset("get show list check find read search which look lookup query fetch status what when did is how tell".split())
+ASKING = frozenset(
+    "get show list check find read search which look lookup query fetch status what when did is how tell".split()
+)
 """Words that settle what a tool does; a phrasing with words of another of these groups is not for it."""
 
 PREFIXES = {
@@ -170,30 +178,50 @@ SUFFIXES = {
 """What goes after it."""
 
 NEGATIONS = (
-    "don't {}", "do not {}", "please don't {}", "no need to {}", "you don't have to {}", "never mind, don't {}", "i changed my mind, don't {}",
-    "whatever you do, don't {}", "for now don't {}", "no, don't {}", "actually, don't {}", "don't {} yet", "hold on, don't {}",
+    "don't {}", "do not {}", "please don't {}", "no need to {}", "you don't have to {}", "never mind, don't {}",
+    "i changed my mind, don't {}",
+    "whatever you do, don't {}", "for now don't {}", "no, don't {}", "actually, don't {}", "don't {} yet",
+    "hold on, don't {}",
     "nobody asked you to {}", "you really shouldn't {}", "under no circumstances {}",
-    "i was about to ask you to {}, but leave it", "i thought about asking you to {}, but let's not", "forget what i said, don't {}",
+    "i was about to ask you to {}, but leave it", "i thought about asking you to {}, but let's not",
+    "forget what i said, don't {}",
 )  # fmt: skip
 """Frames that take a wish back; ``{}`` is an imperative clause."""
 
-JOINERS = (" and ", " and ", ", then ", " and then ", ", and ", ". also ", ", also ", "; ", ", plus ", " and after that ")
+JOINERS = (
+    " and ",
+    " and ",
+    ", then ",
+    " and then ",
+    ", and ",
+    ". also ",
+    ", also ",
+    "; ",
+    ", plus ",
+    " and after that ",
+)
 """Between two clauses of one request."""
 
 FLAGS = {
-    "shuffle": ("on shuffle", "without shuffle"), "repeat": ("on repeat", "without repeat"), "loop": ("in a loop", "without looping"),
-    "urgent": ("as urgent", "with no urgency"), "recurring": ("as a recurring one", "as a one-off"), "private": ("in private", "in public"),
-    "speak": ("and read it out", "without reading it out"), "vibrate only": ("with vibration only", "with sound"), "video": ("with video", "without video"),
+    "shuffle": ("on shuffle", "without shuffle"), "repeat": ("on repeat", "without repeat"), "loop": ("in a loop",
+    "without looping"),
+    "urgent": ("as urgent", "with no urgency"), "recurring": ("as a recurring one", "as a one-off"),
+    "private": ("in private", "in public"),
+    "speak": ("and read it out", "without reading it out"), "vibrate only": ("with vibration only", "with sound"),
+    "video": ("with video", "without video"),
     "all day": ("for the whole day", "not for the whole day"), "loud": ("loudly", "quietly"),
 }  # fmt: skip
 """Booleans in words: true, false."""
 SWITCHES = {
-    "lock": ("lock", "unlock"), "locked": ("lock", "unlock"), "open": ("open", "close"), "opened": ("open", "close"), "closed": ("close", "open"),
-    "mute": ("mute", "unmute"), "muted": ("mute", "unmute"), "armed": ("arm", "disarm"), "paused": ("pause", "resume"), "running": ("start", "stop"),
+    "lock": ("lock", "unlock"), "locked": ("lock", "unlock"), "open": ("open", "close"), "opened": ("open", "close"),
+    "closed": ("close", "open"),
+    "mute": ("mute", "unmute"), "muted": ("mute", "unmute"), "armed": ("arm", "disarm"), "paused": ("pause",
+    "resume"), "running": ("start", "stop"),
 }  # fmt: skip
 """Boolean parameters that are verbs."""
 FIRM = frozenset(
-    "name title label message text body day_array color colour mode room zone speaker app percent brightness volume temperature position unit "
+    "name title label message text body day_array color colour mode room zone speaker app percent brightness "
+    "volume temperature position unit "
     "percentage celsiu level duration store shop priority category quantity".split()
 )
 """Keys of ``CONTEXTS`` that are surer than what the traces teach for the same name."""
@@ -258,42 +286,69 @@ CONTEXTS: dict[str, tuple[tuple[str, str], ...]] = {
 """Words around a value, by the last word of its parameter's name, where the traces teach none."""
 
 ABBREVIATIONS = {
-    "mon": "monday", "tue": "tuesday", "wed": "wednesday", "thu": "thursday", "fri": "friday", "sat": "saturday", "sun": "sunday",
+    "mon": "monday", "tue": "tuesday", "wed": "wednesday", "thu": "thursday", "fri": "friday", "sat": "saturday",
+    "sun": "sunday",
     "jan": "january", "feb": "february", "mar": "march", "apr": "april", "jun": "june", "jul": "july", "aug": "august",
-    "sep": "september", "oct": "october", "nov": "november", "dec": "december", "temp": "temperature", "min": "minutes", "sec": "seconds",
-    "ac": "air conditioning", "tv": "tv", "en": "english", "de": "german", "fr": "french", "es": "spanish", "it": "italian", "pt": "portuguese",
-    "eur": "euros", "usd": "dollars", "gbp": "pounds", "c": "celsius", "f": "fahrenheit", "num": "number", "msg": "message", "qty": "quantity",
+    "sep": "september", "oct": "october", "nov": "november", "dec": "december", "temp": "temperature",
+    "min": "minutes", "sec": "seconds",
+    "ac": "air conditioning", "tv": "tv", "en": "english", "de": "german", "fr": "french", "es": "spanish",
+    "it": "italian", "pt": "portuguese",
+    "eur": "euros", "usd": "dollars", "gbp": "pounds", "c": "celsius", "f": "fahrenheit", "num": "number",
+    "msg": "message", "qty": "quantity",
 }  # fmt: skip
 """Short members of an enum, or short words of a name, to what people say."""
 
 GENERIC = frozenset({"query", "term", "q", "search", "what"})
 """Parameter names that say nothing about the values; the description does."""
-PERSONS = frozenset("person recipient contact guest who player child patient member attendee user driver student customer employee".split())
+PERSONS = frozenset(
+    "person recipient contact guest who player child patient member attendee user driver student customer "
+    "employee".split()
+)
 """Parameter names, stemmed, whose values are people."""
 TARGETS = frozenset("room zone area location place device speaker door target house floor".split())
 """Parameter names, stemmed, that say where and not what."""
 
-NAMES = "Anna Ben Chloe David Emma Farid Grace Hugo Ines Jonas Kim Lena Marco Nina Omar Paula Rosa Sam Tom Yuki Priya Mateo Zoe Ali".split()
-CITIES = "Berlin,Paris,Lisbon,Oslo,Tokyo,Toronto,Nairobi,Lima,Athens,Vienna,Dublin,Seoul,Madrid,Porto,Leeds,Osaka".split(",")
-ROOMS = "kitchen,living room,bedroom,bathroom,hallway,office,garage,dining room,guest room,nursery,basement,attic".split(",")
-THINGS = "groceries,laundry,dentist,team lunch,budget review,holiday plans,water the plants,call the bank,weekend trip,birthday party".split(",")
+NAMES = (
+    "Anna Ben Chloe David Emma Farid Grace Hugo Ines Jonas Kim Lena "
+    "Marco Nina Omar Paula Rosa Sam Tom Yuki Priya Mateo Zoe Ali"
+).split()
+CITIES = (
+    "Berlin,Paris,Lisbon,Oslo,Tokyo,Toronto,Nairobi,Lima,Athens,Vienna,Dublin,Seoul,Madrid,Porto,Leeds,Osaka".split(",")
+)
+ROOMS = (
+    "kitchen,living room,bedroom,bathroom,hallway,office,garage,dining room,guest room,nursery,basement,attic".split(
+        ","
+    )
+)
+THINGS = (
+    "groceries,laundry,dentist,team lunch,budget review,holiday plans,water the plants,call the bank,weekend trip,"
+    "birthday party"
+).split(",")
 MESSAGES = (
-    "i'm running ten minutes late,dinner is ready,happy birthday,see you tomorrow,can you call me back,the meeting is moved,"
+    "i'm running ten minutes late,dinner is ready,happy birthday,see you tomorrow,can you call me back,the "
+    "meeting is moved,"
     "don't forget the keys,i'm on my way,thanks for yesterday,please bring some milk,we arrived safely"
 ).split(",")
 WORDS = "alpha,harbor,maple,orion,juniper,atlas,cedar,comet,willow,summit,delta,falcon".split(",")
 
 OFF_TOPIC = (
     "who won the world cup in 1998", "how tall is mount everest", "why is the sky blue", "write me a poem about autumn",
-    "what's the capital of mongolia", "how do i get red wine out of a carpet", "explain inflation in one sentence", "who painted guernica",
-    "is decaf really free of caffeine", "how many bones does a shark have", "summarise hamlet for me", "what rhymes with orange",
-    "how long do i boil an egg", "who invented the zip", "is a tomato a fruit", "what does carpe diem mean", "name three rivers in africa",
-    "how far away is the moon", "give me a good book for a long flight", "what year did the titanic sink", "do cats dream",
+    "what's the capital of mongolia", "how do i get red wine out of a carpet", "explain inflation in one sentence",
+    "who painted guernica",
+    "is decaf really free of caffeine", "how many bones does a shark have", "summarise hamlet for me",
+    "what rhymes with orange",
+    "how long do i boil an egg", "who invented the zip", "is a tomato a fruit", "what does carpe diem mean",
+    "name three rivers in africa",
+    "how far away is the moon", "give me a good book for a long flight", "what year did the titanic sink",
+    "do cats dream",
     "how do vaccines work", "recommend a boardgame for two", "which planet has the most moons", "how is glass made",
 )  # fmt: skip
 CHAT = (
-    "hello there", "good morning", "thanks a lot", "you're a star", "haha that was funny", "i'm so tired today", "how are you", "what a day",
-    "i love sundays", "never mind", "ok cool", "that's all, thanks", "my feet hurt", "it's raining again", "guess what happened today",
-    "you are funny", "good night", "i had the best coffee this morning", "are you a robot", "do you ever sleep", "phew, done for today",
+    "hello there", "good morning", "thanks a lot", "you're a star", "haha that was funny", "i'm so tired today",
+    "how are you", "what a day",
+    "i love sundays", "never mind", "ok cool", "that's all, thanks", "my feet hurt", "it's raining again",
+    "guess what happened today",
+    "you are funny", "good night", "i had the best coffee this morning", "are you a robot", "do you ever sleep",
+    "phew, done for today",
     "i miss the summer", "sounds good to me", "wow, nice", "i'm bored",
 )  # fmt: skip

@@ -1,8 +1,8 @@
 """Labels a request that the embedded teacher did not write: a lexical matcher, honest about being one.
 
-The request is compared with each tool's words and with its patterns; the best tool above a floor is chosen and its arguments are
-read off: numbers, times and dates by their form, enum members by name, free text by the words that introduce it. A request whose
-best tool lacks a required value gets no call.
+The request is compared with each tool's words and with its patterns; the best tool above a floor is chosen and its
+arguments are read off: numbers, times and dates by their form, enum members by name, free text by the words that
+introduce it. A request whose best tool lacks a required value gets no call.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from needle.teacher.embedded.fragments import PREPOSITIONS
 from needle.teacher.embedded.lexicon import SWITCHES
 from needle.teacher.embedded.patterns import ON_OFF
 from needle.teacher.embedded.phrasing import Voice
-from needle.teacher.embedded.text import content, leaves, locate, member_forms, schema_at, stem, value_class, words
+from needle.teacher.embedded.text import content, locate, stem, words
+from needle.teacher.schema import leaves, schema_at, value_class
 from needle.teacher.wording import readings
 from needle.tools.spec import ToolCall, ToolSpec
 
@@ -59,9 +60,17 @@ def _score(about: set[str], text: str, tool: ToolSpec, voice: Voice) -> float:
     vocabulary = set(content(tool.name)) | set(content(tool.description))
     for path in leaves(tool):
         schema = schema_at(tool.parameters, path)
-        vocabulary |= set(content(path)) | {word for member in schema.get("enum") or () for word in content(str(member))}
+        vocabulary |= set(content(path)) | {
+            word for member in schema.get("enum") or () for word in content(str(member))
+        }
     named = voice.bank.overlap(about, vocabulary)
-    learnt = max((voice.bank.overlap(about, set(content(" ".join(pattern.parts)))) * pattern.score for pattern in voice.of(tool)), default=0.0)
+    learnt = max(
+        (
+            voice.bank.overlap(about, set(content(" ".join(pattern.parts)))) * pattern.score
+            for pattern in voice.of(tool)
+        ),
+        default=0.0,
+    )
     return max(named, learnt)
 
 
@@ -99,7 +108,11 @@ def _value(
     if kind in ("time", "date", "number"):
         for reading in readings(text):
             span = (reading.start, reading.end)
-            if reading.kind == kind and not _overlaps(span, taken) and (kind != "number" or _in_range(reading.value, schema)):
+            if (
+                reading.kind == kind
+                and not _overlaps(span, taken)
+                and (kind != "number" or _in_range(reading.value, schema))
+            ):
                 return reading.value, span
         return None, None
     if kind == "array":
@@ -126,7 +139,9 @@ def _free_text(
         span = locate(known, {}, text)
         if span and not _overlaps(span, taken):
             return text[slice(*span)], span
-    leads = {before.strip() for before, _ in voice.values.contexts(tool, path)[:40] if before.split()[0] in PREPOSITIONS}
+    leads = {
+        before.strip() for before, _ in voice.values.contexts(tool, path)[:40] if before.split()[0] in PREPOSITIONS
+    }
     for lead in sorted(leads, key=lambda item: (-len(item), item)):
         stop = r"(?= (?:at|on|in|to|for|from|with|by|saying|called) |[,.?!;]|$)"
         for found in re.finditer(rf"\b{re.escape(lead)} (.{{2,60}}?){stop}", text, re.IGNORECASE):

@@ -1,8 +1,8 @@
 """Patterns: recorded requests with their argument values cut out, carried over to a tool that is alike.
 
-"living room to 21.5" with ``{"room": "living room", "temp_c": 21.5}`` becomes ``{room} to {temp_c}``, and says for another thermostat
-"office to 19". A pattern is kept only when every argument of the recorded call is accounted for and nothing that is left
-in it belongs to the old toolset alone.
+"living room to 21.5" with ``{"room": "living room", "temp_c": 21.5}`` becomes ``{room} to {temp_c}``, and says for
+another thermostat "office to 19". A pattern is kept only when every argument of the recorded call is accounted for
+and nothing that is left in it belongs to the old toolset alone.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from typing import Any
 
 from needle.teacher.embedded.bank import Bank, BankTool, tool_tokens
 from needle.teacher.embedded.lexicon import ASKING, ENDING, MAKING, OPPOSITES, VERBS
-from needle.teacher.embedded.text import UNIT, content, flat_arguments, kin, locate, schema_at, stem, value_class, words
+from needle.teacher.embedded.text import UNIT, content, kin, locate, stem, words
+from needle.teacher.schema import flat_arguments, schema_at, value_class
 from needle.teacher.wording import readings
 from needle.tools.spec import ToolSpec
 
@@ -24,9 +25,13 @@ COMMON = 130
 """A word that occurs in requests of so many toolsets belongs to none of them."""
 MAX_WORDS = 16
 ON_OFF = frozenset({"on", "enabled", "enable", "power", "active", "state", "activate"})
-TIME_UNITS = frozenset({"second", "sec", "minute", "min", "hour", "day", "week", "month", "year", "percent", "degree", "night", "km", "kg"})
+TIME_UNITS = frozenset(
+    {"second", "sec", "minute", "min", "hour", "day", "week", "month", "year", "percent", "degree", "night", "km", "kg"}
+)
 """Words that say in what a number is measured."""
-TAKEN_BACK = frozenset({"actually", "sorry", "mean", "rather", "wait", "instead", "unless", "except", "but", "again", "same"})
+TAKEN_BACK = frozenset(
+    {"actually", "sorry", "mean", "rather", "wait", "instead", "unless", "except", "but", "again", "same"}
+)
 
 
 @dataclass(frozen=True)
@@ -62,10 +67,16 @@ def patterns_for(tool: ToolSpec, bank: Bank, leaves: list[str]) -> list[Pattern]
         leaves: argument paths of the wanted tool that a request may mention.
     """
     tokens = tool_tokens(tool.name, tool.description)
-    vocabulary = set(tokens) | {word for path in leaves for word in content(path) + content(schema_at(tool.parameters, path).get("description", ""))}
+    vocabulary = set(tokens) | {
+        word
+        for path in leaves
+        for word in content(path) + content(schema_at(tool.parameters, path).get("description", ""))
+    }
     found: dict[tuple[str, ...], Pattern] = {}
     for score, source in bank.similar(tokens, NEAREST, FLOOR):
-        if _opposed(set(words(tool.name)), set(words(source.name))) or purpose(words(tool.name)) != purpose(words(source.name)):
+        if _opposed(set(words(tool.name)), set(words(source.name))) or purpose(words(tool.name)) != purpose(
+            words(source.name)
+        ):
             continue
         for request, arguments in source.examples:
             pattern = _carry_over(tool, leaves, source, request, arguments, score)
@@ -99,7 +110,9 @@ def _carry_over(
     return Pattern(parts, tuple(slot for _, _, slot in spans), fixed, score)
 
 
-def _counterpart(tool: ToolSpec, leaves: list[str], source: BankTool, path: str, value: Any, score: float) -> str | None:
+def _counterpart(
+    tool: ToolSpec, leaves: list[str], source: BankTool, path: str, value: Any, score: float
+) -> str | None:
     """The wanted tool's argument that means the same, or None."""
     schema = schema_at(source.parameters, path)
     kind = value_class(schema, value)
@@ -113,7 +126,11 @@ def _counterpart(tool: ToolSpec, leaves: list[str], source: BankTool, path: str,
         best = max(best, (shared + 0.3 * bool(own & described), leaf))
     if best[0] >= 0.3:
         return best[1]
-    rivals = [other for other in source.parameters.get("properties") or {} if value_class(schema_at(source.parameters, other)) == kind]
+    rivals = [
+        other
+        for other in source.parameters.get("properties") or {}
+        if value_class(schema_at(source.parameters, other)) == kind
+    ]
     return alike[0] if len(alike) == 1 and len(rivals) == 1 and score >= 0.6 and kind != "boolean" else None
 
 
@@ -121,12 +138,15 @@ def _same_meaning(schema: dict[str, Any], value: Any, path: str, target: str) ->
     """Whether an argument that no words show may be kept as it is: same members, or both on and off."""
     if isinstance(value, bool):
         same = words(path)[-1:] == words(target)[-1:]
-        return schema.get("type") == "boolean" and (same or bool(ON_OFF & set(words(path)) and ON_OFF & set(words(target))))
+        return schema.get("type") == "boolean" and (
+            same or bool(ON_OFF & set(words(path)) and ON_OFF & set(words(target)))
+        )
     return value in (schema.get("enum") or ())
 
 
 def _at_home(pattern: Pattern, vocabulary: set[str], tool: ToolSpec, bank: Bank) -> bool:
-    """Whether the words that are left fit the wanted tool: none of the old toolset's own, no stray number, no opposite."""
+    """Whether the words that are left fit the wanted tool: none of the old toolset's own, no stray number, no
+    opposite."""
     rest = " ".join(pattern.parts)
     left = set(words(rest))
     if not left or len(rest.split()) > MAX_WORDS or readings(rest) or left & TAKEN_BACK or "\n" in rest:
@@ -139,9 +159,13 @@ def _at_home(pattern: Pattern, vocabulary: set[str], tool: ToolSpec, bank: Bank)
     aim = purpose(words(tool.name))
     if "no" in left or (aim != "ask" and left & ASKING) or (aim == "make" and left & ENDING):
         return False
-    strange = [word for word in content(rest) if word not in vocabulary and word not in VERBS and bank.spread[word] < COMMON]
+    strange = [
+        word for word in content(rest) if word not in vocabulary and word not in VERBS and bank.spread[word] < COMMON
+    ]
     # a wording without any word of the tool is kept only where its slots carry the meaning
-    return not strange and (bool(set(content(rest)) & vocabulary - UNIT) or (len(pattern.slots) >= 2 and pattern.score > 0.6))
+    return not strange and (
+        bool(set(content(rest)) & vocabulary - UNIT) or (len(pattern.slots) >= 2 and pattern.score > 0.6)
+    )
 
 
 def purpose(name: Sequence[str]) -> str:

@@ -1,7 +1,9 @@
-"""From a call to a clause: an imperative such as "dim the lights in the kitchen to 40 percent", with the values said in words.
+"""From a call to a clause: an imperative such as "dim the lights in the kitchen to 40 percent", with the values
+said in words.
 
-Two sources: a pattern of a recorded tool that is alike (``patterns.py``), or the tool's own schema: verb and object from its
-name or description, words around each value as the recorded traces say values of that kind, in several orders.
+Two sources: a pattern of a recorded tool that is alike (``patterns.py``), or the tool's own schema: verb and object
+from its name or description, words around each value as the recorded traces say values of that kind, in several
+orders.
 """
 
 from __future__ import annotations
@@ -16,14 +18,20 @@ from needle.teacher.embedded.bank import Bank, tool_tokens
 from needle.teacher.embedded.fragments import ends_open, fragment, pair_units, surface
 from needle.teacher.embedded.lexicon import QUESTION_VERBS, VERBS
 from needle.teacher.embedded.patterns import Pattern, patterns_for
-from needle.teacher.embedded.text import content, leaves, schema_at, stem, words
+from needle.teacher.embedded.text import content, stem, words
+from needle.teacher.schema import leaves, schema_at
 from needle.teacher.embedded.values import ValueBank
 from needle.teacher.embedded.verbs import let_value_be_verb, split_link, verb_stem, verbs_and_noun
 from needle.tools.spec import ToolSpec
 
 NO_ARTICLE = frozenset("play order buy call text water".split())
-INDEFINITE = frozenset("create add make book schedule send write start run begin order reserve draft set compose post".split())
-COUNTED = frozenset("alarm timer reminder event message meeting note appointment table ticket order email task call booking announcement sms photo picture selfie video".split())
+INDEFINITE = frozenset(
+    "create add make book schedule send write start run begin order reserve draft set compose post".split()
+)
+COUNTED = frozenset(
+    "alarm timer reminder event message meeting note appointment table ticket order email task call booking "
+    "announcement sms photo picture selfie video".split()
+)
 DIRECT = frozenset("play search find lookup translate call navigate track order buy convert remind open".split())
 """Verbs whose object is the first text that must be given ("play Tin Horizon")."""
 
@@ -61,7 +69,11 @@ class Voice:
         for tool in tools:
             if tool.name not in self.words_of:
                 tokens = tool_tokens(tool.name, tool.description)
-                named = {word for path in leaves(tool) for word in content(path) + content(schema_at(tool.parameters, path).get("description", ""))}
+                named = {
+                    word
+                    for path in leaves(tool)
+                    for word in content(path) + content(schema_at(tool.parameters, path).get("description", ""))
+                }
                 self.words_of[tool.name] = set(tokens) | named | self.bank.topic(tokens)
         return set().union(*(self.words_of[tool.name] for tool in tools))
 
@@ -93,7 +105,9 @@ def say(tool: ToolSpec, arguments: Mapping[str, Any], voice: Voice, rng: random.
 
 
 def _covers(pattern: Pattern, arguments: Mapping[str, Any]) -> bool:
-    return set(pattern.slots) | set(pattern.fixed) == set(arguments) and all(arguments[key] == value for key, value in pattern.fixed.items())
+    return set(pattern.slots) | set(pattern.fixed) == set(arguments) and all(
+        arguments[key] == value for key, value in pattern.fixed.items()
+    )
 
 
 def _fill(pattern: Pattern, tool: ToolSpec, arguments: Mapping[str, Any], rng: random.Random) -> Clause | None:
@@ -134,14 +148,19 @@ def _from_schema(tool: ToolSpec, left: dict[str, Any], voice: Voice, rng: random
     verb = rng.choice(verbs)
     if verb_stem(tool) in QUESTION_VERBS and rng.random() < 0.45:
         lead = rng.choice(("what's ", "what is ", "tell me ", "do you know ", "any idea what's ", "i'd like to know "))
-        return Clause(f"{lead}{obj} {tail}".strip(), lead == "tell me ", lead.startswith(("what", "do", "any")), open_end)
+        return Clause(
+            f"{lead}{obj} {tail}".strip(), lead == "tell me ", lead.startswith(("what", "do", "any")), open_end
+        )
     if verb in ("set", "change", "adjust") and fragments and not holds_value and rng.random() < 0.25:
         return Clause(f"{obj.removeprefix('the ')} {tail}".strip(), False, open_end=open_end)
     return Clause(f"{verb} {obj}".strip() + f" {tail}".rstrip(), True, open_end=open_end)
 
 
-def _object(tool: ToolSpec, verb: str, noun: list[str], left: dict[str, Any], rng: random.Random) -> tuple[str, dict[str, Any], bool]:
-    """Noun phrase of the clause; a value whose parameter names the noun takes its place ("lock the front door"); True when one does."""
+def _object(
+    tool: ToolSpec, verb: str, noun: list[str], left: dict[str, Any], rng: random.Random
+) -> tuple[str, dict[str, Any], bool]:
+    """Noun phrase of the clause; a value whose parameter names the noun takes its place ("lock the front door");
+    True when one does."""
     head, linked = split_link(noun)
     if verb.split()[0] in DIRECT or (linked and not head):
         for path in tool.required:

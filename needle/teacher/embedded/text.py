@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
 from needle.teacher.embedded.lexicon import ABBREVIATIONS, KIN
 from needle.teacher.wording import readings
-from needle.tools.spec import ToolSpec
 
 STOP = frozenset(
-    "a an the of to in on at for with by from and or is are be it its this that these those as my your our their his her i you we me us "
-    "please can could would will what which when where who how do does not no if than then so also any all some there here into up per e g "
+    "a an the of to in on at for with by from and or is are be it its this that these those as my your our "
+    "their his her i you we me us "
+    "please can could would will what which when where who how do does not no if than then so also any all "
+    "some there here into up per e g "
     "etc optional default one value string number given".split()
 )
 FUNCTION = frozenset(
-    "a an the of to in on at for with by from into onto about as called named titled labelled saying says that per until till after before "
+    "a an the of to in on at for with by from into onto about as called named titled labelled saying says that "
+    "per until till after before "
     "my our under over between through via around and every each".split()
 )
 """Words that introduce a value without saying what it is about."""
 UNIT = frozenset(
-    "percent % degrees degree minutes minute mins min hours hour seconds second secs days day weeks weeks nights people guests persons km kg "
+    "percent % degrees degree minutes minute mins min hours hour seconds second secs days day weeks weeks "
+    "nights people guests persons km kg "
     "miles metres meters euros dollars pounds times grams ml litres copies tickets celsius fahrenheit".split()
 )
 
@@ -46,7 +49,8 @@ def content(text: str) -> list[str]:
 
 
 def member_forms(member: Any, members: Sequence[Any] = ()) -> list[str]:
-    """How people say an enum member: ``SCENE_MOVIE`` among ``SCENE_*`` is "movie scene" or "movie"; ``mon`` is "monday"."""
+    """How people say an enum member: ``SCENE_MOVIE`` among ``SCENE_*`` is "movie scene" or "movie"; ``mon`` is
+    "monday"."""
     parts = [ABBREVIATIONS.get(word, word) for word in words(str(member))]
     if not parts:
         return [str(member)]
@@ -75,78 +79,8 @@ def locate(value: Any, schema: dict[str, Any], text: str) -> tuple[int, int] | N
     return None
 
 
-def flat_arguments(arguments: dict[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
-    """``(dotted path, value)`` of every argument; nested objects are opened, lists are values."""
-    for name, value in arguments.items():
-        if isinstance(value, dict) and value:
-            yield from flat_arguments(value, f"{prefix}{name}.")
-        else:
-            yield prefix + name, value
-
-
-def schema_at(parameters: dict[str, Any], path: str) -> dict[str, Any]:
-    """Schema of a dotted argument path; ``$ref`` into ``$defs`` is followed; empty when there is none."""
-    schema = parameters
-    for part in path.split("."):
-        schema = resolve((schema.get("properties") or {}).get(part) or {}, parameters)
-    return schema
-
-
-def leaves(tool: ToolSpec) -> list[str]:
-    """Dotted paths of a tool's arguments; nested objects with properties are opened."""
-    found: list[str] = []
-    pending = [(name, 0) for name in tool.properties]
-    while pending:
-        path, depth = pending.pop(0)
-        inner = schema_at(tool.parameters, path).get("properties")
-        if inner and depth < 3:
-            pending = [(f"{path}.{name}", depth + 1) for name in inner] + pending
-        else:
-            found.append(path)
-    return found
-
-
-def resolve(schema: dict[str, Any], root: dict[str, Any]) -> dict[str, Any]:
-    """Follow local references and take the first branch of ``anyOf``/``oneOf`` that is not null, ``allOf`` merged."""
-    for _ in range(8):  # a bound, because a schema may refer to itself
-        if isinstance(schema.get("$ref"), str) and schema["$ref"].startswith("#/"):
-            target: Any = root
-            for part in schema["$ref"][2:].split("/"):
-                target = target.get(part.replace("~1", "/").replace("~0", "~"), {}) if isinstance(target, dict) else {}
-            schema = target if isinstance(target, dict) else {}
-        elif branches := schema.get("anyOf") or schema.get("oneOf"):
-            real = [branch for branch in branches if isinstance(branch, dict) and branch.get("type") != "null"]
-            schema = {key: value for key, value in schema.items() if key not in ("anyOf", "oneOf")} | (real[0] if real else {})
-        elif parts := schema.get("allOf"):
-            schema = {key: value for key, value in schema.items() if key != "allOf"}
-            for part in parts:
-                schema = schema | resolve(part, root)
-        else:
-            break
-    kind = schema.get("type")
-    if isinstance(kind, list):
-        schema = schema | {"type": next((name for name in kind if name != "null"), "string")}
-    return schema
-
-
 @lru_cache(maxsize=8192)
 def kin(path: str) -> frozenset[str]:
     """Stemmed words of a parameter's name (its last part) with the words that mean the same in a name."""
     own = set(content(path.rpartition(".")[2])) or {stem(word) for word in words(path)}
     return frozenset(own.union(*(group for group in KIN if own & group)))
-
-
-def value_class(schema: dict[str, Any], value: Any = None) -> str:
-    """Coarse kind of an argument: time, date, date-time, number, boolean, array, object, enum or text."""
-    kind = schema.get("type")
-    if schema.get("format") in ("time", "date", "date-time", "email", "uri"):
-        return schema["format"]
-    if isinstance(value, str) and re.fullmatch(r"\d\d:\d\d", value) or "HH:MM" in schema.get("description", ""):
-        return "time"
-    if isinstance(value, str) and re.fullmatch(r"\d{4}-\d\d-\d\d", value) or "YYYY-MM-DD" in schema.get("description", ""):
-        return "date"
-    if "enum" in schema:
-        return "enum"
-    return {"integer": "number", "number": "number", "boolean": "boolean", "array": "array", "object": "object"}.get(kind, "text")
-
-

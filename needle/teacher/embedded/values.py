@@ -1,7 +1,8 @@
-"""Values for arguments: from the schema where it says what is allowed, from recorded requests where people name things.
+"""Values for arguments: from the schema where it says what is allowed, from recorded requests where people name
+things.
 
-``ValueBank.sample`` gives a JSON value; ``surfaces`` gives the ways of saying it. Both are the only place where the embedded
-teacher invents anything.
+``ValueBank.sample`` gives a JSON value; ``surfaces`` gives the ways of saying it. Both are the only place where the
+embedded teacher invents anything.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from typing import Any
 from needle.teacher.embedded import lexicon
 from needle.teacher.embedded.bank import Bank, tool_tokens
 from needle.teacher.embedded.lexicon import PERSONS
-from needle.teacher.embedded.text import FUNCTION, UNIT, content, kin, leaves, locate, member_forms, resolve, schema_at, stem, value_class, words
+from needle.teacher.embedded.text import FUNCTION, UNIT, content, kin, locate, member_forms, stem, words
+from needle.teacher.schema import leaves, plain_schema, schema_at, value_class
 from needle.teacher.wording import number_words, spoken_date, spoken_time
 from needle.tools.spec import ToolSpec
 
@@ -65,7 +67,9 @@ class ValueBank:
             key = (source.toolset, source.name, source_path)
             theirs = schema_at(source.parameters, source_path)
             if key not in near:
-                near[key] = self._bank.overlap(own, source.tokens + Counter(content(source_path) + content(theirs.get("description", ""))))
+                near[key] = self._bank.overlap(
+                    own, source.tokens + Counter(content(source_path) + content(theirs.get("description", "")))
+                )
             if value_class(theirs.get("items") or theirs, value) != kind:
                 continue
             for item in value if isinstance(value, list) else [value]:
@@ -86,20 +90,23 @@ class ValueBank:
         return near_enough[:MAX_VALUES], contexts
 
     def _names(self, tool: ToolSpec, path: str, schema: dict[str, Any], kind: str) -> set[str]:
-        """Words under which the traces may hold such values: the parameter's own, or those of a description that names them."""
+        """Words under which the traces may hold such values: the parameter's own, or those of a description that
+        names them."""
         own = set(kin(path))
         if kind != "text":
             return own
         if set(words(path)) <= lexicon.GENERIC:
             # "play a song, artist or playlist" says under which names the values of ``query`` go
             others = {stem(word) for other in leaves(tool) if other != path for word in words(other)}
-            described = set(content(f"{schema.get('description', '')} {tool.description}")) - lexicon.GENERIC - others - PERSONS
+            described = (
+                set(content(f"{schema.get('description', '')} {tool.description}")) - lexicon.GENERIC - others - PERSONS
+            )
             if sum(len(self._bank.arguments.get(name, ())) for name in described) >= FEW:
                 return described
         return own
 
     def _sample(self, tool: ToolSpec, path: str, schema: dict[str, Any], rng: random.Random) -> Any:
-        schema = resolve(schema, tool.parameters)
+        schema = plain_schema(schema, tool.parameters)
         if "const" in schema:
             return schema["const"]
         if members := [member for member in schema.get("enum") or () if member is not None]:
@@ -115,7 +122,7 @@ class ValueBank:
             drawn = [self._sample(tool, path, items, rng) for _ in range(rng.randint(max(low, 1), max(high, low, 1)))]
             if not all(isinstance(item, (str, int, float)) for item in drawn):
                 return None
-            members = resolve(items, tool.parameters).get("enum")
+            members = plain_schema(items, tool.parameters).get("enum")
             kept = list(dict.fromkeys(drawn))
             return sorted(kept, key=members.index) if members else kept
         return self._string(tool, path, schema, rng) if kind == "string" else None
@@ -138,7 +145,7 @@ class ValueBank:
 
 def surfaces(value: Any, schema: dict[str, Any], root: dict[str, Any]) -> list[str]:
     """Ways of saying a value, most usual first; empty for booleans and objects, which a clause must word itself."""
-    schema = resolve(schema, root)
+    schema = plain_schema(schema, root)
     if isinstance(value, bool) or value is None or isinstance(value, dict):
         return []
     if "enum" in schema:
@@ -177,17 +184,22 @@ def context_of(request: str, span: tuple[int, int]) -> tuple[str, str] | None:
 
 
 def _speakable(item: Any, said: str) -> bool:
-    """Free text that a person would say again: as it was said, short, and no code-like capitals."""
-    return (
-        isinstance(item, str) and item == said and 1 < len(item) <= 50 and item.lower() not in ("yes", "no") and not re.fullmatch(r"[\d:.\-T+ ]+", item)
-        and not (item.isupper() and len(item) > 3) and re.fullmatch(r"[ -~\u00a0-\u024f’€–]+", item) and not re.search(r'[\\{}<>|"]', item)
-    )  # fmt: skip
+    """Free text that a person would say again: as it was said, short, and no code-like capitals or brackets."""
+    if not isinstance(item, str) or item != said or not 1 < len(item) <= 50 or item.lower() in ("yes", "no"):
+        return False
+    if re.fullmatch(r"[\d:.\-T+ ]+", item) or (item.isupper() and len(item) > 3):
+        return False
+    return re.fullmatch(r"[ -~\u00a0-\u024f’€–]+", item) is not None and not re.search(r'[\\{}<>|"]', item)
 
 
 def _number(schema: dict[str, Any], name: tuple[str, ...], kind: str, rng: random.Random) -> int | float:
     low = schema.get("minimum", schema.get("exclusiveMinimum", -1) + 1 if "exclusiveMinimum" in schema else 1)
-    guess = 2000 if "amount" in name or "price" in name else 30 if {"temperature", "celsius", "degrees"} & set(name) else 60
-    high = schema.get("maximum", schema["exclusiveMaximum"] - 1 if "exclusiveMaximum" in schema else max(guess, low * 4))
+    guess = (
+        2000 if "amount" in name or "price" in name else 30 if {"temperature", "celsius", "degrees"} & set(name) else 60
+    )
+    high = schema.get(
+        "maximum", schema["exclusiveMaximum"] - 1 if "exclusiveMaximum" in schema else max(guess, low * 4)
+    )
     low, high = min(low, high), max(low, high)
     step = schema.get("multipleOf") or (rng.choice((1, 5, 5, 10)) if high - low >= 20 else 1)
     if high - low > 120 and low >= 0 and rng.random() < 0.8:  # people rarely use the far end of a long range
@@ -198,7 +210,13 @@ def _number(schema: dict[str, Any], name: tuple[str, ...], kind: str, rng: rando
         value = round(value, 4) if low <= value <= high else low
     else:
         value = low
-    if kind == "number" and "multipleOf" not in schema and high - low <= 100 and rng.random() < 0.25 and value + 0.5 <= high:
+    if (
+        kind == "number"
+        and "multipleOf" not in schema
+        and high - low <= 100
+        and rng.random() < 0.25
+        and value + 0.5 <= high
+    ):
         value += 0.5
     return int(value) if value == int(value) else value
 
@@ -236,7 +254,8 @@ def _formatted(schema: dict[str, Any], name: tuple[str, ...], rng: random.Random
 
 
 def _from_pattern(pattern: str, rng: random.Random) -> str | None:
-    """A string for simple patterns (literals, classes such as ``[A-Z]`` and ``\\d``, counts); None where it needs more."""
+    """A string for simple patterns (literals, classes such as ``[A-Z]`` and ``\\d``, counts); None where it needs
+    more."""
     made = []
     body = pattern.removeprefix("^").removesuffix("$")
     for atom, low, high in re.findall(r"(\\d|\[[^\]]+\]|\\.|[^\\()|*+?{}\[\].^$])(?:\{(\d+)(?:,(\d+))?\})?", body):
@@ -245,7 +264,15 @@ def _from_pattern(pattern: str, rng: random.Random) -> str | None:
             if atom == r"\d" or atom in ("[0-9]", r"[\d]"):
                 made.append(str(rng.randrange(10)))
             elif atom.startswith("["):
-                made.append(rng.choice("ABCDEFGHJKLMNPRSTUVWXYZ" if "A-Z" in atom else "abcdefghkmnprstuvwxyz" if "a-z" in atom else atom[1]))
+                made.append(
+                    rng.choice(
+                        "ABCDEFGHJKLMNPRSTUVWXYZ"
+                        if "A-Z" in atom
+                        else "abcdefghkmnprstuvwxyz"
+                        if "a-z" in atom
+                        else atom[1]
+                    )
+                )
             else:
                 made.append(atom[-1])
     text = "".join(made)
@@ -255,7 +282,9 @@ def _from_pattern(pattern: str, rng: random.Random) -> str | None:
 def _examples(schema: dict[str, Any]) -> list[str]:
     """Values that the schema itself names: ``examples``, and "e.g. kitchen, living room" in the description."""
     named = [item for item in schema.get("examples") or () if isinstance(item, str)]
-    match = re.search(r"(?:e\.g\.|for example|such as|for instance)[:,]?\s+([^().;]+)", schema.get("description", ""), re.IGNORECASE)
+    match = re.search(
+        r"(?:e\.g\.|for example|such as|for instance)[:,]?\s+([^().;]+)", schema.get("description", ""), re.IGNORECASE
+    )
     if match:
         parts = re.split(r",\s*(?:or |and )?|\s+or\s+|\s+and\s+", match[1])
         named += [part.strip(" '\"`") for part in parts if 1 < len(part.strip(" '\"`")) <= 40]
@@ -269,7 +298,10 @@ def _fallback(path: str, schema: dict[str, Any]) -> list[str]:
         ({"room", "zone", "area"}, lexicon.ROOMS),
         ({"city", "place", "location", "destination", "origin", "country", "address"}, lexicon.CITIES),
         ({"message", "text", "body", "note", "comment", "announcement", "content"}, lexicon.MESSAGES),
-        ({"contact", "person", "recipient", "guest", "customer", "user", "attendee", "who", "patient", "owner"}, lexicon.NAMES),
+        (
+            {"contact", "person", "recipient", "guest", "customer", "user", "attendee", "who", "patient", "owner"},
+            lexicon.NAMES,
+        ),
         ({"title", "task", "item", "subject", "label", "event", "reminder", "topic", "product"}, lexicon.THINGS),
     ):
         if about & keys:

@@ -1,4 +1,5 @@
-"""Verb and noun of a tool, read off its name and description: ``lock_door`` with ``locked: false`` is "unlock" and "door"."""
+"""Verb and noun of a tool, read off its name and description: ``lock_door`` with ``locked: false`` is "unlock" and
+"door"."""
 
 from __future__ import annotations
 
@@ -6,7 +7,8 @@ from typing import Any
 
 from needle.teacher.embedded.lexicon import ABBREVIATIONS, SWITCHES, VERBS
 from needle.teacher.embedded.patterns import ON_OFF, purpose
-from needle.teacher.embedded.text import leaves, member_forms, schema_at, words
+from needle.teacher.embedded.text import member_forms, words
+from needle.teacher.schema import leaves, schema_at
 from needle.tools.spec import ToolSpec
 
 NAME_FILLERS = frozenset("set control change update tool function api do handle manage adjust toggle state".split())
@@ -37,7 +39,8 @@ def verbs_and_noun(tool: ToolSpec) -> tuple[list[str], list[str]]:
 def let_value_be_verb(
     tool: ToolSpec, verbs: list[str], noun: list[str], left: dict[str, Any]
 ) -> tuple[list[str], list[str], dict[str, Any]]:
-    """Let a boolean or a verb-like enum member be the verb: ``locked: false`` is "unlock", ``action: "PAUSE"`` is "pause".
+    """Let a boolean or a verb-like enum member be the verb: ``locked: false`` is "unlock", ``action: "PAUSE"`` is
+    "pause".
 
     Returns:
         Verbs, noun words and the arguments that are still to be said.
