@@ -23,7 +23,7 @@ class QuickstartConfig:
     """Folder for everything that is made."""
     rows: int = 1200
     """Traces to generate."""
-    minutes: float = 6.5
+    minutes: float = 7.5
     """Training budget, its validations included."""
     test_rows: int = 150
     """Most held-out rows to score."""
