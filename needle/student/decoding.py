@@ -56,9 +56,8 @@ def _masked(
     if constraint is not None:
         allowed_BV = constraint.allowed(matchers, logits_BV.shape[1])
         for row, length in enumerate(lengths):
-            closing = allowed_BV[row] & constraint.endings
-            if length >= WIND_DOWN and closing.any():
-                allowed_BV[row] = closing
+            if length >= WIND_DOWN:
+                allowed_BV[row] = constraint.closing(allowed_BV[row])
         logits_BV = np.where(allowed_BV, logits_BV, _NEVER)
     return _log_softmax(logits_BV)
 

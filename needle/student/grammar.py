@@ -24,11 +24,20 @@ MAX_CALLS, KEPT = 8, 256
 """Most calls in an answer; compiled toolsets that are kept."""
 MAX_STRING, MAX_ITEMS, MAX_NUMBER, SMALLEST_STEP = 240, 24, 10**12, 1e-6
 """Bounds put on strings, arrays and numbers that the schema leaves open, so that an unsure model cannot ramble for ever."""
-ENDINGS = (EOS, '"', '"}', '"]', "}", "]")
-"""Tokens that bring an answer nearer to its end."""
+TEXT_ENDINGS = ('"', '"}', '"]')
+STRUCTURE_ENDINGS = (EOS, "}", "]", *TEXT_ENDINGS)
+"""Tokens that bring an answer nearer to its end, inside a string and outside."""
+LETTER = "z"
+"""Allowed next only where free text is being written."""
 
 _CLOCK = r"([01][0-9]|2[0-3]):[0-5][0-9]"
-_DAY = r"[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
+_FOURTH = "(0[48]|[2468][048]|[13579][26])"
+_DAY = (
+    r"((000[1-9]|00[1-9][0-9]|0[1-9][0-9]{2}|[1-9][0-9]{3})"
+    r"-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|1[0-9]|2[0-8]))"
+    rf"|([0-9]{{2}}{_FOURTH}|{_FOURTH}00)-02-29)"
+)
+"""A day that exists, leap years included."""
 _LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _PATTERNS = {
     "time": rf"^{_CLOCK}(:[0-5][0-9])?$",
@@ -83,9 +92,8 @@ class Constraint:
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self.tokenizer = LLTokenizer(tokenizer.to_str(), eos_token=SPECIAL_IDS[EOS])
-        ends = [tokenizer.token_to_id(text) for text in ENDINGS]
-        self.endings = np.zeros(self.tokenizer.vocab_size, dtype=bool)
-        self.endings[[token for token in ends if token is not None]] = True
+        self._letter = tokenizer.token_to_id(LETTER)
+        self._text, self._structure = (self._among(tokenizer, endings) for endings in (TEXT_ENDINGS, STRUCTURE_ENDINGS))
         self._compiled: dict[str, LLMatcher] = {}
 
     def _compile(self, tools: Sequence[ToolSpec]) -> LLMatcher:
@@ -103,6 +111,16 @@ class Constraint:
                 self._compiled.pop(next(iter(self._compiled)))
             self._compiled[key] = self._compile(tools)
         return self._compiled[key].deep_copy()
+
+    def _among(self, tokenizer: Tokenizer, texts: Sequence[str]) -> np.ndarray:
+        among = np.zeros(self.tokenizer.vocab_size, dtype=bool)
+        among[[token for token in map(tokenizer.token_to_id, texts) if token is not None]] = True
+        return among
+
+    def closing(self, allowed_V: np.ndarray) -> np.ndarray:
+        """Of the allowed tokens those that close what is open; all of them where nothing can be closed."""
+        closing = allowed_V & (self._text if allowed_V[self._letter] else self._structure)
+        return closing if closing.any() else allowed_V
 
     def allowed(self, matchers: Sequence[LLMatcher], size: int) -> np.ndarray:
         """``[B, V]`` boolean: tokens that each matcher accepts next."""
