@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-
 from generate_helpers import TOOLS
+
 from needle.generate import GenerateConfig, GenerateReport, generate
 
 

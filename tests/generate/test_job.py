@@ -14,9 +14,9 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from generate_helpers import bytes_of, rows_of
 
 import needle.generate.store as store_module
-from generate_helpers import bytes_of, rows_of
 from needle.errors import UserError
 from needle.generate import DEFAULT_MIX, GenerateConfig, generate
 from needle.generate.dedup import wording

@@ -6,8 +6,8 @@ import asyncio
 import dataclasses
 
 import pytest
-
 from generate_helpers import TOOLS
+
 from needle.generate.budget import Budget, BudgetSpent
 from needle.generate.dedup import Deduplicator, wording
 from needle.generate.ground import ground_calls

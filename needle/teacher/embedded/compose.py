@@ -14,8 +14,8 @@ from needle.teacher.embedded.lexicon import CHAT, JOINERS, NEGATIONS, OFF_TOPIC,
 from needle.teacher.embedded.patterns import ON_OFF
 from needle.teacher.embedded.phrasing import Clause, Voice, say
 from needle.teacher.embedded.text import content, kin, words
-from needle.teacher.schema import flat_arguments, leaves, schema_at
 from needle.teacher.embedded.values import join_words, surfaces
+from needle.teacher.schema import flat_arguments, leaves, schema_at
 from needle.tools.spec import ToolCall, ToolSpec
 
 TRIES = 12

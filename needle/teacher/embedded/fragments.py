@@ -12,8 +12,8 @@ from typing import Any
 from needle.teacher.embedded.lexicon import ABBREVIATIONS, CONTEXTS, FIRM, FLAGS, TARGETS
 from needle.teacher.embedded.patterns import TIME_UNITS
 from needle.teacher.embedded.text import kin, stem, words
-from needle.teacher.schema import schema_at, value_class
 from needle.teacher.embedded.values import ValueBank, surfaces
+from needle.teacher.schema import schema_at, value_class
 from needle.tools.spec import ToolSpec
 
 PREPOSITIONS = frozenset(
