@@ -9,9 +9,9 @@ import pytest
 
 import needle
 from needle.models import BUNDLED
+from needle.tools import Request
 from needle.tools.read import load_toolset
 from needle.tools.validate import validate_calls
-
 
 TOOLSETS = Path(__file__).parents[1] / "data" / "toolsets"
 
@@ -30,12 +30,10 @@ def test_the_bundle_is_one_small_file_of_the_26m_student(base) -> None:
 
 def test_every_answer_over_the_ready_toolsets_is_schema_valid(base) -> None:
     requests = ["dim the kitchen to 10", "wake me at 6:45 tomorrow", "hello there", "add two of these and send it to Mia at mia@example.com"]
-    for path in sorted(TOOLSETS.glob("*.json")):
-        tools = load_toolset(path)
-        for request in requests:
-            answer = base.call(request, tools)
-            assert answer.error is None, (path.name, request, answer.raw)
-            assert validate_calls(answer, tools) == [], (path.name, request, answer.raw)
+    rows = [Request(request, tuple(load_toolset(path))) for path in sorted(TOOLSETS.glob("*.json")) for request in requests]
+    for row, answer in zip(rows, base.answer(rows), strict=True):
+        assert answer.error is None, (row.tools[0].name, row.query, answer.raw)
+        assert validate_calls(answer, row.tools) == [], (row.tools[0].name, row.query, answer.raw)
 
 
 def test_the_same_request_gives_the_same_calls(base) -> None:
