@@ -63,6 +63,10 @@ class TrainConfig:
             raise UserError("give either --minutes or --steps (one of them)")
         if (self.minutes is not None and self.minutes <= 0) or (self.steps is not None and self.steps <= 0):
             raise UserError("--minutes and --steps must be positive: a run of zero steps learns nothing")
+        if min(self.rows, self.rows_per_toolset, self.micro_rows, self.validation_rows, self.validations) < 1:
+            raise UserError("--rows and the other counts of a run must be at least 1")
+        if self.quantize_bits not in (None, 4, 8):
+            raise UserError(f"--bits {self.quantize_bits}: weights can be trained for 4 or 8 bits")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain dictionary for logs and checkpoints."""

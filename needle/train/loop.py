@@ -33,6 +33,8 @@ Validate = Callable[[NeedleModel], dict[str, float]]
 Report = Callable[[dict[str, Any]], None]
 
 
+VALIDATION_SHARE = 0.25
+"""Largest part of a time budget that validations on the way may take."""
 SAVE_SECONDS = 180.0
 """Longest stretch of work that a killed process can lose."""
 
@@ -98,11 +100,10 @@ class Trainer:
 
     @property
     def progress(self) -> float:
-        """Share of the run that is done, by steps or by the clock (less the time that validation still needs)."""
+        """Share of the run that is done, by steps or by the clock (less the time that the last validation needs)."""
         if self.config.steps is not None:
             return self.step / self.config.steps
-        left = max(self.config.validations - self.validated, 1) * self.validation_seconds
-        return self.seconds / max(self.config.minutes * 60 - left, 1e-9)
+        return self.seconds / max(self.config.minutes * 60 - self.validation_seconds, 1e-9)
 
     def state(self) -> dict[str, Any]:
         """Everything beside weights and optimisers that a continued run needs."""
@@ -139,7 +140,7 @@ class Trainer:
                     break
                 record = self._step(examples)
                 self.seconds = time.monotonic() - start
-                if min(self.progress, 1.0) * self.config.validations >= self.validated + 1:
+                if min(self.progress, 1.0) * self.config.validations >= self.validated + 1 and self._affordable():
                     record, saved = record | self._validate(), time.monotonic()
                 note(record)
                 if interrupted or time.monotonic() - saved > SAVE_SECONDS:
@@ -152,6 +153,11 @@ class Trainer:
             if self.validated < self.config.validations:
                 note({"step": self.step} | self._validate())
         return TrainReport(self.out, self.step, self.rows, self.seconds, self.best)
+
+    def _affordable(self) -> bool:
+        """Whether another validation leaves most of a budget in minutes to training; the last one is always made."""
+        spent = (self.validated + 1) * self.validation_seconds
+        return self.config.minutes is None or spent <= VALIDATION_SHARE * self.seconds
 
     def _save(self) -> None:
         save_checkpoint(self.out / "last", self.model, self.tokenizer, self.state(), self.optimizers)
@@ -188,7 +194,7 @@ class Trainer:
             tokens += len(batch.source.ids_N) + len(batch.labels_N)
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), config.clip).item()
         if not (math.isfinite(loss_sum) and math.isfinite(norm)):
-            raise UserError(f"the loss is not finite at step {self.step + 1}; lower --lr, or look for broken rows in the data")
+            raise UserError(f"the loss is not finite at step {self.step + 1}; lower muon_lr and adam_lr, or look for broken rows in the data")
         share = rate(progress, config)
         set_rate(self.optimizers, share)
         for optimizer in self.optimizers:

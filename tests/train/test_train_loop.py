@@ -254,7 +254,7 @@ def test_minutes_plan_the_schedule_so_that_the_last_validation_ends_in_time(
 ) -> None:
     report, records = _timed_run(tokenizer, tmp_path, monkeypatch, 4.0, 30.0)
     validated = [record["step"] for record in records if "validation_exact" in record]
-    assert len(validated) == 3 and validated[-1] == report.steps
+    assert len(validated) == 2 and validated[-1] == report.steps  # of 3: a second on the way would leave too little to training
     assert 240 - 30 <= report.seconds <= 240 + 15  # to within the rows that a step takes
     rates = [record["rate"] for record in records if "rate" in record]
     assert max(rates) == 1.0 and rates[-1] < 0.3 and rates == sorted(rates[:2]) + sorted(rates[2:], reverse=True)

@@ -126,6 +126,6 @@ def test_with_structure_masked_only_the_other_tokens_count(examples: list[Exampl
         logits = model.logits(model(batch.source, batch.target))
         telling = torch.tensor([kind != STRUCTURE for kind in example.classes])
         entropy = F.cross_entropy(logits, batch.labels_N, reduction="none") + 1e-4 * logits.logsumexp(-1) ** 2
-        plain += float(entropy[telling].sum())
+        plain += entropy[telling].sum().item()
     count = sum(kind != STRUCTURE for example in examples for kind in example.classes)
     assert loss == pytest.approx(plain / count, rel=1e-4)
