@@ -325,7 +325,7 @@ def test_without_rounding_no_weight_is_rounded(tokenizer: Tokenizer, tmp_path: P
 def test_a_tiny_model_learns_four_rows_exactly(tokenizer: Tokenizer, tmp_path: Path) -> None:
     model, traces = tiny_model(), rows()[:4]
     examples = ExampleSet(traces, tokenizer, model.config)
-    config = settings(steps=120, rows=4, rows_per_toolset=4, micro_rows=4, validations=1, adam_lr=0.01)
+    config = settings(steps=75, rows=4, rows_per_toolset=4, micro_rows=4, validations=1, adam_lr=0.01)
     validator = Validator(
         traces,
         examples,
@@ -349,7 +349,7 @@ def test_free_counts_the_answers_that_greedy_decoding_without_constraints_gives(
 ) -> None:
     model, traces = tiny_model(), rows()
     examples = ExampleSet(traces, tokenizer, model.config)
-    config = settings(steps=40, rows=9, rows_per_toolset=9, micro_rows=9, validations=1, adam_lr=0.01)
+    config = settings(steps=32, rows=9, rows_per_toolset=9, micro_rows=9, validations=1, adam_lr=0.01)
     validator = Validator(
         traces,
         examples,
@@ -365,7 +365,7 @@ def test_free_counts_the_answers_that_greedy_decoding_without_constraints_gives(
         answer.error is None and list(answer) == list(trace.calls)
         for trace, answer in zip(traces, answers, strict=True)
     )
-    assert validator(model)["free"] == pytest.approx(right / len(traces))
+    assert 0 < right < len(traces) and validator(model)["free"] == pytest.approx(right / len(traces))
 
 
 def test_curves_hold_the_numbers_of_a_step(tmp_path: Path) -> None:
