@@ -99,11 +99,11 @@ def test_constrained_greedy_equals_a_run_without_caches(
 ) -> None:
     model, tools = tiny_model(seed), [LIGHT, TIMER, STOP]
     sources = _sources(tokenizer, tools)
-    for decoded, source in zip(_greedy(model, constraint, tools, sources), sources, strict=True):
-        ids, score = _naive(model, constraint, tools, source, 40)
-        assert decoded.ids == ids
-        assert decoded.log_probability == pytest.approx(score, abs=1e-3)
+    for decoded, source in zip(_greedy(model, constraint, tools, sources, 80), sources, strict=True):
+        ids, score = _naive(model, constraint, tools, source, 40)  # winding down starts at half of 80
+        assert decoded.ids[: len(ids)] == ids
         if ids[-1] == EOS:
+            assert decoded.log_probability == pytest.approx(score, abs=1e-3)
             assert not validate_calls(parse_answer(tokenizer, ids, tools), tools)
 
 
