@@ -1,0 +1,108 @@
+"""Verbs that make and look at data: ``generate``, ``traces``, ``tools``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from needle.commands.options import Out, Seed, Tools, show_problems
+from needle.terminal import say, tracker
+
+app = typer.Typer()
+traces_app = typer.Typer(no_args_is_help=True, help="Look at, convert and split trace files.")
+tools_app = typer.Typer(no_args_is_help=True, help="Check toolset files.")
+app.add_typer(traces_app, name="traces")
+app.add_typer(tools_app, name="tools")
+
+
+@app.command()
+def generate(
+    tools: Tools,
+    out: Out,
+    teacher: Annotated[str, typer.Option(help="OpenAI-compatible base URL, or embedded (no key needed).")] = "embedded",
+    model: Annotated[str, typer.Option(help="Model name at the endpoint.")] = "",
+    n: Annotated[int, typer.Option("--n", help="Accepted traces wanted.")] = 1000,
+    budget: Annotated[float | None, typer.Option(help="Stop before so many US dollars are spent; needs both prices.")] = None,
+    price_in: Annotated[float | None, typer.Option(help="US dollars for a million input tokens.")] = None,
+    price_out: Annotated[float | None, typer.Option(help="US dollars for a million output tokens.")] = None,
+    concurrency: Annotated[int, typer.Option(help="Requests under way at a time.")] = 16,
+    seed: Seed = 0,
+) -> None:
+    """Ask a teacher for verified traces over a toolset. The same command continues a stopped run."""
+    from needle.generate import GenerateConfig
+    from needle.generate import generate as run
+
+    config = GenerateConfig(tools, out, teacher, model, n, seed, budget_usd=budget, price_in=price_in, price_out=price_out, concurrency=concurrency)
+    with tracker("traces") as progress:
+        report = run(config, lambda snapshot: progress(snapshot.accepted, snapshot.total))
+    for note in report.notes:
+        say(f"note: {note}")
+    counts = ", ".join(f"{rows:,} {part}" for part, rows in report.rows.items())
+    say(f"{counts}; refused {sum(report.tally.refused.values()):,}; spent ${report.usd:.4f}\nTraces are in {out}")
+
+
+@traces_app.command()
+def stats(path: Path, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """Count kinds, tools, argument types and lengths of a file or folder."""
+    from needle.traces.read import read_traces
+    from needle.traces.stats import trace_stats
+
+    rows, problems = read_traces(path)
+    counts = trace_stats(rows)
+    say(json.dumps(counts.to_dict(), indent=1) if as_json else counts.table())
+    show_problems(problems)
+
+
+@traces_app.command()
+def convert(
+    source: Path,
+    target: Path,
+    to: Annotated[str, typer.Option(help="needle, openai, xlam or needle-v1.")] = "needle",
+) -> None:
+    """Read any known row format and write another (JSONL, gz or Parquet by the ending)."""
+    from needle.traces.convert import convert_traces
+
+    count, problems, lost = convert_traces(source, target, to)
+    show_problems(problems)
+    for what, rows in lost.items():
+        say(f"note: {what} cannot be held by {to} ({rows:,} rows)")
+    say(f"{count:,} rows are in {target}")
+
+
+@traces_app.command()
+def split(source: Path, out: Out, seed: Seed = 0) -> None:
+    """Cut a file into train, validation and test by toolset (by wording where there is one toolset)."""
+    from needle.traces.read import read_traces
+    from needle.traces.split import split_traces, write_split
+
+    rows, problems = read_traces(source)
+    parts = split_traces(rows, seed)
+    write_split(parts, out)
+    show_problems(problems)
+    say(", ".join(f"{len(part):,} {name}" for name, part in parts.items()) + f"\nThe parts are in {out}")
+
+
+@traces_app.command()
+def card(folder: Path, text: Annotated[Path, typer.Option(help="JSON with the card's words.")], out: Out) -> None:
+    """Write a dataset card counted from the files."""
+    from needle.traces.card import load_card_text, write_card
+
+    say(f"The card is in {write_card(out, folder, load_card_text(text))}")
+
+
+@tools_app.command()
+def lint(tools: Path) -> None:
+    """Name duplicates, look-alikes and gaps in a toolset."""
+    from needle.tools.lint import lint_tools
+    from needle.tools.read import load_toolset
+
+    specs = load_toolset(tools)
+    findings = lint_tools(specs)
+    for finding in findings:
+        say(f"{finding.severity}: {finding.message}")
+    say(f"{len(specs)} tools, {len(findings)} findings in {tools}")
+    if any(finding.severity == "error" for finding in findings):
+        raise typer.Exit(1)

@@ -1,0 +1,78 @@
+"""Verbs that fit: ``train``, ``train-tokenizer``, ``export``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from needle.commands.options import Out, Seed
+from needle.terminal import say, training_tracker
+
+app = typer.Typer()
+
+
+@app.command()
+def train(
+    traces: Annotated[list[Path], typer.Option("--traces", help="Folder with train and validation files, or trace files; repeatable.")],
+    out: Out,
+    base: Annotated[str | None, typer.Option(help="Checkpoint to start from, or none. Default: the bundled base.")] = None,
+    preset: Annotated[str, typer.Option(help="Size when starting from none: nano, base or proxy.")] = "base",
+    loss: Annotated[str, typer.Option(help="hard, or soft (with --teacher).")] = "hard",
+    teacher: Annotated[list[str] | None, typer.Option(help="Checkpoint to learn soft labels from; several are averaged.")] = None,
+    minutes: Annotated[float | None, typer.Option(help="Budget in minutes; the run ends within it.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Budget in optimiser steps.")] = None,
+    bits: Annotated[int | None, typer.Option(help="Train for 4- or 8-bit weights in the cooldown.")] = None,
+    rows: Annotated[int | None, typer.Option(help="Examples a step.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out.")] = False,
+    seed: Seed = 0,
+) -> None:
+    """Fit a student on traces; the checkpoint with the best held-out exact match is kept."""
+    from needle.distil import train as run
+
+    given = {"minutes": minutes, "steps": steps, "quantize_bits": bits, "rows": rows}
+    settings = {key: value for key, value in given.items() if value is not None} | {"seed": seed}
+    with training_tracker() as progress:
+        report = run(
+            traces, out, base=base, preset=preset, loss=loss, teachers=teacher or (), resume=resume, settings=settings, report=progress
+        )
+    best = ", ".join(f"{name} {value:.3f}" for name, value in report.best.items() if name != "step")
+    say(f"{report.steps:,} steps, {report.rows:,} rows, {report.seconds / 60:.1f} min; best at step {report.best['step']}: {best}")
+    say(f"The checkpoint is in {out / 'best'}")
+
+
+@app.command("train-tokenizer")
+def train_tokenizer(
+    traces: Annotated[list[Path], typer.Option("--traces", help="Trace files or folders (their train file); repeatable.")],
+    out: Out,
+    text: Annotated[list[Path] | None, typer.Option("--text", help="Plain-text files to learn words from; repeatable.")] = None,
+    vocabulary: Annotated[int, typer.Option(help="Number of tokens.")] = 8192,
+) -> None:
+    """Learn the byte-level BPE vocabulary from traces and plain text."""
+    from itertools import chain
+
+    from needle.corpora.texts import file_texts, trace_texts
+    from needle.student.tokenizer import train_tokenizer as learn
+    from needle.traces.read import read_traces
+    from needle.traces.split import split_files
+
+    files = [split_files(path).get("train", path) if path.is_dir() else path for path in traces]
+    rows, problems = read_traces(files)
+    tokenizer = learn(chain(trace_texts(rows), file_texts(text or [])), vocabulary)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    tokenizer.save(str(out))
+    say(f"{tokenizer.get_vocab_size():,} tokens from {len(rows):,} traces ({len(problems)} unusable)\nThe tokenizer is in {out}")
+
+
+@app.command()
+def export(
+    out: Out,
+    model: Annotated[str | None, typer.Option("--model", help="Checkpoint folder or hub id. Default: the bundled base.")] = None,
+    bits: Annotated[int, typer.Option(help="4 or 8: width of the stored integers.")] = 4,
+) -> None:
+    """Write a checkpoint with integer weights: one small file that `needle run` and `needle.load` read."""
+    from needle.models import export_quantized
+
+    megabytes = export_quantized(model, out, bits) / 1e6
+    say(f"{megabytes:.1f} MB of {bits}-bit weights\nThe checkpoint is in {out}")

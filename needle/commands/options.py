@@ -1,0 +1,23 @@
+"""Options that several verbs share, and the way problems with rows are shown."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from needle.terminal import say
+
+Tools = Annotated[Path, typer.Option("--tools", help="Toolset file: OpenAI, MCP, JSON Schema or bare specs, as JSON.")]
+Out = Annotated[Path, typer.Option("--out", help="Folder (or file) for the result.")]
+Model = Annotated[str | None, typer.Option("--model", help="Checkpoint folder, hub id, URL#name or baseline:NAME. Default: the bundled base.")]
+Seed = Annotated[int, typer.Option("--seed", help="Same seed, same result.")]
+
+
+def show_problems(problems: list[Any], most: int = 5) -> None:
+    """Name the first ``most`` rows that were left out, and count the others."""
+    for problem in problems[:most]:
+        say(f"left out: {problem}", error=True)
+    if len(problems) > most:
+        say(f"left out: {len(problems) - most:,} more", error=True)

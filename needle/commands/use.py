@@ -1,0 +1,94 @@
+"""Verbs for people who use a student: ``quickstart``, ``run``, ``serve``, ``doctor``."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from needle.commands.options import Model, Out, Seed, Tools
+from needle.errors import UserError
+from needle.terminal import answer_line, say, stages
+
+app = typer.Typer()
+
+
+@app.command()
+def quickstart(
+    tools: Annotated[Path | None, typer.Option("--tools", help="Toolset file. Default: data/toolsets/home.json.")] = None,
+    out: Out = Path("needle-quickstart"),
+    rows: Annotated[int, typer.Option(help="Traces to generate.")] = 1200,
+    minutes: Annotated[float, typer.Option(help="Minutes of training.")] = 7.5,
+    teacher: Annotated[str, typer.Option(help="Endpoint URL#model, or embedded.")] = "embedded",
+    seed: Seed = 0,
+) -> None:
+    """The whole loop on a sample toolset: generate, train, evaluate, run. No key, no network, minutes on 2 cores."""
+    from needle.evals import summary_table
+    from needle.quickstart import QuickstartConfig, default_toolset
+    from needle.quickstart import quickstart as run_loop
+
+    url, _, name = teacher.partition("#")
+    with stages(4) as stage:
+        config = QuickstartConfig(tools or default_toolset(), out, rows=rows, minutes=minutes, teacher=url, model=name, seed=seed)
+        result = run_loop(config, stage)
+    say(f"\n{summary_table(result.results)}\n")
+    for query, answer in result.answers:
+        say(f"  {query!r}\n    {answer_line(answer)}")
+    say(f"\nNext: needle run \"...\" --tools {config.tools} --model {out / 'run'}\n      open {out / 'eval' / 'report.html'}")
+    say(f"Everything is in {out}")
+
+
+@app.command()
+def run(
+    query: Annotated[str, typer.Argument(help="The request, in quotes.")],
+    tools: Tools,
+    model: Model = None,
+    system: Annotated[str | None, typer.Option(help="Facts that hold, such as the date.")] = None,
+    free: Annotated[bool, typer.Option("--free", help="Decode without constraints.")] = False,
+) -> None:
+    """Print the calls for one request as JSON."""
+    from needle.models import open_caller
+    from needle.tools.read import load_toolset
+
+    specs = load_toolset(tools)
+    if not query.strip():
+        raise UserError("the request is empty; say what should be done")
+    answer = open_caller(model, constrained=not free).call(query, specs, system=system)
+    if answer.error:
+        raise UserError(f"no calls: {answer.error}")
+    print(json.dumps([call.to_dict() for call in answer], ensure_ascii=False))
+
+
+@app.command()
+def serve(
+    model: Model = None,
+    port: Annotated[int, typer.Option(help="Port; 0 takes a free one.")] = 8377,
+    host: Annotated[str, typer.Option(help="Address to listen on. The default is reached from this machine only.")] = "127.0.0.1",
+    key_env: Annotated[str | None, typer.Option(help="Environment variable with the key that clients must send.")] = None,
+) -> None:
+    """Answer OpenAI's chat completions over HTTP, with calls, until Ctrl-C."""
+    from needle.models import open_caller
+    from needle.serve import LOOPBACK
+    from needle.serve import serve as run_server
+
+    key = os.environ.get(key_env, "") if key_env else None
+    if key is not None and not key.strip():
+        raise UserError(f"--key-env {key_env}: the environment has no such variable, or it is empty; set it to the key")
+    if key is None and host not in LOOPBACK:
+        say(f"note: whoever reaches {host} can use this server; give a key with --key-env", error=True)
+    caller = open_caller(model)
+    run_server(caller, host=host, port=port, key=key, announce=lambda url: say(f"{caller.name} answers until Ctrl-C at {url}"))
+
+
+@app.command()
+def doctor() -> None:
+    """Say what is installed, which device is used, and what is missing with the remedy."""
+    from needle.doctor import report
+
+    lines, healthy = report()
+    say("\n".join(lines))
+    if not healthy:
+        raise typer.Exit(1)
