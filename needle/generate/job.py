@@ -23,6 +23,7 @@ from needle.generate.ask import Asker, Outcome
 from needle.generate.budget import Budget, BudgetSpent
 from needle.generate.config import GenerateConfig, check_config, claim_folder
 from needle.generate.dedup import Deduplicator
+from needle.generate.desk import Desk, Seat
 from needle.generate.plan import Plan, impossible_kinds, plan_for, quotas
 from needle.generate.prompts import PROMPT_VERSION
 from needle.generate.report import GenerateReport, Snapshot, Tally
@@ -83,7 +84,8 @@ class _Job:
         self.config, self.tools, self.out = config, tools, out
         self.teacher, self.progress = teacher, progress
         budget = Budget(config.budget_usd, config.price_in or 0.0, config.price_out or 0.0, spent=store.spent())
-        self.asker = Asker(teacher, store, budget, tools, config.temperature)
+        self.desk = Desk([Seat("teacher", teacher)], store, budget)
+        self.asker = Asker(self.desk, tools, config.temperature)
         self.notes = [f"{finding.message}" for finding in lint_tools(tools) if finding.severity != "info"]
         self.quota = self._quotas()
         self.tally = Tally(asked=dict.fromkeys(self.quota, 0), accepted=dict.fromkeys(self.quota, 0))
@@ -100,7 +102,7 @@ class _Job:
                 self._commit(await self._ask_all(plans))
         if self.broke:
             self.notes.append(
-                f"Stopped at the budget: {self.asker.budget.spent:.4f} of {self.config.budget_usd} US dollars spent; "
+                f"Stopped at the budget: {self.desk.budget.spent:.4f} of {self.config.budget_usd} US dollars spent; "
                 "raise it and run the same command to go on."
             )
         return self._finish()
@@ -183,7 +185,7 @@ class _Job:
         if self.progress:
             accepted = len(self.rows)
             self.progress(
-                Snapshot(accepted, self.config.n, self.answered, len(self.quarantine), self.asker.budget.spent)
+                Snapshot(accepted, self.config.n, self.answered, len(self.quarantine), self.desk.budget.spent)
             )
 
     def _commit(self, outcomes: list[Outcome]) -> None:
@@ -242,8 +244,8 @@ class _Job:
             wanted=self.quota,
             complete=len(self.rows) >= self.config.n,
             notes=self.notes,
-            usd=self.asker.budget.spent,
-            asked_now=self.asker.asked,
+            usd=self.desk.budget.spent,
+            asked_now=self.desk.asked,
         )
         source = (
             self.teacher.where
