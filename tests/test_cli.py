@@ -33,6 +33,7 @@ OPTIONS = {
     "traces convert": "SOURCE TARGET --to",
     "traces split": "SOURCE --out --seed",
     "traces card": "FOLDER --text --out",
+    "traces contamination": "FILES --against --out --show",
     "tools lint": "TOOLS",
 }
 """What each verb takes, in order. Options are a promise: add one here on purpose, with the words that explain it in its help."""

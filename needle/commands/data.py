@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -91,6 +91,40 @@ def card(folder: Path, text: Annotated[Path, typer.Option(help="JSON with the ca
     from needle.traces.card import load_card_text, write_card
 
     say(f"The card is in {write_card(out, folder, load_card_text(text))}")
+
+
+@traces_app.command("contamination")
+def contamination_verb(
+    files: Annotated[list[Path], typer.Argument(help="Rows to be trained on: files or folders.")],
+    against: Annotated[list[str], typer.Option(help="Rows of an evaluation suite: a file, a folder or a suite's name; repeat for several.")],
+    out: Annotated[Path | None, typer.Option(help="Write the clean rows to this file.")] = None,
+    show: Annotated[int, typer.Option(help="Name so many contaminated rows.")] = 5,
+) -> None:
+    """Find rows that an evaluation suite knows: same request, shared runs of words, same tool."""
+    from needle.traces.contamination import drop_contaminated
+    from needle.traces.read import read_traces
+    from needle.traces.write import write_traces
+
+    rows, problems = read_traces(files)
+    clean, report = drop_contaminated(rows, {name: _suite_rows(name) for name in against})
+    show_problems(problems)
+    say(report.table())
+    for hit in [hit for hit in report.hits if hit.sign != "tool"][:show]:
+        say(f"{hit.row}: {hit.sign} of {hit.other} in {hit.suite} ({hit.detail})")
+    if out:
+        write_traces(out, clean)
+    say(f"{len(rows) - len(clean):,} of {len(rows):,} rows have the request of a suite" + (f"\nThe other {len(clean):,} are in {out}" if out else ""))
+
+
+def _suite_rows(name: str) -> list[Any]:
+    """Rows of a file or folder, else of a suite by its name."""
+    if Path(name).exists():
+        from needle.traces.read import read_traces
+
+        return read_traces(name)[0]
+    from needle.evals.suites import load_suite
+
+    return list(load_suite(name).traces)
 
 
 @tools_app.command()

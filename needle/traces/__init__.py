@@ -11,6 +11,7 @@ from needle.traces.trace import KINDS, Trace
 
 if TYPE_CHECKING:
     from needle.traces.card import CardText, dataset_card, load_card_text, write_card
+    from needle.traces.contamination import ContaminationReport, drop_contaminated
     from needle.traces.convert import convert_traces
     from needle.traces.formats import format_of, trace_from_dict
     from needle.traces.read import Problem, check_trace, read_traces, trace_files
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 _WHERE = {
     **dict.fromkeys(("CardText", "dataset_card", "load_card_text", "write_card"), "card"),
+    **dict.fromkeys(("ContaminationReport", "drop_contaminated"), "contamination"),
     **dict.fromkeys(("convert_traces",), "convert"),
     **dict.fromkeys(("format_of", "trace_from_dict"), "formats"),
     **dict.fromkeys(("Problem", "check_trace", "read_traces", "trace_files"), "read"),
@@ -33,12 +35,14 @@ _WHERE = {
 __all__ = [
     "KINDS",
     "CardText",
+    "ContaminationReport",
     "Problem",
     "Trace",
     "TraceStats",
     "check_trace",
     "convert_traces",
     "dataset_card",
+    "drop_contaminated",
     "dump_json",
     "format_of",
     "load_card_text",
