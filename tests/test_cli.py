@@ -35,6 +35,9 @@ OPTIONS = {
     "traces card": "FOLDER --text --out",
     "traces contamination": "FILES --against --out --show",
     "tools lint": "TOOLS",
+    "teacher list": "--profiles",
+    "teacher show": "TEACHER --model --profiles",
+    "teacher schema": "",
 }
 """What each verb takes, in order. Options are a promise: add one here on purpose, with the words that explain it in its help."""
 

@@ -16,30 +16,13 @@ from typing import Any, Self
 
 import httpx2
 
-from needle.teacher.endpoint import check_url, find_key, is_embedded, open_client
+from needle.teacher.config import TeacherConfig
+from needle.teacher.endpoint import check_url, fill_headers, find_key, is_embedded, open_client
 from needle.teacher.errors import PermanentError, TransientError, classify
 from needle.teacher.wire import Answer, read_answer
 
 DROPPABLE = frozenset({"temperature", "seed", "parallel_tool_calls", "max_tokens", "max_completion_tokens", "top_p"})
 """Parameters that may be left out when an endpoint says that it does not support them."""
-
-
-@dataclass(frozen=True)
-class TeacherConfig:
-    """Which endpoint, and how patient to be with it."""
-
-    base_url: str = "embedded"
-    """``embedded`` or the address of an OpenAI-compatible API (usually ends in ``/v1``)."""
-    model: str = "embedded-teacher"
-    """Model name as the endpoint knows it."""
-    deadline_s: float = 120.0
-    """Seconds that one call may take in all, retries and waits included."""
-    attempt_s: float = 60.0
-    """Seconds that one attempt may take, however slowly the body trickles."""
-    max_attempts: int = 6
-    """Attempts for one call."""
-    backoff_s: float = 0.5
-    """First wait after a transient error; doubles each time up to 20 s, less up to a quarter of jitter."""
 
 
 @dataclass
@@ -68,14 +51,14 @@ class Teacher:
         self.config = config
         self.usage = Usage()
         base_url = check_url(config.base_url)
-        key = find_key(base_url)
+        key = find_key(base_url, key_env=config.key_env)
         self._embedded = None
         if is_embedded(base_url) and transport is None:
             from needle.teacher.embedded import EmbeddedTeacher, make_app  # here: only this path needs the pattern bank
 
             self._embedded = EmbeddedTeacher()
             transport = httpx2.ASGITransport(make_app(self._embedded))
-        self._client = open_client(base_url, key, config.attempt_s, transport)
+        self._client = open_client(base_url, key, config.attempt_s, transport, fill_headers(config.headers))
         self._unsupported: set[str] = set()
 
     async def __aenter__(self) -> Self:
@@ -87,7 +70,7 @@ class Teacher:
     @property
     def where(self) -> str:
         """The endpoint in words, for messages."""
-        return "the embedded teacher" if is_embedded(self.config.base_url) else self.config.base_url
+        return self.config.where
 
     async def complete(self, body: dict[str, Any]) -> Answer:
         """Ask for one chat completion.

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from collections.abc import Mapping
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import httpx2
 import openai
@@ -21,6 +22,8 @@ EMBEDDED_URL = "http://embedded.invalid/v1"
 KEY_VARIABLES = ("NEEDLE_API_KEY", "OPENAI_API_KEY")
 """Looked up in this order: the project's own variable wins over the general one."""
 NO_KEY = "no-key"
+SECRET_HEADERS = frozenset({"authorization", "api-key", "x-api-key", "x-goog-api-key", "proxy-authorization", "cookie"})
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
 def is_embedded(base_url: str) -> bool:
@@ -44,6 +47,8 @@ def check_url(base_url: str) -> str:
         )
     if parts.username or parts.password:
         raise UserError("teacher URL carries a user name or password; put the key into NEEDLE_API_KEY instead")
+    if any(re.search(r"key|token|secret|password", name, re.I) for name, _ in parse_qsl(parts.query)):
+        raise UserError("teacher URL carries a key; put the key into NEEDLE_API_KEY instead")
     return base_url.rstrip("/")
 
 
@@ -60,28 +65,64 @@ def is_local(base_url: str) -> bool:
         return False
 
 
-def find_key(base_url: str, environment: Mapping[str, str] | None = None) -> str:
+def find_key(base_url: str, environment: Mapping[str, str] | None = None, key_env: str | None = None) -> str:
     """The API key for an address; a dummy for local endpoints when none is set, and always for the embedded
     teacher.
+
+    Args:
+        base_url: a checked address.
+        environment: variables to look in; None: those of this process.
+        key_env: the variable that a profile names; None: ``KEY_VARIABLES`` in turn; "": no key is needed.
 
     Raises:
         UserError: when a remote endpoint needs a key and no variable holds one.
     """
-    if is_embedded(base_url):
+    if is_embedded(base_url) or key_env == "":
         return NO_KEY
     variables = os.environ if environment is None else environment
-    for name in KEY_VARIABLES:
+    names = (key_env,) if key_env else KEY_VARIABLES
+    for name in names:
         if key := (variables.get(name) or "").strip():
             return key
     if is_local(base_url):
         return NO_KEY
-    raise UserError(
-        f"no key for {base_url}: set OPENAI_API_KEY (or NEEDLE_API_KEY), or use --teacher embedded, which needs none"
-    )
+    wanted = f'{key_env} (or key_env = "" in its profile where it needs none)' if key_env else "OPENAI_API_KEY (or NEEDLE_API_KEY)"
+    raise UserError(f"no key for {base_url}: set {wanted}, or use --teacher embedded, which needs none")
+
+
+def check_headers(headers: Mapping[str, str]) -> None:
+    """Refuse a header that holds a secret instead of naming the variable with it.
+
+    Raises:
+        UserError: names the header, never its value.
+    """
+    for name, value in headers.items():
+        if name.lower() in SECRET_HEADERS and not _VARIABLE.search(value):
+            raise UserError(f"header {name!r} holds a secret; write ${{NAME}} and set that environment variable")
+
+
+def fill_headers(headers: Mapping[str, str], environment: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Headers with every ``${NAME}`` replaced by that environment variable.
+
+    Raises:
+        UserError: a variable is not set.
+    """
+    variables = os.environ if environment is None else environment
+
+    def value(match: re.Match[str]) -> str:
+        if match[1] not in variables:
+            raise UserError(f"a header of the teacher needs the environment variable {match[1]}, which is not set")
+        return variables[match[1]]
+
+    return {name: _VARIABLE.sub(value, text) for name, text in headers.items()}
 
 
 def open_client(
-    base_url: str, key: str, timeout_s: float, transport: httpx2.AsyncBaseTransport | None = None
+    base_url: str,
+    key: str,
+    timeout_s: float,
+    transport: httpx2.AsyncBaseTransport | None = None,
+    headers: Mapping[str, str] | None = None,
 ) -> openai.AsyncOpenAI:
     """SDK client without retries of its own (ours know permanent errors and every form of Retry-After).
 
@@ -90,7 +131,15 @@ def open_client(
         key: the API key.
         timeout_s: seconds between two reads; the total deadline is the caller's.
         transport: how to reach the endpoint, for in-process apps; None: the network.
+        headers: further headers, filled in.
     """
     url = EMBEDDED_URL if is_embedded(base_url) else base_url
     http_client = httpx2.AsyncClient(transport=transport, timeout=timeout_s) if transport else None
-    return openai.AsyncOpenAI(api_key=key, base_url=url, timeout=timeout_s, max_retries=0, http_client=http_client)
+    return openai.AsyncOpenAI(
+        api_key=key,
+        base_url=url,
+        timeout=timeout_s,
+        max_retries=0,
+        http_client=http_client,
+        default_headers=dict(headers or {}),
+    )
