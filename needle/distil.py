@@ -87,46 +87,19 @@ def train(
     import torch
     from safetensors import SafetensorError
 
-    from needle.corpora.augment import ValueSwap
-    from needle.student.modeling import PRESETS, NeedleConfig, NeedleModel
-    from needle.student.modeling.storage import load_model
-    from needle.student.tokenizer import load_tokenizer
-    from needle.train.config import TrainConfig
     from needle.train.curves import Curves
-    from needle.train.examples import ExampleSet
-    from needle.train.loop import Trainer, compute_type
-    from needle.train.validate import Validator
 
     settings = dict(settings or {})
-    fresh = base == "none"
-    config = TrainConfig(**settings)
-    if not fresh:
-        scaled = {key: getattr(config, key) * FINE_TUNE_RATE for key in ("muon_lr", "adam_lr") if key not in settings}
-        config = replace(config, **scaled)
-    if preset not in PRESETS:
-        raise UserError(f"no preset {preset!r}; choose one of {', '.join(PRESETS)}")
-    if (loss == "soft") != bool(teachers) or loss not in ("hard", "soft"):
-        raise UserError(f"--loss {loss} with {len(teachers)} --teacher: use hard without a teacher, or soft with one or more")
-    last = out / "last"
-    if last.exists() and not resume:
-        raise UserError(f"{out}: a run is there already; give --resume to continue it, or another --out")
-    if resume and not last.exists():
-        raise UserError(f"{out}: no run to continue there; leave --resume out to start one")
+    config = _config(settings, preset, loss, teachers, fine_tune=base != "none")
+    last = _last(out, resume)
     split = read_split(traces, config.seed)
     torch.manual_seed(config.seed)
-    folder = last if resume else None if fresh else checkpoint_folder(base)
-    model = NeedleModel(NeedleConfig(**PRESETS[preset])) if folder is None else load_model(folder)
-    model.to("cuda" if torch.cuda.is_available() else "cpu")
-    tokenizer = load_tokenizer(folder)
-    examples = ExampleSet(split.train, tokenizer, model.config, ValueSwap(split.train))
-    held = random.Random(config.seed).sample(split.validation, min(len(split.validation), config.validation_rows))
-    held_examples = ExampleSet(held, tokenizer, model.config)
-    validator = Validator(held, held_examples, tokenizer, config.token_weights, compute_type(config.precision), is_right)
-    trainer = Trainer(model, tokenizer, examples, config, out, validator, _teachers(teachers, tokenizer, model.device))
+    trainer = _trainer(split, config, out, last if resume else None if base == "none" else checkpoint_folder(base), preset, teachers)
     if resume:
         trainer.resume()
-    report({"rows": len(examples), "toolsets": len(examples.groups), "validation_rows": len(held), "unusable": len(split.problems),
-            "too_long": examples.too_long, "parameters": model.parameter_groups(), "problems": split.problems})  # fmt: skip
+    report({"rows": len(trainer.examples), "toolsets": len(trainer.examples.groups), "validation_rows": len(trainer.validate.traces),
+            "unusable": len(split.problems), "too_long": trainer.examples.too_long, "parameters": trainer.model.parameter_groups(),
+            "problems": split.problems})  # fmt: skip
     curves = Curves(out)
     try:
         return trainer.run(lambda record: (curves(record), report(record)))
@@ -135,6 +108,54 @@ def train(
         raise UserError(f"{out}: cannot be written ({error}); free some space and {remedy}: what was saved before is whole") from error
     finally:
         curves.close()
+
+
+def _config(settings: dict[str, Any], preset: str, loss: str, teachers: Sequence[str], fine_tune: bool) -> Any:
+    """The run's settings, checked together; a fine-tune starts from lower rates."""
+    from needle.student.modeling import PRESETS
+    from needle.train.config import TrainConfig
+
+    config = TrainConfig(**settings)
+    if preset not in PRESETS:
+        raise UserError(f"no preset {preset!r}; choose one of {', '.join(PRESETS)}")
+    if (loss == "soft") != bool(teachers) or loss not in ("hard", "soft"):
+        raise UserError(f"--loss {loss} with {len(teachers)} --teacher: use hard without a teacher, or soft with one or more")
+    scaled = {key: getattr(config, key) * FINE_TUNE_RATE for key in ("muon_lr", "adam_lr") if fine_tune and key not in settings}
+    return replace(config, **scaled)
+
+
+def _last(out: Path, resume: bool) -> Path:
+    """Where the run's state is or will be. Raises ``UserError`` when there is a run and none was to be continued, or the reverse."""
+    from needle.train.checkpoint import whole
+
+    last = whole(out / "last")
+    if last.exists() and not resume:
+        raise UserError(f"{out}: a run is there already; give --resume to continue it, or another --out")
+    if resume and not last.exists():
+        raise UserError(f"{out}: no run to continue there; leave --resume out to start one")
+    return last
+
+
+def _trainer(split: Split, config: Any, out: Path, start: Path | None, preset: str, teachers: Sequence[str]) -> Any:
+    """Model, examples, validation and teachers of a run that starts from the checkpoint ``start`` (None: random weights)."""
+    import torch
+
+    from needle.corpora.augment import ValueSwap
+    from needle.student.modeling import PRESETS, NeedleConfig, NeedleModel
+    from needle.student.modeling.storage import load_model
+    from needle.student.tokenizer import load_tokenizer
+    from needle.train.examples import ExampleSet
+    from needle.train.loop import Trainer, compute_type
+    from needle.train.validate import Validator
+
+    model = NeedleModel(NeedleConfig(**PRESETS[preset])) if start is None else load_model(start)
+    model.to("cuda" if torch.cuda.is_available() else "cpu")
+    tokenizer = load_tokenizer(start)
+    examples = ExampleSet(split.train, tokenizer, model.config, ValueSwap(split.train))
+    held = random.Random(config.seed).sample(split.validation, min(len(split.validation), config.validation_rows))
+    held_examples = ExampleSet(held, tokenizer, model.config)
+    validator = Validator(held, held_examples, tokenizer, config.token_weights, compute_type(config.precision), is_right)
+    return Trainer(model, tokenizer, examples, config, out, validator, _teachers(teachers, tokenizer, model.device))
 
 
 def _teachers(names: Sequence[str], tokenizer: Any, device: Any) -> Any:

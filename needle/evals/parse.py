@@ -12,6 +12,7 @@ from typing import Any
 
 from needle.tools.caller import CallResult
 from needle.tools.spec import ToolCall
+from needle.tools.strict_json import STRICT, DuplicateKey
 
 
 class _Unreadable(ValueError):
@@ -23,21 +24,6 @@ def render_calls(calls: Iterable[ToolCall]) -> str:
     return json.dumps([call.to_dict() for call in calls], ensure_ascii=False, separators=(",", ":"))
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made = dict(pairs)
-    if len(made) < len(pairs):
-        keys = [key for key, _ in pairs]
-        raise _Unreadable(f"duplicate_key: {next(key for key in keys if keys.count(key) > 1)}")
-    return made
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON value")
-
-
-_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant)
-
-
 def parse_calls(text: str) -> CallResult:
     """Calls of an answer text. What is unreadable yields an empty result whose ``error`` opens with a format code."""
     body = text.strip()
@@ -45,6 +31,8 @@ def parse_calls(text: str) -> CallResult:
         return CallResult(_read(body), raw=text)
     except _Unreadable as problem:
         error = str(problem)
+    except DuplicateKey as problem:
+        error = f"duplicate_key: {problem}"
     except json.JSONDecodeError as problem:
         stopped = problem.pos >= len(body) or problem.msg.startswith("Unterminated")
         error = f"{'truncated' if stopped else 'malformed_json'}: {problem.msg} (character {problem.pos})"
@@ -56,7 +44,7 @@ def parse_calls(text: str) -> CallResult:
 def _read(text: str) -> list[ToolCall]:
     if not text:
         raise _Unreadable("empty_output: nothing came back")
-    value, end = _DECODER.raw_decode(text)
+    value, end = STRICT.raw_decode(text)
     if end < len(text):
         raise _Unreadable(f"trailing_text: {len(text) - end} characters after the calls")
     if not isinstance(value, list):

@@ -17,6 +17,8 @@ from needle.errors import UserError
 from needle.student import tokenizer as vocabulary
 from needle.student.tokenizer import SPECIAL_IDS, encode
 from needle.tools import Request, ToolCall, ToolSpec
+from needle.tools.close import resolve
+from needle.tools.strict_json import STRICT, DuplicateKey
 
 STRUCTURE, DECISION, NAME, KEY, VALUE = range(5)
 """Classes of answer tokens; the loss weighs them apart."""
@@ -38,7 +40,7 @@ def describe_schema(schema: Any, root: dict[str, Any] | None = None, depth: int 
         return ""
     root = schema if root is None else root
     if "$ref" in schema:
-        return describe_schema(resolve_reference(schema["$ref"], root), root, depth + 1)
+        return describe_schema(resolve(schema["$ref"], root) or {}, root, depth + 1)
     if "enum" in schema:
         return "|".join(item if isinstance(item, str) else compact(item) for item in schema["enum"])
     if "const" in schema:
@@ -62,15 +64,6 @@ def describe_schema(schema: Any, root: dict[str, Any] | None = None, depth: int 
     if "pattern" in schema:
         words += f" /{schema['pattern']}/"
     return words
-
-
-def resolve_reference(reference: str, root: dict[str, Any]) -> Any:
-    """Follow a local ``#/...`` reference; an unresolvable one gives the empty schema."""
-    node: Any = root
-    for part in reference.removeprefix("#").strip("/").split("/"):
-        part = part.replace("~1", "/").replace("~0", "~")
-        node = node.get(part, {}) if isinstance(node, dict) and part else node
-    return node if node is not root or reference == "#" else {}
 
 
 def _describe_property(key: str, schema: Any, parent: dict[str, Any], root: dict[str, Any], depth: int) -> str:
@@ -197,9 +190,11 @@ def _parse_call(text: str, tools: Sequence[ToolSpec]) -> ToolCall:
     names = [tool.name for tool in tools if text.startswith(tool.name + "{")]
     name = max(names, key=len) if names else text.split("{", 1)[0]
     try:
-        arguments = json.loads(text[len(name) :])
-    except json.JSONDecodeError as error:
-        raise ValueError(f"malformed_json: {error.msg} in {text!r}") from error
+        arguments = STRICT.decode(text[len(name) :])
+    except DuplicateKey as error:
+        raise ValueError(f"malformed_json: key {error} twice in {text!r}") from error
+    except ValueError as error:
+        raise ValueError(f"malformed_json: {getattr(error, 'msg', error)} in {text!r}") from error
     if not isinstance(arguments, dict):
         raise ValueError(f"wrong_envelope: arguments are no object in {text!r}")
     return ToolCall(name, arguments)

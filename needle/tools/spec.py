@@ -51,6 +51,9 @@ class ToolCall:
 
 
 def fingerprint(tools: list[ToolSpec] | tuple[ToolSpec, ...]) -> str:
-    """Content hash of a toolset (order matters): 16 hex digits, the key of every cache that depends on tools."""
-    text = json.dumps([tool.to_dict() for tool in tools], sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    """Content hash of a toolset: 16 hex digits, the key of every cache that depends on tools.
+
+    Order matters, that of tools and that of arguments: both shape the prompt and the grammar.
+    """
+    text = json.dumps([tool.to_dict() for tool in tools], ensure_ascii=False, separators=(",", ":"))
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()

@@ -30,12 +30,17 @@ class Batch:
     """Answer length of each row, in flat order."""
 
 
-def collate(examples: Sequence[Example], token_weights: dict[int, float], rows_per_block: int | None = None) -> Batch:
-    """Pack examples; each distinct toolset object appears once."""
+def collate(
+    examples: Sequence[Example], token_weights: dict[int, float], rows_per_block: int | None = None, share_toolsets: bool = True
+) -> Batch:
+    """Pack examples; each distinct toolset appears once, or with ``share_toolsets=False`` (joint encoder layers) once a row."""
     examples = sorted(examples, key=lambda example: (len(example.answer), len(example.request)))
-    toolsets: dict[tuple[int, ...], int] = {}
-    toolset_of = [toolsets.setdefault(example.tools, len(toolsets)) for example in examples]
-    source = pack_source(list(toolsets), [example.request for example in examples], toolset_of, rows_per_block, share=len(examples) > 1)
+    places: dict[tuple[int, ...], int] = {}
+    toolset_of = [places.setdefault(example.tools, len(places)) for example in examples] if share_toolsets else list(range(len(examples)))
+    toolsets = list(places) if share_toolsets else [example.tools for example in examples]
+    source = pack_source(
+        toolsets, [example.request for example in examples], toolset_of, rows_per_block, share=share_toolsets and len(examples) > 1
+    )
     bos = SPECIAL_IDS[BOS]
     target = pack_target([(bos, *example.answer[:-1]) for example in examples], source)
     labels = torch.tensor([token for example in examples for token in example.answer])
@@ -44,9 +49,13 @@ def collate(examples: Sequence[Example], token_weights: dict[int, float], rows_p
 
 
 def micro_batches(
-    examples: Sequence[Example], micro_rows: int, token_weights: dict[int, float], rows_per_block: int | None = None
+    examples: Sequence[Example],
+    micro_rows: int,
+    token_weights: dict[int, float],
+    rows_per_block: int | None = None,
+    share_toolsets: bool = True,
 ) -> Iterator[Batch]:
     """Cut a step into passes of at most ``micro_rows`` rows, rows of similar length together."""
     ordered = sorted(examples, key=lambda example: (len(example.answer), len(example.request)))
     for start in range(0, len(ordered), micro_rows):
-        yield collate(ordered[start : start + micro_rows], token_weights, rows_per_block)
+        yield collate(ordered[start : start + micro_rows], token_weights, rows_per_block, share_toolsets)

@@ -27,7 +27,7 @@ def save_checkpoint(
     optimizers: list[torch.optim.Optimizer] | None = None,
 ) -> None:
     """Write weights, tokenizer and state; with ``optimizers`` the run can be continued. An older folder is replaced only when all is written."""
-    fresh, old = folder.with_name(folder.name + ".new"), folder.with_name(folder.name + ".old")
+    fresh, old = folder.with_name(folder.name + ".new"), _old(folder)
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(parents=True)
     model.config.save_pretrained(fresh)
@@ -41,6 +41,17 @@ def save_checkpoint(
         folder.rename(old)
     fresh.rename(folder)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def _old(folder: Path) -> Path:
+    return folder.with_name(folder.name + ".old")
+
+
+def whole(folder: Path) -> Path:
+    """The checkpoint folder, put back in place if a process was killed between the two renames of ``save_checkpoint``."""
+    if not folder.exists() and _old(folder).exists():
+        _old(folder).rename(folder)
+    return folder
 
 
 def save_tokenizer(folder: Path, tokenizer: Tokenizer) -> None:

@@ -23,8 +23,8 @@ class TrainConfig:
     """Examples of one toolset that a step takes together; their tools are encoded once."""
     micro_rows: int = 256
     """Examples in one forward pass; gradients of several are summed before the step."""
-    rows_per_block: int | None = 8
-    """Rows padded together inside attention (None: all of a pass; best on an accelerator)."""
+    rows_per_block: int | None = None
+    """Rows padded together inside attention; None: 8 on a CPU, all of a pass on an accelerator (fewer, larger kernels)."""
     muon_lr: float = 0.02
     """Peak rate of Muon (matrices of the layers)."""
     adam_lr: float = 2e-3
@@ -48,7 +48,9 @@ class TrainConfig:
     temperature: float = 1.0
     """With teachers: temperature of both distributions; above 1 softens them."""
     quantize_bits: int | None = None
-    """Quantisation-aware training for 4 or 8 bits in the cooldown; None for none."""
+    """Quantisation-aware training for 4 or 8 bits at the end of the run; None for none."""
+    quantize_share: float | None = None
+    """Share of the run, at its end, with rounded weights; None: the cooldown."""
     precision: str = "auto"
     """Compute type: ``bf16``, ``fp32``, or ``auto`` (bf16 where the hardware multiplies it natively)."""
     validation_rows: int = 200
@@ -65,8 +67,15 @@ class TrainConfig:
             raise UserError("--minutes and --steps must be positive: a run of zero steps learns nothing")
         if min(self.rows, self.rows_per_toolset, self.micro_rows, self.validation_rows, self.validations) < 1:
             raise UserError("--rows and the other counts of a run must be at least 1")
+        if self.quantize_share is not None and not 0 <= self.quantize_share <= 1:
+            raise UserError(f"quantize_share {self.quantize_share}: give a share of the run, 0 to 1")
         if self.quantize_bits not in (None, 4, 8):
             raise UserError(f"--bits {self.quantize_bits}: weights can be trained for 4 or 8 bits")
+
+    def rounds(self, progress: float) -> bool:
+        """Whether weights are rounded at ``progress`` (0 to 1) of the run."""
+        share = self.cooldown if self.quantize_share is None else self.quantize_share
+        return self.quantize_bits is not None and progress >= 1 - share
 
     def to_dict(self) -> dict[str, Any]:
         """Plain dictionary for logs and checkpoints."""

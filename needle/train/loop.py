@@ -92,11 +92,14 @@ class Trainer:
         self.model, self.tokenizer, self.examples, self.config, self.out, self.validate = model, tokenizer, examples, config, out, validate
         self.teachers = teachers
         self.dtype, self.device = compute_type(config.precision), model.embedding.weight.device
+        self.rows_per_block = config.rows_per_block or (8 if self.device.type == "cpu" else None)
+        self.share_toolsets = all(one.config.shares_toolsets for one in (model, *(teachers.models if teachers else ())))
         self.optimizers = make_optimizers(model, config)
         self.step = self.rows = self.epoch = self.batch = self.validated = 0
         self.seconds = 0.0
         self.validation_seconds = 0.0
         self.best: dict[str, float] = {}
+        self.best_rounded = False
 
     @property
     def progress(self) -> float:
@@ -107,7 +110,7 @@ class Trainer:
 
     def state(self) -> dict[str, Any]:
         """Everything beside weights and optimisers that a continued run needs."""
-        names = ("step", "rows", "epoch", "batch", "validated", "seconds", "validation_seconds", "best")
+        names = ("step", "rows", "epoch", "batch", "validated", "seconds", "validation_seconds", "best", "best_rounded")
         return {name: getattr(self, name) for name in names} | {"config": self.config.to_dict()}
 
     def resume(self) -> None:
@@ -176,11 +179,11 @@ class Trainer:
         """One optimiser step; the loss is averaged over the token weights of the whole step, however it is cut."""
         config, began, progress = self.config, time.monotonic(), self.progress
         if config.quantize_bits is not None:
-            set_quantization(self.model, config.quantize_bits if progress >= 1 - config.cooldown else None)
+            set_quantization(self.model, config.quantize_bits if config.rounds(progress) else None)
         self.model.train()
         total = sum(config.token_weights[kind] for example in examples for kind in example.classes)
         loss_sum, soft_sum, tokens = 0.0, 0.0, 0
-        for batch in micro_batches(examples, config.micro_rows, config.token_weights, config.rows_per_block):
+        for batch in micro_batches(examples, config.micro_rows, config.token_weights, self.rows_per_block, self.share_toolsets):
             batch = to_device(batch, self.device)
             logits = self.model.logits(self.model(batch.source, batch.target, self.dtype))
             loss = hard_label_loss(logits, batch.labels_N, batch.weights_N, config.z_loss)
@@ -211,12 +214,13 @@ class Trainer:
         """Score the weights as they would ship (rounded, once quantisation is on), keep the best and the last state."""
         began = time.monotonic()
         self.validated += 1
-        quantizing = self.config.quantize_bits is not None and self.progress >= 1 - self.config.cooldown
-        model = rounded_copy(self.model, self.config.quantize_bits) if quantizing else self.model
+        rounded = self.config.rounds(self.progress)
+        model = rounded_copy(self.model, self.config.quantize_bits) if rounded else self.model
         model.eval()
         scores = self.validate(model)
-        if not self.best or scores["exact"] >= self.best["exact"]:
-            self.best = {**scores, "step": self.step}
+        # weights that will be rounded before they ship are no rival to weights that are
+        if not self.best or scores["exact"] >= self.best["exact"] or (rounded and not self.best_rounded):
+            self.best, self.best_rounded = {**scores, "step": self.step}, rounded
             save_checkpoint(self.out / "best", model, self.tokenizer, {"scores": self.best, "config": self.config.to_dict()})
         self.validation_seconds = max(self.validation_seconds, time.monotonic() - began)
         self._save()

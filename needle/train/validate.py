@@ -31,7 +31,8 @@ def teacher_forced_scores(
     rendered = [examples.render(key, trace) for key, traces in examples.groups.items() for trace in traces]
     loss = weight = right = tokens = whole = 0.0
     for start in range(0, len(rendered), rows):
-        batch = to_device(collate(rendered[start : start + rows], token_weights, rows_per_block=8), model.embedding.weight.device)
+        batch = collate(rendered[start : start + rows], token_weights, 8, model.config.shares_toolsets)
+        batch = to_device(batch, model.embedding.weight.device)
         logits = model.logits(model(batch.source, batch.target, dtype))
         loss += hard_label_loss(logits, batch.labels_N, batch.weights_N).item()
         weight += batch.weights_N.sum().item()

@@ -98,11 +98,6 @@ def test_broken_characters_in_a_request_are_answered(small: NeedleModel, tokeniz
     assert len(StudentCaller(small, tokenizer).answer([Request("stop \ud83d\x00 now", (STOP,))])) == 1
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="rows that share a toolset are merged, which joint encoder layers cannot take",
-    raises=AssertionError,
-)
 def test_a_joint_encoder_answers_requests_that_share_a_toolset(tokenizer: Tokenizer) -> None:
     caller = StudentCaller(tiny_model(2, request_independent_layers=0, max_target_tokens=24), tokenizer)
     alone = [caller.answer([request])[0] for request in REQUESTS[:3]]

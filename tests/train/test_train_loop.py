@@ -21,7 +21,7 @@ from needle.student.modeling.caller import StudentCaller
 from needle.student.modeling.quantize import dequantize, quantize
 from needle.student.modeling.storage import load_model
 from needle.student.tokenizer import load_tokenizer
-from needle.train.checkpoint import save_checkpoint
+from needle.train.checkpoint import save_checkpoint, whole
 from needle.train.curves import Curves
 from needle.train.examples import ExampleSet
 from needle.train.loop import Trainer, TrainReport
@@ -374,3 +374,23 @@ def test_curves_hold_the_numbers_of_a_step(tmp_path: Path) -> None:
     curves.close()
     content = b"".join(file.read_bytes() for file in (tmp_path / "tensorboard").iterdir())
     assert b"train/loss" in content and b"validation/exact" in content and b"note" not in content
+
+
+def test_a_rounded_checkpoint_is_kept_before_a_better_one_that_is_not(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    scores = iter([0.9, 0.2, 0.1, 0.1])
+    config = settings(steps=4, validations=4, cooldown=0.75, quantize_bits=4, quantize_share=0.5)
+    report = trainer(tokenizer, tmp_path, config, lambda _: {"exact": next(scores)}, tiny_model()).run()
+    assert report.best["exact"] == 0.2
+    assert all(_is_rounded(p, 4) for p in load_model(tmp_path / "best").parameters() if p.ndim == 2)
+
+
+def test_a_process_killed_between_the_two_renames_loses_nothing(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    save_checkpoint(tmp_path / "last", tiny_model(), tokenizer, {"step": 1})
+    (tmp_path / "last").rename(tmp_path / "last.old")
+    assert (whole(tmp_path / "last") / "model.safetensors").is_file() and not (tmp_path / "last.old").exists()
+
+
+def test_joint_encoder_layers_train_on_rows_that_share_a_toolset(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    model = tiny_model(request_independent_layers=0)
+    report = trainer(tokenizer, tmp_path, settings(steps=2, rows_per_toolset=4, validations=1), model=model).run()
+    assert report.steps == 2

@@ -77,8 +77,11 @@ class StudentCaller(Caller):
 
     def _answer_batch(self, batch: list[tuple[Request, str, list[int]]]) -> list[CallResult]:
         began = time.perf_counter()
-        keys = list(dict.fromkeys(key for _, key, _ in batch))
-        source = pack_source([self._tools[key] for key in keys], [ids for _, _, ids in batch], [keys.index(key) for _, key, _ in batch])
+        keys = [key for _, key, _ in batch]
+        toolset_of = list(range(len(keys)))
+        if self.model.config.shares_toolsets:
+            keys, toolset_of = list(dict.fromkeys(keys)), [list(dict.fromkeys(keys)).index(key) for key in keys]
+        source = pack_source([self._tools[key] for key in keys], [ids for _, _, ids in batch], toolset_of)
         stepper = TorchStepper(self.model, source, self.dtype)
         limit = self.model.config.max_target_tokens
         matchers = [self.constraint.matcher(request.tools) if self.constraint else None for request, _, _ in batch]

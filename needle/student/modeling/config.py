@@ -56,6 +56,11 @@ class NeedleConfig(PreTrainedConfig):
         """Width E of one head."""
         return self.hidden_size // self.num_attention_heads
 
+    @property
+    def shares_toolsets(self) -> bool:
+        """Whether the rows of a batch can read one copy of their toolset: not where tools see the request."""
+        return self.request_independent_layers >= self.num_encoder_layers
+
 
 PRESETS: dict[str, dict[str, int]] = {
     "nano": {"hidden_size": 256, "num_encoder_layers": 6, "num_decoder_layers": 4, "num_attention_heads": 4,
