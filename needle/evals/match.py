@@ -9,10 +9,12 @@ The rules, the same in every mode:
 * Arrays are equal item by item in order, objects key by key in any order.
 * ``alternatives`` of the row (path -> other accepted values) widen this: one of the values may stand in the gold one's
   place; ``None`` among them lets the argument be left out; a path that the gold call lacks lets it be present.
+* A suite may declare a looser comparison for single parameters (``needle.evals.comparators``).
 * Spelling out an argument at its schema default, or leaving out one whose gold value is the default, changes nothing
   for whoever runs the call: right, and recorded as ``default_equivalent``.
 
-A mode decides how whole calls pair up. ``MODES`` lists them; a further mode is one more function there.
+A mode decides how whole calls pair up. ``MODES`` lists them; a further mode is one more function there. ``strict`` knows
+neither alternatives nor defaults nor comparators; ``leaderboard`` applies the BFCL's rules to any row.
 """
 
 from __future__ import annotations
@@ -22,6 +24,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from needle.evals.bfcl.anywhere import fits_anywhere
+from needle.evals.comparators import rule_for
 from needle.tools.close import resolve
 from needle.tools.spec import ToolCall, ToolSpec
 from needle.traces.trace import Trace
@@ -86,71 +90,75 @@ class CallMatch:
         return sum(outcome in GOOD for outcome in self.arguments.values())
 
 
+@dataclass(frozen=True)
+class _Call:
+    """What the comparison of one gold call with one predicted call looks things up in."""
+
+    tool: str
+    root: dict[str, Any]
+    alternatives: Alternatives
+    comparators: Mapping[str, str]
+
+
 def match_call(
-    gold: ToolCall, predicted: ToolCall, spec: ToolSpec | None, alternatives: Alternatives | None = None, index: int = 0
+    gold: ToolCall,
+    predicted: ToolCall,
+    spec: ToolSpec | None,
+    alternatives: Alternatives | None = None,
+    index: int = 0,
+    comparators: Mapping[str, str] | None = None,
 ) -> CallMatch:
     """Compare one predicted call with one gold call.
 
-    ``spec`` (None: unknown tool) gives the defaults; ``index`` is the gold call's place, the first part of its paths.
+    ``spec`` (None: unknown tool) gives the defaults; ``index`` is the gold call's place, the first part of its paths;
+    ``comparators`` maps ``tool.parameter`` to a looser rule.
     """
     if gold.name != predicted.name:
         return CallMatch(False)
     schema = spec.parameters if spec else {}
-    outcomes = _match_object(gold.arguments, predicted.arguments, schema, schema, alternatives or {}, str(index))
-    return CallMatch(True, dict(outcomes))
+    facts = _Call(gold.name, schema, alternatives or {}, comparators or {})
+    return CallMatch(True, dict(_match_object(gold.arguments, predicted.arguments, schema, facts, str(index))))
 
 
 def _match_object(
-    gold: Mapping[str, Any],
-    predicted: Mapping[str, Any],
-    schema: dict[str, Any],
-    root: dict[str, Any],
-    alternatives: Alternatives,
-    path: str,
+    gold: Mapping[str, Any], predicted: Mapping[str, Any], schema: dict[str, Any], facts: _Call, path: str
 ) -> Iterator[tuple[str, str]]:
     properties = schema.get("properties") or {}
     for key in (*gold, *(key for key in predicted if key not in gold)):
-        sub = local_schema(properties.get(key), root)
-        here = f"{path}.{key}"
-        want, got, others = gold.get(key, _ABSENT), predicted.get(key, _ABSENT), alternatives.get(here, ())
-        yield key, _outcome(want, got, sub, root, alternatives, here, others)
+        sub = local_schema(properties.get(key), facts.root)
+        yield key, _outcome(gold.get(key, _ABSENT), predicted.get(key, _ABSENT), sub, facts, f"{path}.{key}")
 
 
-def _outcome(
-    want: Any,
-    got: Any,
-    schema: dict[str, Any],
-    root: dict[str, Any],
-    alternatives: Alternatives,
-    path: str,
-    others: Sequence[Any],
-) -> str:
+def _outcome(want: Any, got: Any, schema: dict[str, Any], facts: _Call, path: str) -> str:
     default = schema.get("default", _ABSENT)
+    others = facts.alternatives.get(path, ())
     if got is _ABSENT:
         if None in others:
             return EXCUSED
         return DEFAULT_EQUIVALENT if default is not _ABSENT and same_value(want, default) else MISSING
+    accepted = [other for other in others if other is not None] if others else ()
     if want is _ABSENT:
-        if any(other is not None and same_value(other, got) for other in others):
+        if any(same_value(other, got) for other in accepted):
             return EXCUSED
         return DEFAULT_EQUIVALENT if default is not _ABSENT and same_value(got, default) else EXTRA
-    if same_value(want, got) or any(other is not None and same_value(other, got) for other in others):
+    if same_value(want, got) or any(same_value(other, got) for other in accepted):
         return RIGHT
-    return RIGHT if _same_inside(want, got, schema, root, alternatives, path) else WRONG_VALUE
+    if facts.comparators:
+        same = rule_for(facts.comparators, facts.tool, path.partition(".")[2])
+        if same and any(same(value, got) for value in (want, *accepted)):
+            return RIGHT
+    return RIGHT if _same_inside(want, got, schema, facts, path) else WRONG_VALUE
 
 
-def _same_inside(
-    want: Any, got: Any, schema: dict[str, Any], root: dict[str, Any], alternatives: Alternatives, path: str
-) -> bool:
+def _same_inside(want: Any, got: Any, schema: dict[str, Any], facts: _Call, path: str) -> bool:
     """Objects and arrays that differ as plain values may still agree through alternatives and defaults further down."""
     if isinstance(want, dict) and isinstance(got, dict):
-        return all(outcome in GOOD for _, outcome in _match_object(want, got, schema, root, alternatives, path))
+        return all(outcome in GOOD for _, outcome in _match_object(want, got, schema, facts, path))
     if isinstance(want, list) and isinstance(got, list) and len(want) == len(got):
-        items = local_schema(schema.get("items"), root)
+        items = local_schema(schema.get("items"), facts.root)
         places = (f"{path}.{place}" for place in range(len(want)))
         return all(
-            _outcome(one, other, items, root, alternatives, here, alternatives.get(here, ())) in GOOD
-            for one, other, here in zip(want, got, places, strict=True)
+            _outcome(one, other, items, facts, here) in GOOD for one, other, here in zip(want, got, places, strict=True)
         )
     return False
 
@@ -158,7 +166,8 @@ def _same_inside(
 def scoring_of(trace: Trace) -> dict[str, Any]:
     """``{"scoring": ...}`` of a row whose suite has scoring facts beside calls and alternatives, else ``{}``.
 
-    ``any_call``: that a call is made is all that is asked; ``bfcl``: what ``needle.evals.bfcl.check`` needs.
+    ``any_call``: that a call is made is all that is asked; ``bfcl``: what ``needle.evals.bfcl.check`` needs;
+    ``comparators``: looser rules by parameter; ``due``: ``ask`` where the right answer is a question.
     """
     return {"scoring": trace.meta["scoring"]} if "scoring" in trace.meta else {}
 
@@ -175,8 +184,9 @@ Grid = list[list[CallMatch]]
 def match_grid(trace: Trace, calls: Sequence[ToolCall]) -> Grid:
     """Compare every gold call with every predicted one; all modes read from this one table."""
     specs = {tool.name: tool for tool in trace.tools}
+    rules = trace.meta.get("scoring", {}).get("comparators")
     return [
-        [match_call(gold, call, specs.get(gold.name), trace.alternatives, index) for call in calls]
+        [match_call(gold, call, specs.get(gold.name), trace.alternatives, index, rules) for call in calls]
         for index, gold in enumerate(trace.calls)
     ]
 
@@ -211,8 +221,25 @@ def perfect_pairing(fits: Sequence[Sequence[bool]]) -> bool:
     return all(place(row, set()) for row in range(len(fits)))
 
 
+def strict(trace: Trace, calls: Sequence[ToolCall], grid: Grid) -> bool:
+    """The gold calls themselves, in order: the same names, the same arguments, equal values, nothing excused."""
+    if any_call(trace):
+        return bool(calls)
+    return len(calls) == len(trace.calls) and all(
+        gold.name == call.name and same_value(gold.arguments, call.arguments)
+        for gold, call in zip(trace.calls, calls, strict=True)
+    )
+
+
+def leaderboard(trace: Trace, calls: Sequence[ToolCall], grid: Grid) -> bool:
+    """The BFCL's rules for one to many calls, on any row; rows of its own suite have its own verdict (``bfcl``) too."""
+    if any_call(trace):
+        return bool(calls)
+    return fits_anywhere(trace, calls)
+
+
 Mode = Callable[[Trace, Sequence[ToolCall], Grid], bool]
-MODES: dict[str, Mode] = {"ordered": ordered, "unordered": unordered}
+MODES: dict[str, Mode] = {"ordered": ordered, "unordered": unordered, "strict": strict, "leaderboard": leaderboard}
 """Match modes by name; all are scored in every run."""
 
 

@@ -22,6 +22,7 @@ from typing import Any
 from needle.errors import UserError
 from needle.evals.report import render_report
 from needle.evals.rows import Row, RowReader, dump_line, make_row, read_rows
+from needle.evals.slots import slots
 from needle.evals.statistics import Rate
 from needle.evals.suites import Suite
 from needle.evals.summary import Scored, read_rate, summarise
@@ -30,7 +31,7 @@ from needle.tools.caller import Caller, CallResult
 from needle.traces.trace import Trace
 from needle.traces.write import atomic
 
-SCORER_VERSION = "1"
+SCORER_VERSION = "2"
 """Raised whenever the same output may get another verdict; results of different versions are never compared."""
 
 ROWS, REPORT, RESULTS, PREVIOUS = "rows.jsonl", "report.html", "results.json", "rows.previous.jsonl"
@@ -175,7 +176,7 @@ def _finish(out: Path, rows: Sequence[Row], manifest: dict[str, Any]) -> Results
     """Score rows and write all files, ``results.json`` last: where it is, the others are whole."""
     reader = RowReader()
     scored = [_score(reader.trace(row), reader.result(row)) for row in rows]
-    rows = [row | {"verdict": one.verdict.to_dict()} for row, one in zip(rows, scored, strict=True)]
+    rows = [row | {"verdict": one.verdict.to_dict(), "slots": _slots(one)} for row, one in zip(rows, scored, strict=True)]
     versions = {"format": 1, "scorer_version": SCORER_VERSION, "package_version": _package_version()}
     results = Results(versions | manifest | summarise(scored), rows)
     _write_rows(out / ROWS, rows)
@@ -186,6 +187,10 @@ def _finish(out: Path, rows: Sequence[Row], manifest: dict[str, Any]) -> Results
         with atomic(out / name) as temporary:
             temporary.write_text(text, encoding="utf-8", newline="\n", errors="xmlcharrefreplace")
     return results
+
+
+def _slots(one: Scored) -> list[dict[str, Any]]:
+    return [slot.to_dict() for slot in slots(one.trace, one.result)]
 
 
 def _score(trace: Trace, result: CallResult) -> Scored:

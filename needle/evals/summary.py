@@ -12,6 +12,7 @@ import numpy as np
 from needle.evals.baselines import FLOORS, baseline
 from needle.evals.bfcl.figures import figures
 from needle.evals.statistics import Clusters, Rate, smallest_detectable
+from needle.evals.tally import dissect
 from needle.evals.taxonomy import rank
 from needle.evals.verdict import DECISIONS, INFRA, NO_CALL, Verdict, judge
 from needle.tools.caller import CallResult
@@ -22,6 +23,8 @@ RATES: dict[str, Callable[[Verdict], bool]] = {
     "schema_valid": lambda verdict: verdict.schema_valid,
     "correct": lambda verdict: verdict.correct,
     "correct_unordered": lambda verdict: verdict.modes["unordered"],
+    "correct_strict": lambda verdict: verdict.modes["strict"],
+    "correct_leaderboard": lambda verdict: verdict.modes["leaderboard"],
     "names_right": lambda verdict: verdict.names_right,
 }
 """Rates of every table, by name."""
@@ -70,6 +73,7 @@ def summarise(scored: Sequence[Scored]) -> dict[str, Any]:
         "codes": _counts(code for verdict in verdicts for code in verdict.codes),
         "causes": _counts(verdict.cause for verdict in verdicts if verdict.cause),
         "latency": _latency(scored),
+        **dissect(traces, [one.result for one in scored], verdicts),
         "usage": dict(sum((Counter(one.result.usage) for one in scored), Counter())),
         "floors": floors,
         "best_floor": {"name": best, "correct": floors[best]["correct"]},

@@ -17,6 +17,7 @@ from typing import Any
 from needle.evals import match
 from needle.evals.bfcl.check import official
 from needle.evals.causes import value_cause
+from needle.evals.decisions import ASK, CALL, INFRA, MALFORMED, done_by, due_of
 from needle.evals.parse import render_calls
 from needle.evals.taxonomy import first_cause, format_code, in_order, rank
 from needle.tools.caller import CallResult
@@ -24,7 +25,7 @@ from needle.tools.spec import ToolCall, ToolSpec
 from needle.tools.validate import is_valid, validate_calls
 from needle.traces.trace import Trace
 
-CALL, NO_CALL, MALFORMED, INFRA = "call", "no_call", "malformed", "infra"
+NO_CALL = "no_call"
 DECISIONS = (CALL, NO_CALL, MALFORMED, INFRA)
 """What a caller did: called, abstained, broke its output, or was never reached."""
 
@@ -41,6 +42,8 @@ class Detail:
     """``call index.argument path`` in the predicted calls, where the code is about one of theirs."""
     note: str = ""
     """The particulars in words."""
+    keyword: str = ""
+    """The word of JSON Schema that is not met, where the code is about a schema."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,12 @@ class Verdict:
     """The gold row has at least one call."""
     decision: str
     """One of ``DECISIONS``."""
+    due_kind: str = CALL
+    """What the row wants, one of ``decisions.DUE``."""
+    answer: str = CALL
+    """What the answer did, one of ``decisions.DONE``."""
+    tools_offered: int = 1
+    """Number of tools on offer."""
     names_right: bool = False
     """The sequence of tool names is right."""
     true_positives: int = 0
@@ -107,7 +116,7 @@ def judge(trace: Trace, result: CallResult, *, gold_suspect: bool = False) -> Ve
     free = match.any_call(trace)
     schema_valid = is_valid(calls, trace.tools)
     violations = [] if schema_valid else validate_calls(calls, trace.tools)  # the slow check, for the reasons
-    details = [Detail(violation.code, got=violation.path, note=violation.message) for violation in violations]
+    details = [Detail(one.code, got=one.path, note=one.message, keyword=one.keyword) for one in violations]
     pairs = {} if free else {i: (i, grid[i][i]) for i in range(len(calls))} if modes["ordered"] else align(grid)
     details += suspect if modes["ordered"] else [*_row_details(trace, calls, pairs, modes), *suspect]
     details += _argument_details(trace, calls, pairs, {detail.got for detail in details})
@@ -119,6 +128,9 @@ def judge(trace: Trace, result: CallResult, *, gold_suspect: bool = False) -> Ve
         modes=modes,
         due=bool(trace.calls),
         decision=CALL if calls else NO_CALL,
+        due_kind=due_of(trace),
+        answer=done_by(result),
+        tools_offered=len(trace.tools),
         names_right=modes["ordered"] if free else [call.name for call in calls] == [call.name for call in trace.calls],
         true_positives=hits,
         false_positives=wrong,
@@ -147,6 +159,9 @@ def _unread(trace: Trace, result: CallResult, suspect: list[Detail]) -> Verdict:
         modes=modes,
         due=bool(trace.calls),
         decision=INFRA if result.infra_error else MALFORMED,
+        due_kind=due_of(trace),
+        answer=done_by(result),
+        tools_offered=len(trace.tools),
         false_negatives=0 if match.any_call(trace) else sum(len(call.arguments) for call in trace.calls),
         codes=in_order(detail.code for detail in details),
         details=tuple(details),
@@ -183,7 +198,7 @@ def _count_arguments(trace: Trace, calls: Sequence[ToolCall], pairs: Pairs) -> t
 def _row_details(trace: Trace, calls: Sequence[ToolCall], pairs: Pairs, modes: dict[str, bool]) -> Iterator[Detail]:
     """Decision, count, order and choice of tools."""
     if not trace.calls:
-        yield Detail("should_ask" if trace.kind == "missing" else "over_call")
+        yield Detail("should_ask" if due_of(trace) == ASK else "over_call")
         return
     if not calls:
         yield Detail("under_call")

@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -56,6 +56,8 @@ class Violation:
     """What is wrong, in words."""
     call_index: int
     """Which call of the list, from 0."""
+    keyword: str = field(default="", compare=False)
+    """The word of JSON Schema that is not met (``enum``, ``maximum`` ...); empty where no schema is about it."""
 
 
 def validate_calls(calls: Sequence[ToolCall | Mapping[str, Any]], tools: Iterable[ToolSpec]) -> list[Violation]:
@@ -211,12 +213,12 @@ def _violations(error: ValidationError, index: int) -> Iterator[Violation]:
         # jsonschema gives one error for each missing key, and names it only in the message.
         for key in error.validator_value:
             if key not in error.instance and error.message.startswith(repr(key)):
-                yield Violation(_path([*where, key]), code, f"{key!r} is required", index)
+                yield Violation(_path([*where, key]), code, f"{key!r} is required", index, error.validator)
     elif code == "unknown_param" and isinstance(error.instance, dict):
         for key in _unknown_keys(error):
-            yield Violation(_path([*where, key]), code, f"the schema names no {key!r}", index)
+            yield Violation(_path([*where, key]), code, f"the schema names no {key!r}", index, error.validator)
     else:
-        yield Violation(_path(where), code, message, index)
+        yield Violation(_path(where), code, message, index, str(error.validator))
 
 
 def _consequence(violation: Violation, error: ValidationError, errors: list[ValidationError], root: Any) -> bool:

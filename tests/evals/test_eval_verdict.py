@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from needle.evals.match import MODES
 from needle.evals.parse import parse_calls, render_calls
 from needle.evals.taxonomy import CODES, FORMAT_CODES, first_cause, in_order
 from needle.evals.verdict import judge
@@ -152,4 +153,4 @@ def test_the_first_cause_is_the_outermost():
 
 def test_a_verdict_is_plain_json(make_trace):
     verdict = judge(make_trace(HALL), answer(("set_light", {"room": "kitchen"}), HALL))
-    assert json.loads(json.dumps(verdict.to_dict()))["modes"] == {"ordered": False, "unordered": False}
+    assert json.loads(json.dumps(verdict.to_dict()))["modes"] == dict.fromkeys(MODES, False)
