@@ -1,6 +1,6 @@
 """Noise on a share of the accepted rows, after labelling: the calls stay, and the row must still be grounded.
 
-    trace = apply_noise(trace, seed=0, share=0.1)
+trace = apply_noise(trace, seed=0, share=0.1)
 """
 
 from __future__ import annotations

@@ -15,10 +15,10 @@ from needle.generate.plan import Plan
 from needle.generate.prompts import SKIP
 from needle.tools.spec import ToolCall, ToolSpec
 from needle.tools.validate import validate_calls
+from needle.traces.trace import NO_CALL
 
 MAX_REQUEST = 2000
 """Characters."""
-NO_CALL = frozenset({"irrelevant", "missing", "negated", "chat"})
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ jsonschema, which a bare training machine may lack.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from needle.traces.trace import KINDS, Trace
+from needle.traces.trace import KINDS, NO_CALL, Trace
 
 if TYPE_CHECKING:
     from needle.traces.card import CardText, dataset_card, load_card_text, write_card
@@ -34,6 +34,7 @@ _WHERE = {
 
 __all__ = [
     "KINDS",
+    "NO_CALL",
     "CardText",
     "ContaminationReport",
     "Problem",

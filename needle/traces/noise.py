@@ -30,9 +30,10 @@ SAFE = frozenset(
     "pm noon midnight today tonight tomorrow yesterday morning afternoon evening night all both every half quarter "
     "double zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
     "seventeen eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety hundred thousand million first "
-    "second third fourth fifth sixth seventh eighth ninth tenth dozen couple pair twice once monday tuesday wednesday thursday friday saturday sunday january february march april may june july "
-    "august september october november december minus plus percent actually instead rather lock unlock mute unmute "
-    "enable disable before after under over more less least most".split()
+    "second third fourth fifth sixth seventh eighth ninth tenth dozen couple pair twice once monday tuesday wednesday "
+    "thursday friday saturday sunday january february march april may june july august september october november "
+    "december minus plus percent actually instead rather lock unlock mute unmute enable disable before after under "
+    "over more less least most".split()
 )
 """Words in which one letter changes what is asked; never altered, and nothing is altered into one of them."""
 SOUNDS = (
@@ -198,7 +199,9 @@ def _asr(pieces: list[_Piece], rng: random.Random) -> None:
     heard = [piece for piece in pieces if not piece.fixed and piece.text.lower() in alike]
     for piece in pieces:
         if not piece.fixed:
-            piece.text = piece.text.lower() if piece.text[0].isalnum() else re.sub(r"[^\w\s'’%$€£@&+/-]", "", piece.text)
+            piece.text = (
+                piece.text.lower() if piece.text[0].isalnum() else re.sub(r"[^\w\s'’%$€£@&+/-]", "", piece.text)
+            )
     for piece in heard[:1] if rng.random() < 0.7 else heard[:2]:
         piece.text = alike[piece.text.lower()]
     if rng.random() < 0.3:

@@ -9,6 +9,9 @@ from needle.tools.caller import Request
 from needle.tools.spec import ToolCall, ToolSpec
 
 KINDS = ("single", "parallel", "irrelevant", "missing", "chat", "negated")
+"""Kinds of requests; ``docs/formats.md`` says what each is."""
+NO_CALL = frozenset({"irrelevant", "near_miss", "missing", "negated", "chat"})
+"""Kinds whose right answer is no call."""
 
 
 @dataclass(frozen=True)

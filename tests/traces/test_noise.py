@@ -67,7 +67,9 @@ def test_words_that_turn_a_request_round_are_never_touched():
 
 def test_a_stop_behind_a_value_stays_where_the_request_goes_on():
     query = "tell Ann dinner is ready, and buy milk, eggs and tea."
-    trace = Trace("i", query, (TOOL,), (ToolCall("send", {"text": "dinner is ready", "items": ["milk", "eggs", "tea"]}),))
+    trace = Trace(
+        "i", query, (TOOL,), (ToolCall("send", {"text": "dinner is ready", "items": ["milk", "eggs", "tea"]}),)
+    )
     for kind in ("asr", "punctuation", "shorthand"):
         for seed in range(20):
             noisy = noise_trace(trace, kind, random.Random(seed)).query

@@ -131,13 +131,6 @@ VERBS: dict[str, tuple[str, ...]] = {
 QUESTION_VERBS = frozenset({"get", "check", "show", "read", "list", "lookup", "query", "fetch"})
 """Verbs of tools that answer something, so that a question is a natural request."""
 
-OPPOSITES = (
-    ("on", "off"), ("open", "close"), ("lock", "unlock"), ("start", "stop"), ("up", "down"),
-    ("enable", "disable"), ("raise", "lower"), ("arm", "disarm"), ("pause", "resume"),
-    ("mute", "unmute"), ("buy", "sell"), ("in", "out"), ("before", "after"),
-)  # fmt: skip
-"""Words of which a phrasing may not carry one where the tool means the other."""
-
 KIN = (
     {"to", "recipient", "contact", "person", "who", "friend"}, {"text", "body", "message", "content", "what"},
     {"celsiu", "temp", "temperature", "degree"}, {"room", "zone", "area", "location", "place", "where"},
