@@ -1,13 +1,13 @@
 """Text to calls and back: the strict reader of a JSON answer, ``[{"name": ..., "arguments": {...}}, ...]``.
 
 Nothing is repaired here. What cannot be read carries one of ``taxonomy.FORMAT_CODES`` in front of its error, so that
-a broken answer is counted as broken and never taken for an abstention.
+a broken answer is counted as broken and never taken for an abstention. Other dialects are in ``needle.evals.parsers``.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from needle.tools.caller import CallResult
@@ -15,8 +15,8 @@ from needle.tools.spec import ToolCall
 from needle.tools.strict_json import STRICT, DuplicateKey
 
 
-class _Unreadable(ValueError):
-    """Readable as JSON at most, not as calls; the message opens with a format code."""
+class Unreadable(ValueError):
+    """Text that is no calls; the message opens with a format code."""
 
 
 def render_calls(calls: Iterable[ToolCall]) -> str:
@@ -24,39 +24,53 @@ def render_calls(calls: Iterable[ToolCall]) -> str:
     return json.dumps([call.to_dict() for call in calls], ensure_ascii=False, separators=(",", ":"))
 
 
-def parse_calls(text: str) -> CallResult:
-    """Calls of an answer text. What is unreadable yields an empty result whose ``error`` opens with a format code."""
+def read_json(text: str) -> Any:
+    """The one JSON value that ``text`` is. Raises ``Unreadable``: empty, cut off, broken, a key twice, text after it."""
     body = text.strip()
+    if not body:
+        raise Unreadable("empty_output: nothing came back")
     try:
-        return CallResult(_read(body), raw=text)
-    except _Unreadable as problem:
-        error = str(problem)
+        value, end = STRICT.raw_decode(body)
     except DuplicateKey as problem:
-        error = f"duplicate_key: {problem}"
+        raise Unreadable(f"duplicate_key: {problem}") from problem
     except json.JSONDecodeError as problem:
         stopped = problem.pos >= len(body) or problem.msg.startswith("Unterminated")
-        error = f"{'truncated' if stopped else 'malformed_json'}: {problem.msg} (character {problem.pos})"
+        code = "truncated" if stopped else "malformed_json"
+        raise Unreadable(f"{code}: {problem.msg} (character {problem.pos})") from problem
     except (ValueError, RecursionError) as problem:
-        error = f"malformed_json: {problem}"
-    return CallResult(raw=text, error=error)
+        raise Unreadable(f"malformed_json: {problem}") from problem
+    if end < len(body):
+        raise Unreadable(f"trailing_text: {len(body) - end} characters after the calls")
+    return value
 
 
-def _read(text: str) -> list[ToolCall]:
-    if not text:
-        raise _Unreadable("empty_output: nothing came back")
-    value, end = STRICT.raw_decode(text)
-    if end < len(text):
-        raise _Unreadable(f"trailing_text: {len(text) - end} characters after the calls")
-    if not isinstance(value, list):
-        raise _Unreadable(f"wrong_envelope: a list of calls is due, this is {type(value).__name__}")
-    return [_read_call(item) for item in value]
-
-
-def _read_call(item: Any) -> ToolCall:
+def read_call(item: Any) -> ToolCall:
+    """One call from its JSON object. Raises ``Unreadable`` for any other shape."""
     if (
         not isinstance(item, dict)
         or not isinstance(item.get("name"), str)
         or not isinstance(item.get("arguments"), dict)
     ):
-        raise _Unreadable('wrong_envelope: a call is {"name": text, "arguments": object}')
+        raise Unreadable('wrong_envelope: a call is {"name": text, "arguments": object}')
     return ToolCall(item["name"], item["arguments"])
+
+
+def read_call_list(text: str) -> list[ToolCall]:
+    """Calls of a JSON list. Raises ``Unreadable`` for anything else."""
+    value = read_json(text)
+    if not isinstance(value, list):
+        raise Unreadable(f"wrong_envelope: a list of calls is due, this is {type(value).__name__}")
+    return [read_call(item) for item in value]
+
+
+def as_result(read: Callable[[str], list[ToolCall]], text: str) -> CallResult:
+    """What ``read`` makes of ``text``; ``Unreadable`` becomes an empty result with that error."""
+    try:
+        return CallResult(read(text), raw=text)
+    except Unreadable as problem:
+        return CallResult(raw=text, error=str(problem))
+
+
+def parse_calls(text: str) -> CallResult:
+    """Calls of an answer text. What is unreadable yields an empty result whose ``error`` opens with a format code."""
+    return as_result(read_call_list, text)

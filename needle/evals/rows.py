@@ -13,32 +13,33 @@ from typing import Any
 
 from needle.errors import UserError
 from needle.evals.match import scoring_of
+from needle.evals.parsers import NATIVE
 from needle.tools.caller import CallResult
 from needle.tools.spec import ToolCall, ToolSpec
 from needle.traces.trace import Trace
 
-KEYS = {"id", "run", "request", "gold", "calls", "raw", "error", "infra_error", "confidence", "seconds", "usage"}
+FORMAT = 2
+"""Version of a row's layout, in its ``format``; rows of version 1 (which have none) are read too."""
+KEYS = {"id", "request", "gold", "calls", "raw", "error", "infra_error", "confidence", "seconds", "usage"}
 Row = dict[str, Any]
-"""An object with ``KEYS`` and, once scored, ``verdict``."""
+"""An object with ``KEYS``, ``format``, ``key``, ``parser``, ``repaired`` and, once scored, ``verdict`` and ``scorer``."""
 
 
-def make_row(trace: Trace, result: CallResult, run: str) -> Row:
-    """Row of one answer; ``run`` names the run (caller, suite and scorer) that it belongs to.
+def make_row(trace: Trace, result: CallResult, key: str) -> Row:
+    """Row of one answer; ``key`` names the question (model, decoding, prompt and tools) that it answers.
 
     Calls that JSON cannot write (``NaN``; some readers let it pass) are malformed whatever the caller says.
     """
-    whole = trace.to_dict()
     calls, error = [call.to_dict() for call in result], result.error
     try:
         json.dumps(calls, allow_nan=False)
     except (ValueError, TypeError) as problem:
         calls, error = [], error or f"malformed_json: {problem}"
     return {
-        "id": trace.id,
-        "run": run,
-        "request": {key: whole[key] for key in ("query", "system", "messages", "tools") if key in whole},
-        "gold": {key: whole[key] for key in ("calls", "alternatives", "kind", "toolset", "domain") if key in whole}
-        | scoring_of(trace),
+        "format": FORMAT,
+        "key": key,
+        **question_of(trace),
+        "parser": getattr(result, "parser", NATIVE),
         "calls": calls,
         "raw": result.raw,
         "error": error,
@@ -46,6 +47,17 @@ def make_row(trace: Trace, result: CallResult, run: str) -> Row:
         "confidence": result.confidence,
         "seconds": result.seconds,
         "usage": result.usage,
+    }
+
+
+def question_of(trace: Trace) -> Row:
+    """The part of a row that comes from the suite: ``id``, ``request`` and ``gold``."""
+    whole = trace.to_dict()
+    return {
+        "id": trace.id,
+        "request": {key: whole[key] for key in ("query", "system", "messages", "tools") if key in whole},
+        "gold": {key: whole[key] for key in ("calls", "alternatives", "kind", "toolset", "domain") if key in whole}
+        | scoring_of(trace),
     }
 
 

@@ -3,29 +3,35 @@
     suite = load_suite("needle-unseen", limit=200)
     results = evaluate(baseline("lexical"), suite, "runs/lexical")
 
-Outputs are appended as they come. The same call again after an interruption asks only for what is missing; rows of
-another caller, suite or scorer are set aside as ``rows.previous.jsonl``, and rows that an endpoint failed on are
-always asked again. A caller's ``name`` must therefore change with its weights, prompt and decoding.
+Outputs are appended as they come. The same call again after an interruption asks only for what is missing, and
+another sample or scorer uses the answers that are there; rows that an endpoint failed on are always asked again. A
+caller's ``name`` and ``settings`` must therefore change with its weights, prompt and decoding.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from needle.errors import UserError
+from needle.evals.asking import PREVIOUS, ROWS, Progress, ask, write_rows
+from needle.evals.batching import BATCH_TOKENS
+from needle.evals.cache import AnswerCache, reused
+from needle.evals.calibration import calibration
+from needle.evals.parsers import parser_named
+from needle.evals.provenance import model_facts, package_version, provenance, require_one_scorer
+from needle.evals.reading import reading, repaired_verdict
 from needle.evals.report import render_report
-from needle.evals.rows import Row, RowReader, dump_line, make_row, read_rows
+from needle.evals.resources import resources, tokens_per_row
+from needle.evals.rows import Row, RowReader, question_of, read_rows
 from needle.evals.slots import slots
 from needle.evals.statistics import Rate
 from needle.evals.suites import Suite
-from needle.evals.summary import Scored, read_rate, summarise
+from needle.evals.summary import Scored, cluster_labels, read_rate, summarise
+from needle.evals.variants import FREE, attach
 from needle.evals.verdict import gold_suspect, judge
 from needle.tools.caller import Caller, CallResult
 from needle.traces.trace import Trace
@@ -34,9 +40,9 @@ from needle.traces.write import atomic
 SCORER_VERSION = "2"
 """Raised whenever the same output may get another verdict; results of different versions are never compared."""
 
-ROWS, REPORT, RESULTS, PREVIOUS = "rows.jsonl", "report.html", "results.json", "rows.previous.jsonl"
-Progress = Callable[[int, int], None]
-"""Called with rows answered so far and rows in all."""
+REPORT, RESULTS = "report.html", "results.json"
+KEPT = ("caller", "suite", "model", "resources")
+"""What a run says about itself that scoring it again cannot know."""
 
 
 @dataclass(frozen=True)
@@ -64,46 +70,84 @@ def evaluate(
     out: str | Path,
     *,
     batch_size: int = 32,
+    batch_tokens: int = BATCH_TOKENS,
     resume: bool = True,
+    cache: str | Path | None = None,
+    free: Caller | None = None,
     progress: Progress | None = None,
 ) -> Results:
     """Answer every row of ``suite`` in batches, score all, and write the three files to the folder ``out``.
 
-    ``resume`` skips rows that the same caller has answered before in ``out``. Rows whose endpoint failed count as
-    wrong and mark the run incomplete. Raises ``UserError`` when the folder cannot be written or the caller breaks its
-    contract.
+    ``resume`` uses the answers of the same caller that are in ``out``, ``cache`` those in a file that runs share.
+    ``free`` answers the same rows a second time, without constraints, as a column of its own. Rows whose endpoint
+    failed count as wrong and mark the run incomplete. Raises ``UserError`` when the folder cannot be written or the
+    caller breaks its contract.
     """
-    if batch_size < 1:
-        raise UserError(f"batch size {batch_size}: must be at least 1")
+    if batch_size < 1 or batch_tokens < 1:
+        raise UserError(f"batch size {min(batch_size, batch_tokens)}: must be at least 1")
     out = Path(out)
-    run = run_key(caller.name, suite.hash)
-    done = _prepare(out, run, resume)
-    todo = [trace for trace in suite.traces if trace.id not in done]
-    for start in range(0, len(todo), batch_size):
-        if progress:
-            progress(len(done), len(suite.traces))
-        batch = todo[start : start + batch_size]
-        rows = [make_row(trace, result, run) for trace, result in zip(batch, _answer(caller, batch), strict=True)]
-        _append(out / ROWS, rows)
-        done |= {row["id"]: row for row in rows}
-    if progress:
-        progress(len(done), len(suite.traces))
-    manifest = {"caller": caller.name, "suite": suite.to_dict()}
-    return _finish(out, [done[trace.id] for trace in suite.traces], manifest)
+    options: dict[str, Any] = {"batch_size": batch_size, "batch_tokens": batch_tokens, "resume": resume}
+    for name in (RESULTS, REPORT) if out.is_dir() else ():
+        (out / name).unlink(missing_ok=True)  # so that what is there always fits the rows
+    if cache is None:
+        asked = ask(caller, suite.traces, out, progress=progress, **options)
+    else:
+        with AnswerCache(cache) as answers:
+            asked = ask(caller, suite.traces, out, cache=answers, progress=progress, **options)
+    second = evaluate(free, suite, out / FREE, cache=cache, progress=progress, **options) if free else None
+    model = model_facts(caller)
+    spent = resources(asked, model) | {"tokens_per_row": tokens_per_row(asked.rows)}
+    manifest = {"caller": caller.name, "suite": suite.to_dict(), "model": model, "resources": spent}
+    return _finish(out, asked.rows, manifest, second)
 
 
-def rescore(directory: str | Path) -> Results:
-    """Score the saved outputs of a finished run again with today's rules, and rewrite its files; no model is run."""
+def rescore(directory: str | Path, *, parser: str | None = None, suite: Suite | None = None) -> Results:
+    """Score the saved outputs of a finished run again with today's rules, and rewrite its files; no model is run.
+
+    ``parser`` reads the saved text in another way; ``suite`` replaces the gold calls by those of its rows (errata).
+    Raises ``UserError`` when the folder holds no run, or ``suite`` lacks a row of it.
+    """
     directory = Path(directory)
     summary = read_summary(directory)
-    manifest = {key: summary[key] for key in ("caller", "suite")}
-    run = run_key(manifest["caller"], manifest["suite"]["hash"])
-    return _finish(directory, [row | {"run": run} for row in read_rows(directory / ROWS)], manifest)
+    rows = list(read_rows(directory / ROWS))
+    if parser is not None:
+        parser_named(parser)
+        reader = RowReader()
+        rows = [_verdict_free(row) | reused(row, reader.trace(row), row.get("key", ""), parser) for row in rows]
+    manifest = {key: summary[key] for key in KEPT if key in summary}
+    if parser is not None and "model" in manifest:
+        manifest["model"] = manifest["model"] | {"parser": parser}
+    if suite is not None:
+        rows = _with_gold(rows, suite, directory)
+        manifest["suite"] = suite.to_dict()
+    second = rescore(directory / FREE, parser=parser, suite=suite) if (directory / FREE / RESULTS).is_file() else None
+    return _finish(directory, rows, manifest, second)
+
+
+def _verdict_free(row: Row) -> Row:
+    return {key: value for key, value in row.items() if key not in ("verdict", "slots", "repaired", "scorer")}
+
+
+def _with_gold(rows: Sequence[Row], suite: Suite, directory: Path) -> list[Row]:
+    known = {trace.id: question_of(trace) for trace in suite.traces}
+    for row in rows:
+        if row["id"] not in known or known[row["id"]]["request"] != row["request"]:
+            raise UserError(f"{directory}: row {row['id']} is not asked like that in {suite.name}; name the suite of the run")
+    return [row | known[row["id"]] for row in rows]
 
 
 def load_results(directory: str | Path) -> Results:
-    """Read back what ``evaluate`` wrote. Raises ``UserError`` when the folder holds no finished run."""
-    return Results(read_summary(Path(directory)), list(read_rows(Path(directory) / ROWS)))
+    """Read back what ``evaluate`` wrote.
+
+    Raises ``UserError`` when the folder holds no finished run, or one whose rows another scorer judged.
+    """
+    summary = read_summary(Path(directory))
+    rows = list(read_rows(Path(directory) / ROWS))
+    version = summary["scorer_version"]
+    odd = next((row for row in rows if row.get("scorer", version) != version), None)
+    if odd is not None:
+        require_one_scorer([(f"{directory}", version), (f"its row {odd['id']}", odd["scorer"])])
+    return Results(summary, rows)
 
 
 def read_summary(directory: Path) -> dict[str, Any]:
@@ -122,64 +166,26 @@ def read_summary(directory: Path) -> dict[str, Any]:
     return summary
 
 
-def run_key(caller: str, suite_hash: str) -> str:
-    """What a saved answer must have been made by to be used again: 16 hex digits."""
-    return hashlib.blake2b("\0".join((caller, suite_hash, SCORER_VERSION)).encode(), digest_size=8).hexdigest()
-
-
-def _prepare(out: Path, run: str, resume: bool) -> dict[str, Row]:
-    """Rows of this very run that need no second asking; the folder is left with exactly these, ready to be appended to.
-
-    Rows of another run move to ``rows.previous.jsonl``. Older results go, so that what is there always fits the rows.
-    """
-    path = out / ROWS
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        rows = list(read_rows(path)) if resume and path.exists() else []
-        for name in (RESULTS, REPORT):
-            (out / name).unlink(missing_ok=True)
-        if path.exists() and (not resume or any(row["run"] != run for row in rows)):
-            path.replace(out / PREVIOUS)
-            rows = []
-    except OSError as error:
-        raise UserError(f"{out}: cannot hold results ({error.strerror}); choose another folder") from error
-    kept = {row["id"]: row for row in rows if not row["infra_error"]}
-    _write_rows(path, kept.values())
-    return kept
-
-
-def _append(path: Path, rows: Sequence[Row]) -> None:
-    try:
-        with path.open("a", encoding="utf-8", newline="\n") as file:
-            file.writelines(map(dump_line, rows))
-    except OSError as error:
-        raise UserError(
-            f"{path}: cannot be written ({error.strerror}); mend that and run again, finished rows are kept"
-        ) from error
-
-
-def _answer(caller: Caller, batch: Sequence[Trace]) -> list[CallResult]:
-    """Answers to a batch; a caller that does not time itself gets the mean over the batch."""
-    start = time.perf_counter()
-    results = caller.answer([trace.request for trace in batch])
-    mean = (time.perf_counter() - start) / len(batch)
-    if len(results) != len(batch):
-        raise UserError(
-            f"{caller.name} gave {len(results)} answers to {len(batch)} requests; a caller must answer each, in order"
-        )
-    for result in results:
-        result.seconds = mean if result.seconds is None else result.seconds
-    return results
-
-
-def _finish(out: Path, rows: Sequence[Row], manifest: dict[str, Any]) -> Results:
+def _finish(out: Path, rows: Sequence[Row], manifest: dict[str, Any], second: Results | None) -> Results:
     """Score rows and write all files, ``results.json`` last: where it is, the others are whole."""
     reader = RowReader()
     scored = [_score(reader.trace(row), reader.result(row)) for row in rows]
-    rows = [row | {"verdict": one.verdict.to_dict(), "slots": _slots(one)} for row, one in zip(rows, scored, strict=True)]
-    versions = {"format": 1, "scorer_version": SCORER_VERSION, "package_version": _package_version()}
-    results = Results(versions | manifest | summarise(scored), rows)
-    _write_rows(out / ROWS, rows)
+    lenient = [repaired_verdict(one) for one in scored]
+    rows = [
+        _verdict_free(row) | {"repaired": found, "scorer": SCORER_VERSION, "verdict": one.verdict.to_dict(), "slots": _slots(one)}
+        for row, one, (found, _) in zip(rows, scored, lenient, strict=True)
+    ]
+    parts = {"reading": reading(rows, scored, [verdict for _, verdict in lenient])}
+    parts["confidence"] = calibration(
+        [None if row["infra_error"] else row["confidence"] for row in rows], [one.verdict.correct for one in scored]
+    )
+    if second is not None:
+        parts["variants"] = {FREE: attach(rows, cluster_labels([one.trace for one in scored]), second)}
+    if "model" in manifest:
+        parts["provenance"] = provenance(manifest["suite"], manifest["model"], SCORER_VERSION)
+    versions = {"format": 2, "scorer_version": SCORER_VERSION, "package_version": package_version()}
+    results = Results(versions | manifest | summarise(scored) | parts, rows)
+    write_rows(out / ROWS, rows)
     for name, text in (
         (REPORT, render_report(results.summary, rows)),
         (RESULTS, json.dumps(results.summary, indent=1) + "\n"),
@@ -197,13 +203,4 @@ def _score(trace: Trace, result: CallResult) -> Scored:
     return Scored(trace, result, judge(trace, result, gold_suspect=gold_suspect(trace)))
 
 
-def _write_rows(path: Path, rows: Iterable[Row]) -> None:
-    with atomic(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
-        file.writelines(map(dump_line, rows))
-
-
-def _package_version() -> str:
-    try:
-        return version("needle-distill")
-    except PackageNotFoundError:  # run from a source tree that is not installed
-        return "source"
+__all__ = ["PREVIOUS", "RESULTS", "ROWS", "SCORER_VERSION", "Progress", "Results", "evaluate", "load_results", "rescore"]

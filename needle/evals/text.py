@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from needle.evals.bfcl.text import bfcl_lines, bfcl_note, bfcl_rows
+from needle.evals.reading import reading_warnings
 
 if TYPE_CHECKING:
     from needle.evals.run import Results
@@ -30,7 +31,7 @@ def percent(share: float) -> str:
 def warnings(summary: dict[str, Any]) -> list[str]:
     """What stands between the figures and a fair reading of them."""
     suite, infra = summary["suite"], summary["infra_errors"]["count"]
-    found = []
+    found = reading_warnings(summary)
     if infra:
         found.append(
             f"Incomplete: {infra} of {summary['n']} rows got no answer and count as wrong; "

@@ -23,7 +23,7 @@ def right(query: str) -> str:
 
 
 def without_times(summary):
-    return {key: value for key, value in summary.items() if key != "latency"}
+    return {key: value for key, value in summary.items() if key not in ("latency", "resources")}
 
 
 def test_gold_scores_100_in_every_rate(make_suite, tmp_path):
@@ -93,27 +93,47 @@ def test_an_interrupted_and_resumed_run_equals_an_uninterrupted_one(make_suite, 
     ]
 
 
-def test_a_finished_run_is_not_asked_again_but_another_caller_or_suite_is(make_suite, scripted, tmp_path):
-    evaluate(scripted(right), make_suite(), tmp_path)
+def test_an_answer_is_asked_for_once_whatever_the_sample_and_only_by_the_same_model(make_suite, scripted, tmp_path):
+    evaluate(scripted(right), make_suite(10), tmp_path)
     for caller, suite, asked in (
-        (scripted(right), make_suite(), 0),
-        (scripted(right, name="other"), make_suite(), 30),
-        (scripted(right, name="other"), make_suite(10), 10),
+        (scripted(right), make_suite(10), 0),
+        (scripted(right), make_suite(30), 20),
+        (scripted(right, name="other"), make_suite(30), 30),
+        (scripted(right, name="other"), make_suite(10), 0),
+        (scripted(right), make_suite(30), 0),
     ):
-        evaluate(caller, suite, tmp_path)
-        assert len(caller.asked) == asked
-    assert (tmp_path / PREVIOUS).read_text().count("\n") == 30  # nothing answered is thrown away
+        summary = evaluate(caller, suite, tmp_path).summary
+        assert len(caller.asked) == asked == summary["resources"]["asked"]
+        assert summary["resources"]["reused"] == len(suite.traces) - asked
+    saved = [json.loads(line) for name in (ROWS, PREVIOUS) for line in (tmp_path / name).read_text().splitlines()]
+    assert len({row["key"] for row in saved}) == 60  # nothing answered is thrown away
     again = scripted(right, name="other")
     evaluate(again, make_suite(10), tmp_path, resume=False)
     assert len(again.asked) == 10
 
 
-def test_another_scorer_version_does_not_mix_with_old_rows(make_suite, scripted, tmp_path, monkeypatch):
+def test_other_settings_are_another_question(make_suite, scripted, tmp_path):
+    cold, warm = scripted(right), scripted(right)
+    cold.settings, warm.settings = {"temperature": 0.0}, {"temperature": 1.0}
+    evaluate(cold, make_suite(4), tmp_path)
+    evaluate(warm, make_suite(4), tmp_path)
+    assert len(warm.asked) == 4
+
+
+def test_another_scorer_scores_saved_answers_anew_and_never_beside_old_verdicts(
+    make_suite, scripted, tmp_path, monkeypatch
+):
     evaluate(scripted(right), make_suite(), tmp_path)
     monkeypatch.setattr(runs, "SCORER_VERSION", "next")
     caller = scripted(right)
-    assert evaluate(caller, make_suite(), tmp_path).summary["scorer_version"] == "next"
-    assert len(caller.asked) == 30
+    results = evaluate(caller, make_suite(), tmp_path)
+    assert results.summary["scorer_version"] == "next" and caller.asked == []
+    assert {row["scorer"] for row in load_results(tmp_path).rows} == {"next"}
+    lines = (tmp_path / ROWS).read_text().splitlines()
+    lines[3] = json.dumps(json.loads(lines[3]) | {"scorer": "older"})
+    (tmp_path / ROWS).write_text("\n".join(lines) + "\n")
+    with pytest.raises(UserError, match="its row r3 by older.* --rescore"):
+        load_results(tmp_path)
 
 
 def test_failures_outside_the_model_count_as_wrong_are_listed_and_asked_again(make_suite, scripted, tmp_path):
