@@ -51,20 +51,8 @@ class HuggingFaceCaller(TextCaller):
     @classmethod
     def from_pretrained(cls, path_or_id: str, *, parser: str = AUTO, **options: Any) -> HuggingFaceCaller:
         """Load model and tokenizer. Raises ``UserError`` when torch is missing or there is no such model."""
-        try:
-            import torch
-            from transformers import AutoModelForCausalLM, AutoTokenizer
-        except ImportError as error:
-            raise UserError(f'hf:{path_or_id} needs {error.name}: pip install "needle-distill[train]"') from error
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(path_or_id)
-            model = AutoModelForCausalLM.from_pretrained(path_or_id, dtype="auto")
-        except (OSError, ValueError, KeyError) as error:
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise UserError(f"hf:{path_or_id}: cannot be loaded ({reason[:200]}); check the path or the network") from error
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-        name = f"hf:{path_or_id}{_revision(path_or_id, model)}"
-        return cls(model.to(device).eval(), tokenizer, name=name, parser=parser, **options)
+        model, tokenizer = _load(path_or_id)
+        return cls(model, tokenizer, name=f"hf:{path_or_id}{_revision(path_or_id, model)}", parser=parser, **options)
 
     def show_prompt(self, request: Request) -> str:
         """The text that the model reads."""
@@ -108,19 +96,13 @@ class HuggingFaceCaller(TextCaller):
             yield batch
 
     def _generate(self, prompts: list[list[int]]) -> list[Output]:
-        import torch
-
         start = time.perf_counter()
         pad, longest = self.tokenizer.pad_token_id, max(map(len, prompts))
         padded = [[pad] * (longest - len(ids)) + ids for ids in prompts]
         mask = [[0] * (longest - len(ids)) + [1] * len(ids) for ids in prompts]
-        place = self.model.device
         room = getattr(self.model.config, "max_position_embeddings", None) or 10**9
-        with torch.inference_mode():
-            written = self.model.generate(
-                input_ids=torch.tensor(padded, device=place), attention_mask=torch.tensor(mask, device=place),
-                max_new_tokens=min(self.max_new_tokens, room - longest), do_sample=False, num_beams=1, pad_token_id=pad,
-            )[:, longest:].tolist()  # fmt: skip
+        limit = min(self.max_new_tokens, room - longest)
+        written = _generate(self.model, padded, mask, max_new_tokens=limit, do_sample=False, num_beams=1, pad_token_id=pad)
         seconds = (time.perf_counter() - start) / len(prompts)
         return [self._output(ids, len(prompt), seconds) for ids, prompt in zip(written, prompts, strict=True)]
 
@@ -131,6 +113,32 @@ class HuggingFaceCaller(TextCaller):
         usage = {"prompt_tokens": prompt_tokens, "completion_tokens": min(end + 1, len(ids))}
         text = self.tokenizer.decode(ids[:end], skip_special_tokens=False)
         return Output(text=text, usage=usage, seconds=seconds)
+
+
+def _load(path_or_id: str) -> tuple[Any, Any]:
+    """Model on the best device at hand, and tokenizer."""
+    try:
+        import torch
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+    except ImportError as error:
+        raise UserError(f'hf:{path_or_id} needs {error.name}: pip install "needle-distill[train]"') from error
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(path_or_id)
+        model = AutoModelForCausalLM.from_pretrained(path_or_id, dtype="auto")
+    except (OSError, ValueError, KeyError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise UserError(f"hf:{path_or_id}: cannot be loaded ({reason[:200]}); check the path or the network") from error
+    return model.to("cuda" if torch.cuda.is_available() else "cpu").eval(), tokenizer
+
+
+def _generate(model: Any, ids: list[list[int]], mask: list[list[int]], **options: Any) -> list[list[int]]:
+    """Tokens that the model writes after each row of ``ids`` (rows of equal length, padded on the left)."""
+    import torch
+
+    place = model.device
+    with torch.inference_mode():
+        given = {"input_ids": torch.tensor(ids, device=place), "attention_mask": torch.tensor(mask, device=place)}
+        return model.generate(**given, **options)[:, len(ids[0]) :].tolist()
 
 
 def chat_tools(request: Request) -> list[dict[str, Any]]:
