@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +14,8 @@ from needle.models import checkpoint_folder, require_torch
 from needle.tools import CallResult
 from needle.traces import Trace
 
+LOSSES = ("hard", "soft", "mutual")
+"""Labels alone; labels and the probabilities of teachers; labels and the probabilities of peers that learn at the same time."""
 FINE_TUNE_RATE = 0.25
 """Peak rates of a fine-tune as a share of those of a run from random weights."""
 
@@ -80,8 +83,9 @@ def train(
     """Train a student on ``traces`` and leave the run in ``out``; returns its ``TrainReport``.
 
     ``base``: a checkpoint to start from, None for the bundled one, ``"none"`` for random weights of ``preset``. ``loss``: ``"hard"``, or
-    ``"soft"`` against the averaged probabilities of the ``teachers`` (checkpoints with the same tokenizer). ``settings`` are those of
-    ``TrainConfig``. Raises ``UserError`` for unusable traces, settings or checkpoints.
+    ``"soft"`` against the averaged probabilities of the ``teachers`` (checkpoints with the same tokenizer; ``CKPT@WEIGHT`` weighs one), or
+    ``"mutual"``: the ``teachers`` (without any, a second student) learn too, each from the labels and from the others; the best of all is
+    kept. ``settings`` are those of ``TrainConfig``. Raises ``UserError`` for unusable traces, settings or checkpoints.
     """
     require_torch("training")
     import torch
@@ -94,11 +98,11 @@ def train(
     last = _last(out, resume)
     split = read_split(traces, config.seed)
     torch.manual_seed(config.seed)
-    trainer = _trainer(split, config, out, last if resume else None if base == "none" else checkpoint_folder(base), preset, teachers)
+    trainer = _trainer(split, config, out, last if resume else None if base == "none" else checkpoint_folder(base), preset, loss, teachers)
     if resume:
         trainer.resume()
     report({"rows": len(trainer.examples), "toolsets": len(trainer.examples.groups), "validation_rows": len(trainer.validate.traces),
-            "unusable": len(split.problems), "too_long": trainer.examples.too_long, "parameters": trainer.model.parameter_groups(),
+            "unusable": len(split.problems), "too_long": trainer.examples.too_long, "students": len(trainer.students.models), "parameters": trainer.model.parameter_groups(),
             "problems": split.problems})  # fmt: skip
     curves = Curves(out)
     try:
@@ -118,8 +122,10 @@ def _config(settings: dict[str, Any], preset: str, loss: str, teachers: Sequence
     config = TrainConfig(**settings)
     if preset not in PRESETS:
         raise UserError(f"no preset {preset!r}; choose one of {', '.join(PRESETS)}")
-    if (loss == "soft") != bool(teachers) or loss not in ("hard", "soft"):
-        raise UserError(f"--loss {loss} with {len(teachers)} --teacher: use hard without a teacher, or soft with one or more")
+    if loss not in LOSSES or (loss == "soft") > bool(teachers) or (loss == "hard") < (not teachers):
+        raise UserError(
+            f"--loss {loss} with {len(teachers)} --teacher: use hard without a teacher, soft with one or more, mutual with peers or without"
+        )
     scaled = {key: getattr(config, key) * FINE_TUNE_RATE for key in ("muon_lr", "adam_lr") if fine_tune and key not in settings}
     return replace(config, **scaled)
 
@@ -136,8 +142,8 @@ def _last(out: Path, resume: bool) -> Path:
     return last
 
 
-def _trainer(split: Split, config: Any, out: Path, start: Path | None, preset: str, teachers: Sequence[str]) -> Any:
-    """Model, examples, validation and teachers of a run that starts from the checkpoint ``start`` (None: random weights)."""
+def _trainer(split: Split, config: Any, out: Path, start: Path | None, preset: str, loss: str, teachers: Sequence[str]) -> Any:
+    """Models, examples and validation of a run that starts from the checkpoint ``start`` (None: random weights)."""
     import torch
 
     from needle.corpora.augment import ValueSwap
@@ -146,6 +152,8 @@ def _trainer(split: Split, config: Any, out: Path, start: Path | None, preset: s
     from needle.student.tokenizer import load_tokenizer
     from needle.train.examples import ExampleSet
     from needle.train.loop import Trainer, compute_type
+    from needle.train.students import apart
+    from needle.train.teachers import Teachers
     from needle.train.validate import Validator
 
     model = NeedleModel(NeedleConfig(**PRESETS[preset])) if start is None else load_model(start)
@@ -155,15 +163,23 @@ def _trainer(split: Split, config: Any, out: Path, start: Path | None, preset: s
     held = random.Random(config.seed).sample(split.validation, min(len(split.validation), config.validation_rows))
     held_examples = ExampleSet(held, tokenizer, model.config)
     validator = Validator(held, held_examples, tokenizer, config.token_weights, compute_type(config.precision), is_right)
-    return Trainer(model, tokenizer, examples, config, out, validator, _teachers(teachers, tokenizer, model.device))
+    others, shares = _others(teachers, tokenizer, model.device)
+    if loss == "mutual":
+        peers = others or [apart(model, config.seed + 1) if start else NeedleModel(model.config).to(model.device)]
+        return Trainer([model, *peers], tokenizer, examples, config, out, validator)
+    return Trainer([model], tokenizer, examples, config, out, validator, Teachers(others, shares) if others else None)
 
 
-def _teachers(names: Sequence[str], tokenizer: Any, device: Any) -> Any:
-    """The teachers of a soft-label run, or None."""
+def _others(names: Sequence[str], tokenizer: Any, device: Any) -> tuple[list[Any], list[float]]:
+    """Models of ``--teacher CKPT`` or ``CKPT@WEIGHT``, and their weights (1 where none is given)."""
     from needle.student.modeling.storage import load_model
     from needle.student.tokenizer import load_tokenizer
-    from needle.train.teachers import Teachers, check_same_tokenizer
+    from needle.train.teachers import check_same_tokenizer
 
+    models, weights = [], []
     for name in names:
-        check_same_tokenizer(tokenizer, load_tokenizer(checkpoint_folder(name)), name)
-    return Teachers([load_model(checkpoint_folder(name)).to(device) for name in names]) if names else None
+        path, _, weight = name.rpartition("@") if re.search(r"@[0-9.]+$", name) else (name, "", "1")
+        check_same_tokenizer(tokenizer, load_tokenizer(checkpoint_folder(path)), path)
+        models.append(load_model(checkpoint_folder(path)).to(device))
+        weights.append(float(weight))
+    return models, weights

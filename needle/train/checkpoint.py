@@ -25,14 +25,20 @@ def save_checkpoint(
     tokenizer: Tokenizer,
     state: dict[str, Any],
     optimizers: list[torch.optim.Optimizer] | None = None,
+    extra: dict[str, NeedleModel] | None = None,
 ) -> None:
-    """Write weights, tokenizer and state; with ``optimizers`` the run can be continued. An older folder is replaced only when all is written."""
+    """Write weights, tokenizer and state; with ``optimizers`` the run can be continued. An older folder is replaced only when all is written.
+
+    ``extra``: further models of the run (peers, averages) by file name.
+    """
     fresh, old = folder.with_name(folder.name + ".new"), _old(folder)
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(parents=True)
     model.config.save_pretrained(fresh)
     save_file({name: weight.contiguous() for name, weight in model.state_dict().items()}, fresh / WEIGHTS, metadata={"format": "pt"})
     save_tokenizer(fresh, tokenizer)
+    for name, other in (extra or {}).items():
+        save_file({key: weight.contiguous() for key, weight in other.state_dict().items()}, fresh / f"{name}.safetensors")
     if optimizers is not None:
         save_file(_optimizer_tensors(optimizers), fresh / OPTIMIZER)
     (fresh / STATE).write_text(json.dumps(state, indent=1))
@@ -70,10 +76,14 @@ def _optimizer_tensors(optimizers: list[torch.optim.Optimizer]) -> dict[str, tor
     return tensors
 
 
-def load_state(folder: Path, optimizers: list[torch.optim.Optimizer]) -> dict[str, Any]:
-    """Restore the optimisers in place and return the run's state. Raises ``UserError`` when the folder holds no resumable run."""
+def load_state(folder: Path, optimizers: list[torch.optim.Optimizer], extra: dict[str, NeedleModel] | None = None) -> dict[str, Any]:
+    """Restore optimisers and ``extra`` models in place and return the run's state. Raises ``UserError`` when the folder holds no such run."""
     if not (folder / STATE).is_file() or not (folder / OPTIMIZER).is_file():
         raise UserError(f"{folder}: nothing to resume there (no {STATE} with {OPTIMIZER})")
+    for name, model in (extra or {}).items():
+        if not (folder / f"{name}.safetensors").is_file():
+            raise UserError(f"{folder}: the run there has no {name}; continue it with the settings and students that it began with")
+        model.load_state_dict(load_file(folder / f"{name}.safetensors"))
     tensors = load_file(folder / OPTIMIZER)
     for number, optimizer in enumerate(optimizers):
         content = optimizer.state_dict()

@@ -44,9 +44,17 @@ class TrainConfig:
     token_weights: dict[int, float] = field(default_factory=lambda: {STRUCTURE: 0.3, DECISION: 2.0, NAME: 1.5, KEY: 1.0, VALUE: 2.0})
     """Loss weight by token class; most structure is forced at decoding."""
     soft_weight: float = 0.5
-    """With teachers: share of the soft-label loss, the rest being hard labels."""
+    """With teachers or peers: share of the soft-label loss, the rest being hard labels."""
     temperature: float = 1.0
-    """With teachers: temperature of both distributions; above 1 softens them."""
+    """With teachers or peers: temperature of both distributions; above 1 softens them."""
+    divergence: float = 0.0
+    """Member of the generalised Jensen-Shannon family: 0 is KL(teacher || student), 1 is KL(student || teacher)."""
+    skew: float = 0.0
+    """Share of the teacher that is mixed into the student's place in the divergence (DistiLLM: 0.1)."""
+    peer_warmup: float = 0.2
+    """Co-distillation: share of the run in which the weight of the peers' word rises from nothing."""
+    average_decay: float | None = None
+    """Keep and judge a running average of the weights with this decay a step (0.99, say); None: the weights themselves."""
     quantize_bits: int | None = None
     """Quantisation-aware training for 4 or 8 bits at the end of the run; None for none."""
     quantize_share: float | None = None
@@ -67,6 +75,11 @@ class TrainConfig:
             raise UserError("--minutes and --steps must be positive: a run of zero steps learns nothing")
         if min(self.rows, self.rows_per_toolset, self.micro_rows, self.validation_rows, self.validations) < 1:
             raise UserError("--rows and the other counts of a run must be at least 1")
+        for name in ("soft_weight", "divergence", "skew", "peer_warmup", "average_decay"):
+            if not 0 <= (getattr(self, name) or 0.0) <= 1:
+                raise UserError(f"{name} {getattr(self, name)}: give a number from 0 to 1")
+        if self.skew == 1 or not self.temperature > 0:
+            raise UserError("skew must be below 1 and temperature above 0")
         if self.quantize_share is not None and not 0 <= self.quantize_share <= 1:
             raise UserError(f"quantize_share {self.quantize_share}: give a share of the run, 0 to 1")
         if self.quantize_bits not in (None, 4, 8):

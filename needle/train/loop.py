@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,14 +17,11 @@ from tokenizers import Tokenizer
 
 from needle.errors import UserError
 from needle.student.modeling import NeedleModel
-from needle.student.modeling.model import to_device
-from needle.student.modeling.quantize import rounded_copy, set_quantization
-from needle.train.batches import micro_batches
+from needle.student.modeling.quantize import rounded_copy
 from needle.train.checkpoint import load_state, save_checkpoint
 from needle.train.config import TrainConfig
 from needle.train.examples import Example, ExampleSet
-from needle.train.losses import hard_label_loss, soft_label_loss
-from needle.train.optimizer import make_optimizers, rate, set_rate
+from needle.train.students import Students
 from needle.train.teachers import Teachers
 
 Validate = Callable[[NeedleModel], dict[str, float]]
@@ -86,20 +82,22 @@ class Trainer:
     """State of one run; ``run`` takes it to its end."""
 
     def __init__(
-        self, model: NeedleModel, tokenizer: Tokenizer, examples: ExampleSet, config: TrainConfig, out: Path, validate: Validate,
+        self, models: Sequence[NeedleModel], tokenizer: Tokenizer, examples: ExampleSet, config: TrainConfig, out: Path, validate: Validate,
         teachers: Teachers | None = None,
     ) -> None:  # fmt: skip
-        self.model, self.tokenizer, self.examples, self.config, self.out, self.validate = model, tokenizer, examples, config, out, validate
-        self.teachers = teachers
-        self.dtype, self.device = compute_type(config.precision), model.embedding.weight.device
-        self.rows_per_block = config.rows_per_block or (8 if self.device.type == "cpu" else None)
-        self.share_toolsets = all(one.config.shares_toolsets for one in (model, *(teachers.models if teachers else ())))
-        self.optimizers = make_optimizers(model, config)
+        """``models``: the student, and for co-distillation its peers."""
+        self.tokenizer, self.examples, self.config, self.out, self.validate = tokenizer, examples, config, out, validate
+        self.students = Students(models, config, compute_type(config.precision), teachers)
         self.step = self.rows = self.epoch = self.batch = self.validated = 0
         self.seconds = 0.0
         self.validation_seconds = 0.0
         self.best: dict[str, float] = {}
         self.best_rounded = False
+
+    @property
+    def model(self) -> NeedleModel:
+        """The student that the run is about."""
+        return self.students.models[0]
 
     @property
     def progress(self) -> float:
@@ -115,13 +113,14 @@ class Trainer:
 
     def resume(self) -> None:
         """Continue from ``last``. Raises ``UserError`` when it belongs to another configuration."""
-        state = load_state(self.out / "last", self.optimizers)
+        state = load_state(self.out / "last", self.students.optimizers, self.students.extra())
         before, now = state.pop("config"), json.loads(json.dumps(self.config.to_dict()))
         different = [key for key in now if key not in ("minutes", "steps") and before.get(key) != now[key]]
         if different:
             raise UserError(f"{self.out}: the run there has other settings ({', '.join(different)}); give --out another folder")
         for name, value in state.items():
             setattr(self, name, value)
+        self.students.steps = self.step
 
     def run(self, report: Report = lambda _: None) -> TrainReport:
         """Train to the end of the budget, validating on the way.
@@ -163,7 +162,8 @@ class Trainer:
         return self.config.minutes is None or spent <= VALIDATION_SHARE * self.seconds
 
     def _save(self) -> None:
-        save_checkpoint(self.out / "last", self.model, self.tokenizer, self.state(), self.optimizers)
+        students = self.students
+        save_checkpoint(self.out / "last", self.model, self.tokenizer, self.state(), students.optimizers, students.extra())
 
     def _batches(self) -> Iterator[list[Example]]:
         while True:
@@ -176,52 +176,33 @@ class Trainer:
             self.epoch, self.batch = self.epoch + 1, 0
 
     def _step(self, examples: list[Example]) -> dict[str, Any]:
-        """One optimiser step; the loss is averaged over the token weights of the whole step, however it is cut."""
-        config, began, progress = self.config, time.monotonic(), self.progress
-        if config.quantize_bits is not None:
-            set_quantization(self.model, config.quantize_bits if config.rounds(progress) else None)
-        self.model.train()
-        total = sum(config.token_weights[kind] for example in examples for kind in example.classes)
-        loss_sum, soft_sum, tokens = 0.0, 0.0, 0
-        for batch in micro_batches(examples, config.micro_rows, config.token_weights, self.rows_per_block, self.share_toolsets):
-            batch = to_device(batch, self.device)
-            logits = self.model.logits(self.model(batch.source, batch.target, self.dtype))
-            loss = hard_label_loss(logits, batch.labels_N, batch.weights_N, config.z_loss)
-            loss_sum += loss.item()
-            if self.teachers is not None:
-                probabilities = self.teachers.probabilities(batch, self.dtype, config.temperature)
-                soft = soft_label_loss(logits, probabilities, batch.weights_N, config.temperature)
-                soft_sum += soft.item()
-                loss = (1 - config.soft_weight) * loss + config.soft_weight * soft
-            loss.div(total).backward()
-            tokens += len(batch.source.ids_N) + len(batch.labels_N)
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), config.clip).item()
-        if not (math.isfinite(loss_sum) and math.isfinite(norm)):
-            raise UserError(f"the loss is not finite at step {self.step + 1}; lower muon_lr and adam_lr, or look for broken rows in the data")
-        share = rate(progress, config)
-        set_rate(self.optimizers, share)
-        for optimizer in self.optimizers:
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
+        """One optimiser step, as a line of the log."""
+        began, progress = time.monotonic(), self.progress
+        try:
+            parts = self.students.update(examples, progress)
+        except UserError as error:
+            raise UserError(f"step {self.step + 1}: {error}") from error
         self.step += 1
         self.rows += len(examples)
         seconds = time.monotonic() - began
-        soft_part = {} if self.teachers is None else {"soft_loss": soft_sum / total}
-        return {"step": self.step, "epoch": self.epoch, "rows": self.rows, "loss": loss_sum / total, "rate": share, "norm": norm,
-                "tokens_per_second": tokens / seconds, "rows_per_second": len(examples) / seconds, "progress": progress, **soft_part}  # fmt: skip
+        tokens = parts.pop("tokens")
+        return {"step": self.step, "epoch": self.epoch, "rows": self.rows, **parts, "tokens_per_second": tokens / seconds,
+                "rows_per_second": len(examples) / seconds, "progress": progress}  # fmt: skip
 
     def _validate(self) -> dict[str, float]:
-        """Score the weights as they would ship (rounded, once quantisation is on), keep the best and the last state."""
+        """Score the weights as they would ship (rounded, once quantisation is on), keep the best of all students and the last state."""
         began = time.monotonic()
         self.validated += 1
-        rounded = self.config.rounds(self.progress)
-        model = rounded_copy(self.model, self.config.quantize_bits) if rounded else self.model
-        model.eval()
-        scores = self.validate(model)
-        # weights that will be rounded before they ship are no rival to weights that are
-        if not self.best or scores["exact"] >= self.best["exact"] or (rounded and not self.best_rounded):
-            self.best, self.best_rounded = {**scores, "step": self.step}, rounded
-            save_checkpoint(self.out / "best", model, self.tokenizer, {"scores": self.best, "config": self.config.to_dict()})
+        rounded, found = self.config.rounds(self.progress), {}
+        for number, judged in enumerate(self.students.judged):
+            model = rounded_copy(judged, self.config.quantize_bits) if rounded else judged
+            model.eval()
+            scores = self.validate(model)
+            found |= {f"validation_{name}" + (f"_peer{number}" if number else ""): value for name, value in scores.items()}
+            # weights that will be rounded before they ship are no rival to weights that are
+            if not self.best or scores["exact"] >= self.best["exact"] or (rounded and not self.best_rounded):
+                self.best, self.best_rounded = {**scores, "step": self.step}, rounded
+                save_checkpoint(self.out / "best", model, self.tokenizer, {"scores": self.best, "config": self.config.to_dict()})
         self.validation_seconds = max(self.validation_seconds, time.monotonic() - began)
         self._save()
-        return {f"validation_{name}": value for name, value in scores.items()}
+        return found

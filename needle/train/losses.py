@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
@@ -17,12 +20,59 @@ def hard_label_loss(logits_NV: Tensor, labels_N: Tensor, weights_N: Tensor, z_we
     return ((cross_entropy + z_weight * log_partition.square()) * weights_N).sum()
 
 
-def soft_label_loss(logits_NV: Tensor, teacher_NV: Tensor, weights_N: Tensor, temperature: float = 1.0) -> Tensor:
-    """Sum over tokens of weight x T^2 x KL(teacher || student), both at temperature T (Hinton et al., arXiv:1503.02531).
+@dataclass(frozen=True)
+class SoftTargets:
+    """What a teacher says about N positions, at the temperature of the loss."""
 
-    ``teacher_NV`` holds probabilities that were already taken at that temperature (for an ensemble, their average). Zero, with zero gradient,
-    when the student agrees.
+    probabilities: Tensor
+    """``[N, V]`` over the vocabulary, or ``[N, k]`` of the tokens in ``tokens``, in fp32."""
+    tokens: Tensor | None = None
+    """Token ids ``[N, k]`` of the columns; None: the whole vocabulary."""
+    drawn: bool = False
+    """The columns are random draws and their frequencies, instead of the k likeliest tokens beside one bucket for all others."""
+
+
+def soft_label_loss(
+    logits_NV: Tensor, targets: SoftTargets, weights_N: Tensor, temperature: float = 1.0, beta: float = 0.0, skew: float = 0.0
+) -> Tensor:
+    """Sum over tokens of weight x T^2 x divergence of teacher and student, both at temperature T (Hinton et al., arXiv:1503.02531).
+
+    ``beta`` chooses the member of the generalised Jensen-Shannon family (arXiv:2306.13649), rescaled so that 0 is exactly KL(teacher ||
+    student) and 1 exactly KL(student || teacher). ``skew`` mixes so much of the teacher into the student's place first (DistiLLM,
+    arXiv:2402.03898). Random draws allow the cross-entropy only (arXiv:2503.16870): unbiased, and not zero at agreement.
     """
     student = (logits_NV.float() / temperature).log_softmax(-1)
-    divergence = torch.xlogy(teacher_NV, teacher_NV).sum(-1) - (teacher_NV * student).sum(-1)
+    if targets.tokens is not None:
+        student = student.gather(-1, targets.tokens)
+    if targets.drawn:
+        assert not beta and not skew, "draws estimate the forward divergence only"
+        divergence = -(targets.probabilities * student).sum(-1)
+    elif targets.tokens is None:
+        divergence = divergence_of(targets.probabilities.log(), student, beta, skew)
+    else:
+        divergence = divergence_of(_with_rest(targets.probabilities.log()), _with_rest(student), beta, skew)
     return temperature**2 * (divergence * weights_N).sum()
+
+
+def divergence_of(teacher: Tensor, student: Tensor, beta: float = 0.0, skew: float = 0.0) -> Tensor:
+    """Divergence ``[...]`` of two log-distributions over the last axis; see ``soft_label_loss``. Zero, with zero gradient, at agreement."""
+    if skew:
+        student = torch.logaddexp(teacher + math.log(skew), student + math.log1p(-skew))
+    if beta == 0:
+        return _kl(teacher, student)
+    if beta == 1:
+        return _kl(student, teacher)
+    middle = torch.logaddexp(teacher + math.log(beta), student + math.log1p(-beta))
+    return _kl(teacher, middle) / (1 - beta) + _kl(student, middle) / beta
+
+
+def _kl(first: Tensor, second: Tensor) -> Tensor:
+    """KL(first || second) of log-distributions; a probability of zero in the first counts nothing, in the second the least that fp32 knows."""
+    terms = first.exp() * (first - second.clamp_min(-100.0))
+    return torch.where(first == -torch.inf, 0.0, terms).sum(-1)
+
+
+def _with_rest(log_probabilities_Nk: Tensor) -> Tensor:
+    """One more column: the log of what the others leave, at least 1e-7."""
+    rest = (1 - log_probabilities_Nk.exp().sum(-1, keepdim=True)).clamp_min(1e-7)
+    return torch.cat((log_probabilities_Nk, rest.log()), dim=-1)

@@ -138,7 +138,7 @@ def test_a_loss_that_is_not_finite_is_an_error_and_leaves_no_checkpoint(tokenize
     model = tiny_model()
     with torch.no_grad():
         model.decoder[1].cross.branch.v.weight[3, 5] = float("nan")
-    with pytest.raises(UserError, match="not finite at step 1"):
+    with pytest.raises(UserError, match="step 1: the loss is not finite"):
         trainer(tokenizer, tmp_path, settings(), model=model).run()
     assert not (tmp_path / "best").exists() and not (tmp_path / "last").exists()
 
@@ -151,7 +151,7 @@ def test_a_loss_that_stops_being_finite_leaves_the_good_checkpoint(tokenizer: To
             with torch.no_grad():
                 model.embedding.weight.fill_(float("inf"))
 
-    with pytest.raises(UserError, match="not finite at step 4"):
+    with pytest.raises(UserError, match="step 4: the loss is not finite"):
         trainer(tokenizer, tmp_path, settings(), model=model).run(poison)
     for name in ("best", "last"):
         assert all(bool(weight.isfinite().all()) for weight in load_file(tmp_path / name / WEIGHTS).values())
@@ -285,7 +285,7 @@ def test_a_student_that_equals_its_teachers_has_nothing_to_learn_from_soft_label
         config = settings(steps=1, validations=1, soft_weight=1.0)
         model = tiny_model()
         examples = ExampleSet(rows(), tokenizer, model.config)
-        Trainer(model, tokenizer, examples, config, tmp_path / name, lambda _: {"exact": 0.0}, Teachers(teachers)).run(
+        Trainer([model], tokenizer, examples, config, tmp_path / name, lambda _: {"exact": 0.0}, Teachers(teachers)).run(
             records.append
         )
     assert abs(records[0]["soft_loss"]) < 1e-5 and records[0]["norm"] < 1e-4
@@ -335,7 +335,7 @@ def test_a_tiny_model_learns_four_rows_exactly(tokenizer: Tokenizer, tmp_path: P
         lambda trace, answer: list(answer) == list(trace.calls),
     )
     before = validator(model.eval())
-    report = Trainer(model, tokenizer, examples, config, tmp_path, validator).run()
+    report = Trainer([model], tokenizer, examples, config, tmp_path, validator).run()
     assert before["exact"] < 1 and report.best["exact"] == report.best["free"] == report.best["tokens"] == 1.0
     assert report.best["loss"] < before["loss"] / 10
     answers = StudentCaller(load_model(tmp_path / "best"), tokenizer, constrained=False).answer(
@@ -358,7 +358,7 @@ def test_free_counts_the_answers_that_greedy_decoding_without_constraints_gives(
         torch.float32,
         lambda trace, answer: list(answer) == list(trace.calls),
     )
-    Trainer(model, tokenizer, examples, config, tmp_path, validator).run()
+    Trainer([model], tokenizer, examples, config, tmp_path, validator).run()
     model.eval()
     answers = StudentCaller(model, tokenizer, constrained=False).answer([trace.request for trace in traces])
     right = sum(

@@ -84,4 +84,4 @@ def trainer(
     transform: Callable | None = None,
 ) -> Trainer:
     model = model or tiny_model()
-    return Trainer(model, tokenizer, ExampleSet(rows(), tokenizer, model.config, transform), config, out, validate)
+    return Trainer([model], tokenizer, ExampleSet(rows(), tokenizer, model.config, transform), config, out, validate)

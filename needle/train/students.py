@@ -1,0 +1,120 @@
+"""The models that a run updates: one student, or several that learn from each other as well (co-distillation)."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from needle.errors import UserError
+from needle.student.modeling import NeedleModel
+from needle.student.modeling.model import to_device
+from needle.student.modeling.quantize import set_quantization
+from needle.train.batches import micro_batches
+from needle.train.config import TrainConfig
+from needle.train.examples import Example
+from needle.train.losses import SoftTargets, hard_label_loss, soft_label_loss
+from needle.train.optimizer import make_optimizers, rate, set_rate
+from needle.train.teachers import Teachers
+
+
+class Students:
+    """One or several models with their optimisers; the first is the one that the run is about."""
+
+    def __init__(self, models: Sequence[NeedleModel], config: TrainConfig, dtype: torch.dtype, teachers: Teachers | None = None) -> None:
+        self.models, self.config, self.dtype, self.teachers = list(models), config, dtype, teachers
+        self.device = models[0].embedding.weight.device
+        self.optimizers = [optimizer for model in models for optimizer in make_optimizers(model, config)]
+        self.steps = 0
+        self.averages = [copy.deepcopy(model).requires_grad_(False) for model in models] if config.average_decay else []
+        self.rows_per_block = config.rows_per_block or (8 if self.device.type == "cpu" else None)
+        self.share_toolsets = all(model.config.shares_toolsets for model in models) and (teachers is None or teachers.shares_toolsets)
+
+    @property
+    def judged(self) -> list[NeedleModel]:
+        """The weights that are validated and kept: running averages where the run has them."""
+        return self.averages or self.models
+
+    def extra(self) -> dict[str, NeedleModel]:
+        """What a continued run needs beside the first model, by file name."""
+        peers = {f"peer{number}": model for number, model in enumerate(self.models[1:], 1)}
+        return peers | {f"average{number}": model for number, model in enumerate(self.averages)}
+
+    def update(self, examples: Sequence[Example], progress: float) -> dict[str, float]:
+        """One optimiser step of every model on the same rows; losses are averaged over the token weights of the whole step.
+
+        Returns the loss parts of the first model, ``norm``, ``rate`` and ``tokens``. Raises ``UserError`` when one is not finite.
+        """
+        config = self.config
+        if config.quantize_bits is not None:
+            for model in self.models:
+                set_quantization(model, config.quantize_bits if config.rounds(progress) else None)
+        for model in self.models:
+            model.train()
+        total = sum(config.token_weights[kind] for example in examples for kind in example.classes)
+        sums: dict[str, float] = {}
+        tokens = 0
+        for batch in micro_batches(examples, config.micro_rows, config.token_weights, self.rows_per_block, self.share_toolsets):
+            batch = to_device(batch, self.device)
+            logits = [model.logits(model(batch.source, batch.target, self.dtype)) for model in self.models]
+            taught = None if self.teachers is None else self.teachers.targets(batch, self.dtype, config.temperature)
+            for number, mine in enumerate(logits):
+                parts = self._losses(mine, [other for other in logits if other is not mine], taught, batch.labels_N, batch.weights_N, progress)
+                (sum(share * loss for share, loss in parts.values()) / total).backward()
+                if number == 0:
+                    for name, (_, loss) in parts.items():
+                        sums[name] = sums.get(name, 0.0) + loss.item() / total
+            tokens += len(batch.source.ids_N) + len(batch.labels_N)
+        norms = [torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip).item() for model in self.models]
+        if not all(map(math.isfinite, [*norms, *sums.values()])):
+            raise UserError("the loss is not finite; lower muon_lr and adam_lr, or look for broken rows in the data")
+        share = rate(progress, config)
+        set_rate(self.optimizers, share)
+        for optimizer in self.optimizers:
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        self._average()
+        return {**sums, "rate": share, "norm": norms[0], "tokens": tokens}
+
+    def _losses(
+        self, mine: Tensor, others: list[Tensor], taught: SoftTargets | None, labels_N: Tensor, weights_N: Tensor, progress: float
+    ) -> dict[str, tuple[float, Tensor]]:
+        """Loss parts of one model by name, each with its share."""
+        config = self.config
+        sources = {}
+        if taught is not None:
+            sources["soft_loss"] = (config.soft_weight, taught)
+        if others:
+            heard = config.soft_weight * min(progress / config.peer_warmup, 1.0) if config.peer_warmup else config.soft_weight
+            said = sum((other.detach().float() / config.temperature).softmax(-1) for other in others) / len(others)
+            sources["peer_loss"] = (heard, SoftTargets(said))
+        hard = hard_label_loss(mine, labels_N, weights_N, config.z_loss)
+        parts = {"loss": (1 - sum(share for share, _ in sources.values()) / max(len(sources), 1), hard)}
+        for name, (share, targets) in sources.items():
+            loss = soft_label_loss(mine, targets, weights_N, config.temperature, config.divergence, config.skew)
+            parts[name] = (share / len(sources), loss)
+        return parts
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        """Move the running averages, faster in the first steps so that the start is forgotten."""
+        self.steps += 1
+        decay = min(self.config.average_decay or 0.0, (1 + self.steps) / (10 + self.steps))
+        for model, average in zip(self.models, self.averages, strict=False):
+            for new, kept in zip(model.parameters(), average.parameters(), strict=True):
+                kept.lerp_(new, 1 - decay)
+
+
+def apart(model: NeedleModel, seed: int, share: float = 0.1) -> NeedleModel:
+    """A copy whose matrices carry noise of ``share`` of their own deviation: two students that start alike would stay alike."""
+    twin = copy.deepcopy(model)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for weight in twin.parameters():
+            if weight.ndim == 2:
+                weight.add_(torch.randn(weight.shape, generator=generator).to(weight.device) * weight.std() * share)
+    return twin
+
