@@ -25,6 +25,7 @@ OPTIONS = {
     "train-tokenizer": "--traces --out --text --vocabulary",
     "eval": "--model --suite --out --limit --free --beams --seed --list",
     "compare": "FIRST SECOND",
+    "report": "FIRST SECOND --out",
     "run": "QUERY --tools --model --system --free",
     "serve": "--model --port --host --key-env",
     "export": "--out --model --bits",

@@ -11,9 +11,11 @@ import numpy as np
 
 from needle.evals.baselines import FLOORS, baseline
 from needle.evals.bfcl.figures import figures
+from needle.evals.coverage import confidence_figures
 from needle.evals.statistics import Clusters, Rate, smallest_detectable
 from needle.evals.tally import dissect
 from needle.evals.taxonomy import rank
+from needle.evals.telling import telling
 from needle.evals.verdict import DECISIONS, INFRA, NO_CALL, Verdict, judge
 from needle.tools.caller import CallResult
 from needle.traces.trace import Trace
@@ -72,6 +74,8 @@ def summarise(scored: Sequence[Scored]) -> dict[str, Any]:
         "abstention": _abstention(verdicts),
         "codes": _counts(code for verdict in verdicts for code in verdict.codes),
         "causes": _counts(verdict.cause for verdict in verdicts if verdict.cause),
+        "telling": telling(scored),
+        "confidence": confidence_figures([one.result.confidence for one in scored], correct),
         "latency": _latency(scored),
         **dissect(traces, [one.result for one in scored], verdicts),
         "usage": dict(sum((Counter(one.result.usage) for one in scored), Counter())),

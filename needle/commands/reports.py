@@ -1,0 +1,25 @@
+"""Verbs that show what was measured: ``report``, ``leaderboard``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from needle.terminal import say
+
+app = typer.Typer()
+
+
+@app.command("report")
+def report(
+    first: Annotated[Path, typer.Argument(help="Folder that needle eval wrote.")],
+    second: Annotated[Path | None, typer.Argument(help="Another one over the same rows, to stand beside it.")] = None,
+    out: Annotated[Path | None, typer.Option(help="File for the page. Default: report.html, or compare.html, in the last folder.")] = None,
+) -> None:
+    """Write the page of a run anew, or of two runs side by side with the flipped rows first."""
+    from needle.evals.report.files import write_pair, write_report
+
+    path = write_report(first, out) if second is None else write_pair(first, second, out)
+    say(f"The report is in {path}")

@@ -1,0 +1,258 @@
+"""The parts of the page that show figures of one run. What ``results.json`` does not have leaves its section out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import quote
+
+from needle.evals.bfcl.text import bfcl_lines, bfcl_note, bfcl_rows
+from needle.evals.report.markup import Html, facts, join, section, table, tag
+from needle.evals.report.plots import bars, interval, ruler, rulers
+from needle.evals.taxonomy import CODES
+from needle.evals.text import LABELS, VERDICT_RATES, percent
+
+DUE = {
+    "call_due": "a call is due",
+    "no_call_due": "no call is due",
+    "call": "a call is due",
+    "ask": "a question is due",
+    "cannot": "no tool fits",
+}
+"""Words for what was due, by key of the abstention matrix."""
+
+DID = {
+    "call": "called",
+    "no_call": "abstained",
+    "ask": "asked back",
+    "cannot": "declined",
+    "malformed": "malformed",
+    "infra": "no answer",
+}
+"""Words for what was done."""
+
+RIGHT = {("call_due", "call"), ("no_call_due", "no_call"), ("call", "call"), ("ask", "ask"), ("cannot", "cannot")}
+"""Cells of the matrix where the decision is the one that was due."""
+
+
+def figures(summary: Mapping[str, Any]) -> Html:
+    """All rates on one scale, the model's first, then the floors."""
+    rates = summary["rates"]
+    lines = [(LABELS[name], rates[name], "main" if name == "correct" else "") for name in VERDICT_RATES]
+    for label, part in (("where a call is due", "must_call"), ("where none is due", "no_call_due")):
+        if summary.get(part, {}).get("n"):
+            lines.append((label, summary[part]["correct"], "sub"))
+    floors = summary.get("floors", {})
+    lines += [(f"floor: {name}", floor["correct"], "floor") for name, floor in floors.items()]
+    notches = [(f"floor {name}", floor["correct"]["value"]) for name, floor in floors.items()]
+    note = (
+        "The needle is the measured share, the band its 95 % interval. Floors are callers that know nothing, "
+        "on the same rows; notches repeat them."
+    )
+    return section("figures", "Figures", rulers("Share of rows", lines, notches), note=note)
+
+
+def groups(key: str, title: str, label: str, parts: Mapping[str, Any], floor: Mapping[str, float] | None, short: str) -> Html:
+    """Rates over parts of the suite; a single part says nothing that the figures do not."""
+    if len(parts) < 2:
+        return Html("")
+
+    def line(name: str, rates: Mapping[str, Any]) -> list[Any]:
+        notch = [("best floor", floor[name])] if floor and name in floor else []
+        shares = [tag("b" if rate == "correct" else "span", percent(rates[rate]["value"])) for rate in VERDICT_RATES]
+        span = tag("span", interval(rates["correct"]), class_="soft")
+        return [name, f"{rates['n']:,}", *shares, ruler(rates["correct"], notch), span]
+
+    head = [label, "rows", *(LABELS[rate] for rate in VERDICT_RATES), "", "95 % interval"]
+    return section(key, title, table(title, head, (line(*part) for part in parts.items()), numbers=(1, 2, 3, 4, 6), look="wide"), short=short)
+
+
+def leaderboard_rules(summary: Mapping[str, Any]) -> Html:
+    """The BFCL's own figures; nothing for other suites."""
+    if "bfcl" not in summary:
+        return Html("")
+    lines = [(label, rate, "main" if "mean" in label else "") for label, rate in bfcl_lines(dict(summary))]
+    floors = [(f"floor {name}", value) for name, value in summary["bfcl"].get("floors", {}).items()]
+    credited = bool(summary["bfcl"].get("credited"))
+    heads = ["category", "rows", "BFCL verdict", *(["without credit for malformed"] if credited else []), "correct (ours)"]
+    rows = [
+        [name, f"{n:,}", percent(theirs), *([percent(uncredited)] if credited else []), percent(ours)]
+        for name, n, theirs, uncredited, ours in bfcl_rows(dict(summary))
+    ]
+    categories = tag("details", tag("summary", "By category"), table("By category", heads, rows, numbers=(1, 2, 3, 4)))
+    tables = (rulers("Verdict of the leaderboard", lines, floors), categories)
+    return section("bfcl", "By the rules of the BFCL leaderboard", *tables, note=bfcl_note(dict(summary)), short="BFCL")
+
+
+def decisions(summary: Mapping[str, Any]) -> Html:
+    """What was due against what was done."""
+    found = summary.get("abstention")
+    if not found or not found.get("matrix"):
+        return Html("")
+    due = summary.get("must_call", {})
+    told = "Malformed output never counts as abstaining."
+    if "precision" in found and "recall" in found:
+        told += f" Abstaining: precision {percent(found['precision'])}, recall {percent(found['recall'])}."
+    if due.get("n"):
+        told += f" Beside it, always: {percent(due['correct']['value'])} % right where a call is due."
+    return section("decisions", "To call or not to call", matrix(found["matrix"]), note=told, short="Decisions")
+
+
+def matrix(counts: Mapping[str, Mapping[str, int]]) -> Html:
+    """Rows are what was due, columns what was done; a cell is shaded by its share of its row."""
+    used = [did for did in DID if any(row.get(did) for row in counts.values())]
+    used += [did for row in counts.values() for did in row if did not in DID and did not in used]
+
+    def cell(due: str, did: str, row: Mapping[str, int]) -> Html:
+        count, total = row.get(did, 0), sum(row.values())
+        share = count / total if total else 0.0
+        look = "good" if (due, did) in RIGHT else "bad"
+        words = (f"{count:,}", tag("small", f" {percent(share)} %"))
+        return tag("span", *words, class_=f"cell {look} s{round(10 * share)}")
+
+    body = [
+        [join((DUE.get(due, due), tag("small", f" {sum(row.values()):,}"))), *(cell(due, did, row) for did in used)]
+        for due, row in counts.items()
+        if sum(row.values())
+    ]
+    return tag("div", table("What was due against what was done", ["", *(DID.get(d, d) for d in used)], body), class_="matrix")
+
+
+def arguments(summary: Mapping[str, Any]) -> Html:
+    """Precision, recall and F1 over arguments, and where the wrong ones are."""
+    found = summary.get("arguments")
+    if not found or not any(found.get(name) for name in ("true_positives", "false_positives", "false_negatives")):
+        return Html("")
+    shares = [percent(found[name]) for name in ("precision", "recall", "f1")]
+    counts = [f"{found[name]:,}" for name in ("true_positives", "false_positives", "false_negatives")]
+    head = ["precision", "recall", "F1", "right", "wrong or unasked", "missed or wrong"]
+    whole = table("Arguments", head, [[*shares, *counts]], numbers=range(6))
+    parts = [
+        _parts(summary.get("errors", {}).get(key), title)
+        for key, title in (("by_source", "How the value comes about"), ("by_type", "Type"), ("by_tool", "Tool"), ("by_parameter", "Parameter"))
+    ]
+    return section("arguments", "Arguments", whole, tag("div", *parts, class_="columns"))
+
+
+def _parts(found: Mapping[str, Any] | None, title: str, most: int = 12) -> Html | None:
+    """Where arguments go wrong: most wrong first. An entry is {n, wrong}."""
+    if not found:
+        return None
+    entries = [(name, one) for name, one in found.items() if isinstance(one, Mapping) and one.get("n")]
+    entries.sort(key=lambda item: -item[1].get("wrong", 0))
+    body = [
+        [tag("code", name), f"{one.get('wrong', 0):,}", f"{one['n']:,}", percent(one.get("wrong", 0) / one["n"])]
+        for name, one in entries[:most]
+    ]
+    rest = tag("p", f"and {len(entries) - most:,} more", class_="note") if len(entries) > most else None
+    return tag("div", table(title, [title, "wrong", "of", "%"], body, numbers=(1, 2, 3)), rest)
+
+
+def failures(summary: Mapping[str, Any]) -> Html:
+    """The most telling failures in words, then first causes and all codes."""
+    told = [
+        tag(
+            "li",
+            tag("a", tag("q", _cut(one["query"])), href=f"#row={_quoted(one['id'])}", data_row=one["id"]),
+            tag("p", one["words"], "."),
+            tag("p", tag("code", one["cause"]), f" like {one['like'] - 1:,} other rows" if one["like"] > 1 else " the only such row", class_="note"),
+        )
+        for one in summary.get("telling", ())
+    ]
+    causes = summary.get("causes", {})
+    total = sum(causes.values())
+    first = bars("First causes", ["first cause", "rows", "meaning"], [_cause(code, count, total) for code, count in causes.items()])
+    others = {code: count for code, count in summary.get("codes", {}).items() if count != causes.get(code)}
+    every = bars("All codes", ["code", "rows", "meaning"], [_cause(code, count, 0) for code, count in others.items()])
+    more = tag("details", tag("summary", "Every code that applies, also behind the first cause"), every) if every else None
+    stories = tag("ol", *told, class_="told") if told else None
+    note = "A row has one first cause, the outermost fault; press one to see its rows."
+    return section("failures", "Why rows fail", stories, first, more, note=note if total else "", short="Failures")
+
+
+def _cause(code: str, count: int, total: int) -> tuple[Any, int, Any]:
+    share = tag("small", f" {percent(count / total)} % of failures") if total else None
+    return tag("button", code, type="button", class_="code", data_code=code), count, join((CODES.get(code, ""), share))
+
+
+def about(summary: Mapping[str, Any]) -> Html:
+    """Where every figure comes from and how to get it again."""
+    suite = summary["suite"]
+    sample = "all rows" if suite.get("limit") is None else f"{suite['limit']:,} rows by kind, seed {suite['seed']}"
+    known = {
+        "model": summary["caller"],
+        "suite": f"{suite['name']}: {suite.get('title', '')}".rstrip(": "),
+        "measures": suite.get("measures"),
+        "data": f"hash {suite['hash']}, {sample} of {suite.get('total', summary['n']):,}",
+        "source": suite.get("source"),
+        "licence": suite.get("licence"),
+        "intervals": summary.get("intervals"),
+        "smallest difference that two such runs can show": f"{percent(summary['smallest_detectable'])} points" if "smallest_detectable" in summary else None,
+        "scorer": f"version {summary['scorer_version']}, needle-distill {summary.get('package_version', '')}",
+        "data of the rows": summary.get("created"),
+    }
+    command = summary.get("command")
+    again = tag("pre", command, class_="command", tabindex="0") if command else None
+    heading = tag("h3", "To reproduce") if command else None
+    return section("about", "Where this comes from", facts(known), heading, again, short="Provenance")
+
+
+def headline(summary: Mapping[str, Any]) -> Html:
+    """The run in two sentences."""
+    rate, n = summary["rates"]["correct"], summary["n"]
+    first = join((tag("b", f"{percent(rate['value'])} %"), f" of {n:,} rows are right ({interval(rate)})"))
+    best = summary.get("best_floor")
+    if best:
+        gap = 100 * (rate["value"] - best["correct"]["value"])
+        side = "above" if gap > 0 else "below" if gap < 0 else "at"
+        amount = f"{abs(gap):.1f} points {side}" if gap else "exactly at"
+        first = join((first, f", {amount} the best floor ({best['name']}, {percent(best['correct']['value'])})"))
+    parts = [
+        f"{percent(summary[part]['correct']['value'])} % where {words}"
+        for part, words in (("must_call", "a call is due"), ("no_call_due", "none is due"))
+        if summary.get(part, {}).get("n")
+    ]
+    second = f" That is {' and '.join(parts)}." if len(parts) == 2 else ""
+    return tag("p", first, ".", second, class_="headline")
+
+
+def _cut(text: str, limit: int = 220) -> str:
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _quoted(text: str) -> str:
+    return quote(text, safe="", errors="replace")
+
+
+def rows_section(names: Sequence[str]) -> Html:
+    """The frame of the row browser; the script fills it."""
+    outcomes = [("wrong", "wrong"), ("right", "right"), ("", "all")]
+    if len(names) == 2:
+        outcomes = [("flipped", "flipped"), ("gained", "gained by B"), ("lost", "lost by B"), ("wrong", "both wrong"), ("right", "both right"), ("", "all")]
+    choice = tag(
+        "div",
+        *(tag("button", words, type="button", data_outcome=value, aria_pressed="false") for value, words in outcomes),
+        class_="choice",
+        role="group",
+        aria_label="Outcome",
+    )
+    search = tag("input", id="text", type="search", placeholder="Search  ( / )", aria_label="Search requests, calls, outputs and ids", autocomplete="off")
+    selects = [
+        tag("select", tag("option", words, value=""), id=key, aria_label=name)
+        for key, name, words in (("kind", "Kind", "every kind"), ("code", "Error code", "every code"), ("sort", "Order", "order of the suite"))
+    ]
+    tool = (
+        tag("input", id="tool", list="tools", placeholder="every tool", aria_label="Tool", autocomplete="off", spellcheck="false"),
+        tag("datalist", id="tools"),
+    )
+    clear = tag("button", "Clear", type="button", id="clear", hidden=True)
+    filters = tag("div", choice, search, *selects[:2], *tool, selects[2], clear, class_="filters", role="search", aria_label="Filter rows")
+    panes = tag(
+        "div",
+        tag("div", id="list", role="listbox", tabindex="0", aria_label="Rows"),
+        tag("article", tag("p", "Choose a row.", class_="note"), id="detail", tabindex="-1", aria_label="Row"),
+        class_="panes",
+    )
+    count = tag("p", "Loading rows …", id="count", class_="note", aria_live="polite")
+    absent = tag("noscript", tag("p", "The row browser needs JavaScript; rows.jsonl beside this file has the same rows."))
+    return section("rows", "Rows", filters, count, panes, absent, note="Arrow keys move through the list, / searches, Escape clears.")
