@@ -112,7 +112,7 @@ class EndpointCaller(Caller):
         )
 
     def _count(self, usage: Usage) -> None:
-        for field in ("requests", "retries", "prompt_tokens", "completion_tokens"):
+        for field in ("requests", "retries", "prompt_tokens", "completion_tokens", "cached_tokens"):
             setattr(self.usage, field, getattr(self.usage, field) + getattr(usage, field))
 
 

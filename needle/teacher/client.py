@@ -4,25 +4,32 @@
         answer = await teacher.complete({"messages": [{"role": "user", "content": "hello"}]})
 
 Each call has a total deadline (the SDK's time-out is per read: a body that trickles outlives it), permanent errors
-are raised at once with the remedy, transient ones are retried with back-off that honours every form of Retry-After.
+are raised at once with the remedy, transient ones are retried with back-off. The rate limit is shared by all teachers
+of the same endpoint (``needle.teacher.limits``); a wait that the endpoint asks for holds for all of them.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import random
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
 import httpx2
 
 from needle.teacher.config import TeacherConfig
-from needle.teacher.endpoint import check_url, fill_headers, find_key, is_embedded, open_client
-from needle.teacher.errors import PermanentError, TransientError, classify
-from needle.teacher.wire import Answer, read_answer
+from needle.teacher.content import tools_in_content
+from needle.teacher.endpoint import NO_KEY, check_url, fill_headers, find_key, is_embedded, open_client
+from needle.teacher.errors import DROPPABLE, RENAMED, Asked, PermanentError, TransientError, by_status, classify
+from needle.teacher.limits import Limiter, Ticket, limiter_for
+from needle.teacher.wire import Answer, ErrorBody, read_answer
 
-DROPPABLE = frozenset({"temperature", "seed", "parallel_tool_calls", "max_tokens", "max_completion_tokens", "top_p"})
-"""Parameters that may be left out when an endpoint says that it does not support them."""
+BYTES_A_TOKEN = 2.5
+"""Fewer bytes than any usual tokenizer needs for a token of JSON or English, so that estimates err upwards."""
+MOST_OUTPUT = 1000
+"""Output tokens that a call without ``max_tokens`` is taken to need."""
 
 
 @dataclass
@@ -37,6 +44,13 @@ class Usage:
     """Input tokens as counted by the endpoint."""
     completion_tokens: int = 0
     """Output tokens as counted by the endpoint."""
+    cached_tokens: int = 0
+    """Those of the input tokens that were in the endpoint's prompt cache."""
+
+    def count(self, used: Mapping[str, int]) -> None:
+        """Add the tokens of an answer."""
+        for name in ("prompt_tokens", "completion_tokens", "cached_tokens"):
+            setattr(self, name, getattr(self, name) + used.get(name, 0))
 
 
 class Teacher:
@@ -50,16 +64,21 @@ class Teacher:
         """
         self.config = config
         self.usage = Usage()
+        self.left_out: set[str] = set()
+        """Parameters that the endpoint refused and that are no longer sent (or sent under their newer name)."""
         base_url = check_url(config.base_url)
         key = find_key(base_url, key_env=config.key_env)
+        headers = fill_headers(config.headers)
+        filled = [value for name, value in headers.items() if value != config.headers[name]]
+        secrets = tuple(secret for secret in (key, *filled) if secret != NO_KEY)
+        self._asked = Asked(config.where, config.model, config.key_env or Asked.key_name, secrets)
         self._embedded = None
         if is_embedded(base_url) and transport is None:
             from needle.teacher.embedded import EmbeddedTeacher, make_app  # here: only this path needs the pattern bank
 
             self._embedded = EmbeddedTeacher()
             transport = httpx2.ASGITransport(make_app(self._embedded))
-        self._client = open_client(base_url, key, config.attempt_s, transport, fill_headers(config.headers))
-        self._unsupported: set[str] = set()
+        self._client = open_client(base_url, key, config.attempt_s, transport, headers)
 
     async def __aenter__(self) -> Self:
         return self
@@ -72,30 +91,37 @@ class Teacher:
         """The endpoint in words, for messages."""
         return self.config.where
 
-    async def complete(self, body: dict[str, Any]) -> Answer:
+    async def complete(self, body: dict[str, Any], *, on_resend: Callable[[], None] | None = None) -> Answer:
         """Ask for one chat completion.
 
         Args:
             body: parameters of the endpoint (``messages``, ``tools``, ``temperature`` ...); the model is added here.
+            on_resend: called before an attempt that may be billed beside an earlier one of the same call; what it
+                raises (no money left, say) ends the call.
 
         Raises:
-            PermanentError: (a ``UserError``) asking again cannot help.
+            PermanentError: (a ``UserError``) asking again cannot help; ``Starved`` when the rate limit lets nothing through.
             TransientError: attempts or the deadline are used up.
         """
-        last: TransientError | None = None
-        loop = asyncio.get_running_loop()
-        ends = loop.time() + self.config.deadline_s
-        for attempt in range(self.config.max_attempts):
+        loop, limiter = asyncio.get_running_loop(), limiter_for(self.config)
+        left, failures, again = self.config.deadline_s, 0, False
+        while True:
+            sent = self._sent(body)
+            ticket = await limiter.acquire(*(estimate_tokens(sent) if limiter.counts_tokens else (0, 0)))
+            started = loop.time()
             try:
-                return await self._attempt(body, ends - loop.time(), retry=attempt > 0)
+                return await self._attempt(sent, min(self.config.attempt_s, left), limiter, ticket, again)
+            except PermanentError as error:
+                if not self._adapt(error, sent):
+                    raise
+                continue
             except TransientError as error:
                 last = error
-            wait = last.retry_after if last.retry_after is not None else self._backoff(attempt)
-            if attempt + 1 == self.config.max_attempts or loop.time() + wait >= ends:
-                break
-            await asyncio.sleep(wait)
-        assert last is not None
-        raise last
+            again = True
+            left -= loop.time() - started
+            left, failures = await self._wait_after(last, left, failures, limiter)
+            if on_resend and last.maybe_billed:
+                on_resend()
 
     def recall(self, body: dict[str, Any]) -> None:
         """A stored answer to ``body`` is used in place of a call. The embedded teacher, which remembers what it
@@ -103,31 +129,79 @@ class Teacher:
         if self._embedded is not None:
             self._embedded.complete(body)
 
-    async def _attempt(self, body: dict[str, Any], seconds_left: float, retry: bool) -> Answer:
+    async def _wait_after(self, error: TransientError, left: float, failures: int, limiter: Limiter) -> tuple[float, int]:
+        """Wait as the error asks, or raise it when attempts or deadline are used up. Returns seconds left and failures."""
+        if error.reason in ("rate_limit", "overloaded"):
+            limiter.pushed_back(error.retry_after)
+            failures += error.reason == "overloaded"
+            if failures >= self.config.max_attempts or left <= 0:
+                raise error
+            return left, failures  # the limiter makes everybody wait, which does not count as time of this call
+        failures += 1
+        wait = error.retry_after if error.retry_after is not None else self._backoff(failures - 1)
+        if failures >= self.config.max_attempts or wait >= left:
+            raise error
+        if error.retry_after is not None:
+            limiter.pause(wait)
+            return left, failures
+        await asyncio.sleep(wait)
+        return left - wait, failures
+
+    async def _attempt(self, sent: dict[str, Any], seconds: float, limiter: Limiter, ticket: Ticket, again: bool) -> Answer:
         self.usage.requests += 1
-        self.usage.retries += retry
-        sent = {name: value for name, value in body.items() if name not in self._unsupported}
+        self.usage.retries += again
+        used: Mapping[str, int] | None = {}
         try:
-            async with asyncio.timeout(min(self.config.attempt_s, max(seconds_left, 0.001))):
-                response = await self._client.chat.completions.with_raw_response.create(model=self.config.model, **sent)
-                answer = read_answer(response.content)
+            async with asyncio.timeout(max(seconds, 0.001)):
+                response = await self._client.post("/chat/completions", cast_to=httpx2.Response, body=sent)
+            limiter.answered(response.headers)
+            answer = self._read(response)
+            used = answer.usage
         except Exception as error:
-            ours = classify(error, self.where, self.config.model)
-            if isinstance(ours, PermanentError) and self._drop_parameter(ours):
-                return await self._attempt(body, seconds_left, retry)  # at most once for each droppable parameter
-            raise ours from error
-        self.usage.prompt_tokens += answer.usage.get("prompt_tokens", 0)
-        self.usage.completion_tokens += answer.usage.get("completion_tokens", 0)
+            ours = classify(error, self._asked)
+            used = {} if ours.maybe_billed else None
+            raise ours from (None if self._asked.repeats_secret(error) else error)
+        finally:
+            limiter.release(ticket, used)
+        self.usage.count(answer.usage)
         return answer
 
-    def _drop_parameter(self, error: PermanentError) -> bool:
-        """Leave out an optional parameter that the endpoint refused by name (reasoning models refuse
-        ``temperature``)."""
-        if error.reason != "bad_request" or error.parameter not in DROPPABLE or error.parameter in self._unsupported:
+    def _read(self, response: httpx2.Response) -> Answer:
+        try:
+            return read_answer(response.content)
+        except ErrorBody as error:  # gateways put the trouble of the provider behind them into a body with status 200
+            raise by_status(error.status, error.body, self._asked, response.headers) from None
+
+    def _sent(self, body: dict[str, Any]) -> dict[str, Any]:
+        """The body as this endpoint takes it."""
+        config = self.config
+        if config.tools_in_content:
+            body = tools_in_content(body, json_schema=config.capabilities.json_schema is True)
+        sent = {"model": config.model, **config.extra_body}
+        for name, value in body.items():
+            if name not in self.left_out:
+                sent[name] = value
+            elif name in RENAMED:
+                sent[RENAMED[name]] = value
+        if config.top_logprobs:
+            sent |= {"logprobs": True, "top_logprobs": config.top_logprobs}
+        return sent
+
+    def _adapt(self, error: PermanentError, sent: dict[str, Any]) -> bool:
+        """Leave out an optional parameter that the endpoint refused by name (reasoning models refuse ``temperature``),
+        or call it as newer endpoints do."""
+        name = error.parameter
+        if error.reason != "bad_request" or name not in sent or name not in DROPPABLE | RENAMED.keys() or name in self.left_out:
             return False
-        self._unsupported.add(error.parameter)
+        self.left_out.add(name)
         return True
 
     def _backoff(self, attempt: int) -> float:
         # jitter keeps many clients apart; it shapes waiting only, never data, so it needs no seed
         return min(self.config.backoff_s * 2**attempt, 20.0) * (1 - 0.25 * random.random())
+
+
+def estimate_tokens(body: Mapping[str, Any]) -> tuple[int, int]:
+    """Input tokens of a call and the most output tokens that it may give, both rather too many."""
+    most = body.get("max_completion_tokens") or body.get("max_tokens") or MOST_OUTPUT
+    return int(len(json.dumps(body, ensure_ascii=False).encode()) / BYTES_A_TOKEN) + 1, int(most) * int(body.get("n") or 1)

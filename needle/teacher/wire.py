@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from needle.teacher.content import read_content_calls
+from needle.teacher.logprobs import TokenProbability, read_logprobs
 from needle.tools.spec import ToolCall, ToolSpec
 
 MAX_NAME = 64
@@ -66,13 +68,33 @@ class Answer:
     request_id: str = ""
     """The endpoint's id of this completion."""
     usage: dict[str, int] = field(default_factory=dict)
-    """``prompt_tokens`` and ``completion_tokens``; empty when the endpoint does not count."""
+    """``prompt_tokens`` and ``completion_tokens``; empty when the endpoint does not count. ``cached_tokens`` where some
+    of the input was in its prompt cache."""
+    call_ids: tuple[str, ...] = ()
+    """The endpoint's ids of the tool calls."""
+
+    @property
+    def logprobs(self) -> tuple[TokenProbability, ...] | None:
+        """Token probabilities where they were asked for and given; read from the bytes each time."""
+        return read_logprobs(self.raw)
+
+
+class ErrorBody(ValueError):
+    """A body that holds an error in place of a completion, though its status was 200."""
+
+    def __init__(self, body: dict[str, Any]) -> None:
+        super().__init__(str(body.get("message") or body))
+        self.body = body
+        code = str(body.get("code") or body.get("status") or "")
+        self.status = int(code) if code.isdigit() else 500
+        """HTTP status that it stands for."""
 
 
 def read_answer(raw: bytes) -> Answer:
     """Read the body of a chat completion.
 
     Raises:
+        ErrorBody: (a ``ValueError``) the body is an error.
         ValueError: when it is not JSON or has no choices (an HTML page, say).
     """
     try:
@@ -80,23 +102,23 @@ def read_answer(raw: bytes) -> Answer:
     except ValueError:
         raise ValueError(f"no JSON: {raw[:60].decode(errors='replace')!r}; is the URL right?") from None
     choices = body.get("choices") if isinstance(body, dict) else None
+    failed = body if isinstance(body, dict) and not choices else choices[0] if isinstance(choices, list) else None
+    if isinstance(failed, dict) and isinstance(failed.get("error"), dict):
+        raise ErrorBody(failed["error"])
     message = (
         choices[0].get("message") if isinstance(choices, list) and choices and isinstance(choices[0], dict) else None
     )
     if not isinstance(message, dict):
         raise ValueError("JSON without choices")
-    usage = body.get("usage") if isinstance(body.get("usage"), dict) else {}
+    items = [item for item in message.get("tool_calls") or () if isinstance(item, dict)]
     return Answer(
         raw=raw,
         text=message.get("content") if isinstance(message.get("content"), str) else "",
-        tool_calls=tuple(_wire_call(item) for item in message.get("tool_calls") or () if isinstance(item, dict)),
+        tool_calls=tuple(_wire_call(item) for item in items),
         finish_reason=str(choices[0].get("finish_reason") or ""),
         request_id=str(body.get("id") or ""),
-        usage={
-            name: int(usage[name])
-            for name in ("prompt_tokens", "completion_tokens")
-            if isinstance(usage.get(name), int)
-        },
+        usage=_read_usage(body.get("usage")),
+        call_ids=tuple(str(item.get("id") or "") for item in items),
     )
 
 
@@ -107,15 +129,42 @@ def read_calls(answer: Answer, names: WireNames) -> tuple[list[ToolCall], str | 
         return calls, "truncated: the answer was cut off at the token limit"
     if answer.finish_reason == "content_filter":
         return calls, "filtered: the endpoint's content filter cut the answer"
-    for wire, text in answer.tool_calls:
+    ids = [name for name in answer.call_ids if name]
+    if len(set(ids)) < len(ids):
+        return calls, "malformed: two calls share an id"
+    try:
+        written = answer.tool_calls or read_content_calls(answer.text) or ()
+    except ValueError as error:
+        return calls, f"malformed: the calls in the text are not JSON ({error})"
+    for wire, text in written:
         try:
-            arguments = json.loads(text) if text.strip() else {}
+            arguments = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_number) if text.strip() else {}
         except ValueError as error:
             return calls, f"malformed: arguments of {wire!r} are not JSON ({error})"
         if not isinstance(arguments, dict):
             return calls, f"malformed: arguments of {wire!r} are no JSON object"
         calls.append(ToolCall(names.back(wire), arguments))
     return calls, None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        raise ValueError("a name comes twice in one object")
+    return value
+
+
+def _no_number(text: str) -> float:
+    raise ValueError(f"{text} is no JSON")
+
+
+def _read_usage(usage: Any) -> dict[str, int]:
+    if not isinstance(usage, dict):
+        return {}
+    read = {name: int(usage[name]) for name in ("prompt_tokens", "completion_tokens") if isinstance(usage.get(name), int)}
+    details = usage.get("prompt_tokens_details")
+    cached = details.get("cached_tokens") if isinstance(details, dict) else None
+    return read | ({"cached_tokens": cached} if isinstance(cached, int) and cached > 0 else {})
 
 
 def _wire_call(item: dict[str, Any]) -> tuple[str, str]:
