@@ -1,0 +1,99 @@
+"""The public data sets that can be imported: where they come from, their licence, who wrote them, what is held out.
+
+Each set is one module with ``rows(root, options)``; ``root`` is the folder with its original files. A module may also have
+``held_out(root)``: the texts of its parts that must not be trained on.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+
+from needle.corpora.toolsets import Mix
+from needle.errors import UserError
+from needle.traces import Trace
+
+
+@dataclass(frozen=True)
+class CorpusSet:
+    """One public data set."""
+
+    name: str
+    """Short name, also that of its module."""
+    title: str
+    """Name that its authors gave it."""
+    source: str
+    """Repository and commit."""
+    licence: str
+    """Licence of the data."""
+    attribution: str
+    """Who is to be credited."""
+    folder: str
+    """Folder of its files, looked for under the data folder at any depth of two."""
+    held_out: str = ""
+    """Parts that are never read for training, in words."""
+    by_models: bool = False
+    """Whether its requests were written by vendors' models: left out unless asked for."""
+    module: str = ""
+    """Module with ``rows`` when it is not ``needle.corpora.NAME``."""
+
+
+@dataclass
+class Options:
+    """What an importer is given beside its files."""
+
+    seed: int = 0
+    """Same seed, same rows."""
+    mix: Mix = field(default_factory=Mix)
+    """How rows are put together."""
+    dropped: Counter[str] = field(default_factory=Counter)
+    """Reasons for which labelled requests were left out, counted by the importer."""
+    read: int = 0
+    """Labelled requests read, counted by the importer."""
+
+
+_SGD = "Rastogi et al. 2020, arXiv 1909.05855 (SGD); Lee et al. 2022, arXiv 2110.06800 (SGD-X)"
+SETS = {
+    one.name: one
+    for one in (
+        CorpusSet("sgd", "Schema-Guided Dialogue, SGD-X", "google-research-datasets/dstc8-schema-guided-dialogue@e852981a", "CC-BY-SA-4.0", _SGD, "sgd_compact", "test dialogues"),
+        CorpusSet("thingpedia", "Thingpedia common devices", "stanford-oval/thingpedia-common-devices@35592e1f", "BSD-3-Clause", "Stanford University, Open Virtual Assistant Lab", "thingpedia"),
+        CorpusSet("hwu64", "HWU64 (NLU-Evaluation-Data)", "xliuhw/NLU-Evaluation-Data@f6071b49", "CC-BY-4.0", "Liu et al. 2019, arXiv 1903.05566", "hwu64", "test fold"),
+        CorpusSet("multidogo", "MultiDoGO", "awslabs/multi-domain-goal-oriented-dialogues-dataset@baa30639", "CDLA-Permissive-1.0", "Peskov et al. 2019, EMNLP", "multidogo", "test.tsv"),
+        CorpusSet("botframework_lu", "Bot Framework solutions, language understanding files", "microsoft/botframework-solutions@08ad18f1", "MIT", "Microsoft Corporation", "botframework_lu"),
+    )
+}
+"""All sets by name, in order of value."""
+
+
+def corpus_set(name: str) -> CorpusSet:
+    """The set called ``name``. Raises ``UserError`` when there is none."""
+    if name not in SETS:
+        raise UserError(f"no data set is called {name!r}; there are {', '.join(SETS)} (needle corpora list)")
+    return SETS[name]
+
+
+def find_set(one: CorpusSet, data: Path) -> Path | None:
+    """The folder of a set: ``data`` itself, or of that name below it or below one of its folders; None if it is not there."""
+    if data.name == one.folder:
+        return data
+    places = [data / one.folder, *sorted(data.glob(f"*/{one.folder}"))]
+    return next((place for place in places if place.is_dir()), None)
+
+
+def importer(one: CorpusSet) -> str:
+    """Full name of the module that reads the set."""
+    return one.module or f"needle.corpora.{one.name}"
+
+
+def set_rows(one: CorpusSet, root: Path, options: Options) -> Iterator[Trace]:
+    """Rows of a set, before they are checked."""
+    return import_module(importer(one)).rows(root, options)
+
+
+def held_out_texts(one: CorpusSet, root: Path) -> Iterator[str]:
+    """Requests of the parts of a set that are not to be trained on."""
+    yield from getattr(import_module(importer(one)), "held_out", lambda _: ())(root)
