@@ -39,6 +39,8 @@ OPTIONS = {
     "teacher list": "--profiles",
     "teacher show": "TEACHER --model --profiles",
     "teacher schema": "",
+    "corpora list": "",
+    "corpora build": "CONFIG --out --data --workers --against",
 }
 """What each verb takes, in order. Options are a promise: add one here on purpose, with the words that explain it in its help."""
 

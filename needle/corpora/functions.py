@@ -18,6 +18,9 @@ from typing import Any
 from needle.corpora.normalise import as_integer, as_number, as_time
 from needle.tools import ToolSpec
 
+PARTICLES = frozenset(["up", "down", "on", "off", "again", "more", "out", "in"])
+"""Second words of names that cannot come first."""
+
 
 @dataclass(frozen=True)
 class Slot:
@@ -101,7 +104,7 @@ def load_functions(name: str) -> dict[str, Function]:
     result = {}
     for service, group in raw["functions"].items():
         for key, (names, text, slots) in group.items():
-            made = tuple(_slot(slot, shared.get(slot, []), own) for slot, own in (slots if isinstance(slots, dict) else dict.fromkeys(slots, [])).items())
+            made = tuple(_slot(slot, shared.get(slot, ()), own) for slot, own in (slots if isinstance(slots, dict) else dict.fromkeys(slots, ())).items())
             against = frozenset().union(*(found for found in rivals if key in found)) - {key}
             result[key] = Function(key, service, _split(names), _split(text), made, against)
     return result
@@ -176,13 +179,12 @@ def write_choice(value: str, case: str) -> str:
 
 def encode(worded: Worded, slot: str, value: Any) -> Any:
     """The value of a slot as this wording writes it; ``None`` when it cannot be (then the request does not fit the wording)."""
-    if isinstance(value, list | tuple):
-        many = next(one.many for one in worded.function.slots if one.key == slot)
-        parts = [encode(worded, slot, part) for part in value]
-        return parts if many and None not in parts else None
-    mode = worded.modes[slot][1]
-    made = _encode(mode, value, worded.choices.get(slot, {}))
     many = next(one.many for one in worded.function.slots if one.key == slot)
+    mode, table = worded.modes[slot][1], worded.choices.get(slot, {})
+    if isinstance(value, list | tuple):
+        parts = [_encode(mode, part, table) for part in value]
+        return parts if many and None not in parts else None
+    made = _encode(mode, value, table)
     return [made] if many and made is not None else made
 
 
@@ -203,7 +205,7 @@ def _encode(mode: str, value: Any, table: Mapping[str, str]) -> Any:
 def _name(function: Function, style: Style, rng: random.Random) -> str:
     words = rng.choice(function.names)
     first, _, rest = words.partition(" ")
-    if style.noun_first and rest and len(words.split()) == 2:
+    if style.noun_first and len(words.split()) == 2 and rest not in PARTICLES:
         words = f"{rest} {first}"
     if style.prefix and style.case != "dotted" and function.service.split()[0] not in words.split():
         words = f"{function.service} {words}"

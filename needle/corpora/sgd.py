@@ -27,7 +27,7 @@ CALLS = 0.14
 """Share of the service calls that become rows with the dialogue before them."""
 MOST_TURNS, MOST_CHARACTERS = 9, 900
 """Turns and characters of a dialogue before a service call; longer ones are left out."""
-NUMBERS = "zero one two three four five six seven eight nine ten".split()
+NUMBERS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
 _BACK = re.compile(r"\b(there|that|those|this one|the same|it|them)\b", re.IGNORECASE)
 _REPLY = re.compile(r"(yes|yeah|yep|yup|no|nope|sure|ok|okay|great|perfect|alright|that|those|it|sounds|correct|right|the)\b", re.IGNORECASE)
 _MONEY = re.compile(r"amount|price|fare|cost|rent$")

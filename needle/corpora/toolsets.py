@@ -196,7 +196,8 @@ class Assembler:
             must = {slot.key for slot in function.slots if slot.required and strict} | {slot for slot in sorted(always) if self.rng.random() < 0.8}
             must |= often if self.rng.random() < 0.3 else set()
             used = {slot for values in given for slot in values}
-            keep = [slot.key for slot in function.slots if slot.key in used | must or self.rng.random() < 0.5]
+            spare = 0.5 if len(function.slots) < 6 else 0.2
+            keep = [slot.key for slot in function.slots if slot.key in used | must or self.rng.random() < spare]
             for _ in range(8):
                 made = word_function(function, style, self.rng, keep, must)
                 if made.spec.name not in names:
