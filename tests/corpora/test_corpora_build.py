@@ -59,7 +59,8 @@ def config(tmp_path_factory):
 @pytest.fixture(scope="module")
 def built(data, config, tmp_path_factory):
     out = tmp_path_factory.mktemp("out")
-    return out, next(iter(build(config, data, out)))
+    (report,) = build(config, data, out)
+    return out, report
 
 
 @pytest.fixture(scope="module")
