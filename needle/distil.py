@@ -150,7 +150,7 @@ def _trainer(split: Split, config: Any, out: Path, start: Path | None, preset: s
     from needle.student.modeling import PRESETS, NeedleConfig, NeedleModel
     from needle.student.modeling.storage import load_model
     from needle.student.tokenizer import load_tokenizer
-    from needle.train.examples import ExampleSet
+    from needle.train.examples import ExampleSet, each
     from needle.train.loop import Trainer, compute_type
     from needle.train.students import apart
     from needle.train.teachers import Teachers
@@ -159,7 +159,7 @@ def _trainer(split: Split, config: Any, out: Path, start: Path | None, preset: s
     model = NeedleModel(NeedleConfig(**PRESETS[preset])) if start is None else load_model(start)
     model.to("cuda" if torch.cuda.is_available() else "cpu")
     tokenizer = load_tokenizer(start)
-    examples = ExampleSet(split.train, tokenizer, model.config, ValueSwap(split.train))
+    examples = ExampleSet(split.train, tokenizer, model.config, each(ValueSwap(split.train)))
     held = random.Random(config.seed).sample(split.validation, min(len(split.validation), config.validation_rows))
     held_examples = ExampleSet(held, tokenizer, model.config)
     validator = Validator(held, held_examples, tokenizer, config.token_weights, compute_type(config.precision), is_right)

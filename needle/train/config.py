@@ -61,6 +61,8 @@ class TrainConfig:
     """Share of the run, at its end, with rounded weights; None: the cooldown."""
     precision: str = "auto"
     """Compute type: ``bf16``, ``fp32``, or ``auto`` (bf16 where the hardware multiplies it natively)."""
+    workers: int | None = None
+    """Processes that draw batches ahead; None: none on a CPU, up to 8 beside an accelerator. The batches are the same."""
     validation_rows: int = 200
     """Held-out rows decoded at each validation."""
     validations: int = 5

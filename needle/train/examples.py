@@ -15,7 +15,10 @@ from needle.student.rendering import render_answer, render_request, render_tools
 from needle.tools import fingerprint
 from needle.traces import Trace
 
-Transform = Callable[[Trace, random.Random], Trace]
+Transform = Callable[[Sequence[Trace], random.Random], Sequence[Trace]]
+"""Variations of rows that share a toolset: as many, and sharing one again (any that is the same object is rendered once)."""
+Chunk = tuple[str, tuple[int, ...]]
+"""Rows of one toolset that a step takes together: the toolset's key and their places in its group."""
 
 
 @dataclass(frozen=True)
@@ -32,11 +35,17 @@ class Example:
     """Token class of each answer token."""
 
 
+def each(vary: Callable[[Trace, random.Random], Trace]) -> Transform:
+    """A transform that varies row by row, the tools left alone."""
+    return lambda traces, rng: [vary(trace, rng) for trace in traces]
+
+
 class ExampleSet:
     """Traces grouped by toolset; rows are rendered when drawn, so that a transform can vary them from epoch to epoch."""
 
     def __init__(self, traces: Sequence[Trace], tokenizer: Tokenizer, config: NeedleConfig, transform: Transform | None = None) -> None:
-        self.tokenizer, self.transform = tokenizer, transform
+        """Raises ``UserError`` when no row fits the context; those that do not are left out whole and counted in ``too_long``."""
+        self.tokenizer, self.config, self.transform = tokenizer, config, transform
         self.groups: dict[str, list[Trace]] = defaultdict(list)
         self.tools: dict[str, tuple[int, ...]] = {}
         self.too_long = 0
@@ -44,9 +53,7 @@ class ExampleSet:
             key = fingerprint(trace.tools)
             if key not in self.tools:
                 self.tools[key] = tuple(render_tools(tokenizer, trace.tools))
-            request, answer = render_request(tokenizer, trace.request), render_answer(tokenizer, trace.calls, trace.tools)[0]
-            fits = len(request) <= config.max_request_tokens and len(answer) <= config.max_target_tokens
-            if fits and len(self.tools[key]) + len(request) <= config.max_source_tokens:
+            if self._fits(self._example(trace, self.tools[key])):
                 self.groups[key].append(trace)
             else:
                 self.too_long += 1
@@ -57,26 +64,53 @@ class ExampleSet:
     def __len__(self) -> int:
         return sum(len(rows) for rows in self.groups.values())
 
-    def render(self, key: str, trace: Trace, rng: random.Random | None = None) -> Example:
-        """Token ids of one row; with ``rng`` the transform is applied first."""
-        if self.transform is not None and rng is not None:
-            trace = self.transform(trace, rng)
-        answer, classes = render_answer(self.tokenizer, trace.calls, trace.tools)
-        return Example(self.tools[key], tuple(render_request(self.tokenizer, trace.request)), tuple(answer), tuple(classes))
+    def rendered(self) -> list[Example]:
+        """Every row as it is, without the transform."""
+        return [self._example(trace, self.tools[key]) for key, traces in self.groups.items() for trace in traces]
+
+    def plan(self, seed: int, epoch: int, rows: int, rows_per_toolset: int) -> list[list[Chunk]]:
+        """Batches of about ``rows`` rows for one pass, in an order that depends on ``(seed, epoch)`` only."""
+        rng = random.Random(f"{seed}/{epoch}")
+        chunks: list[Chunk] = []
+        for key in sorted(self.groups):
+            mine = rng.sample(range(len(self.groups[key])), len(self.groups[key]))
+            chunks += [(key, tuple(mine[start : start + rows_per_toolset])) for start in range(0, len(mine), rows_per_toolset)]
+        rng.shuffle(chunks)
+        batches: list[list[Chunk]] = [[]]
+        for chunk in chunks:
+            if sum(len(places) for _, places in batches[-1]) >= rows:
+                batches.append([])
+            batches[-1].append(chunk)
+        return batches
+
+    def draw(self, batch: Sequence[Chunk], rng: random.Random) -> list[Example]:
+        """The rows of one planned batch, varied by the transform; a variation that is too long gives way to the row as it is."""
+        examples: list[Example] = []
+        for key, places in batch:
+            plain = [self.groups[key][place] for place in places]
+            varied = self.transform(plain, rng) if self.transform else plain
+            known = {id(plain[0].tools): self.tools[key]}
+            for trace, other in zip(plain, varied, strict=True):
+                if id(other.tools) not in known:
+                    same = other.tools == trace.tools
+                    known[id(other.tools)] = self.tools[key] if same else tuple(render_tools(self.tokenizer, other.tools))
+                example = self._example(other, known[id(other.tools)])
+                examples.append(example if self._fits(example) else self._example(trace, self.tools[key]))
+        return examples
 
     def epoch(self, seed: int, epoch: int, rows: int, rows_per_toolset: int) -> Iterator[list[Example]]:
-        """Batches of about ``rows`` examples for one pass, in an order that depends on ``(seed, epoch)`` only."""
-        rng = random.Random(f"{seed}/{epoch}")
-        chunks: list[tuple[str, list[Trace]]] = []
-        for key in sorted(self.groups):
-            mine = rng.sample(self.groups[key], len(self.groups[key]))
-            chunks += [(key, mine[start : start + rows_per_toolset]) for start in range(0, len(mine), rows_per_toolset)]
-        rng.shuffle(chunks)
-        batch: list[Example] = []
-        for key, mine in chunks:
-            batch += [self.render(key, trace, rng) for trace in mine]
-            if len(batch) >= rows:
-                yield batch
-                batch = []
-        if batch:
-            yield batch
+        """The batches of one pass; each depends on ``(seed, epoch, its number)`` only, whoever draws it."""
+        for number, batch in enumerate(self.plan(seed, epoch, rows, rows_per_toolset)):
+            yield self.draw(batch, random.Random(f"{seed}/{epoch}/{number}"))
+
+    def _example(self, trace: Trace, tools: tuple[int, ...]) -> Example:
+        answer, classes = render_answer(self.tokenizer, trace.calls, trace.tools)
+        return Example(tools, tuple(render_request(self.tokenizer, trace.request)), tuple(answer), tuple(classes))
+
+    def _fits(self, example: Example) -> bool:
+        config = self.config
+        return (
+            len(example.request) <= config.max_request_tokens
+            and len(example.answer) <= config.max_target_tokens
+            and len(example.tools) + len(example.request) <= config.max_source_tokens
+        )

@@ -21,6 +21,7 @@ from needle.student.modeling.quantize import rounded_copy
 from needle.train.checkpoint import load_state, save_checkpoint
 from needle.train.config import TrainConfig
 from needle.train.examples import Example, ExampleSet
+from needle.train.feed import batches, workers_for
 from needle.train.students import Students
 from needle.train.teachers import Teachers
 
@@ -88,6 +89,7 @@ class Trainer:
         """``models``: the student, and for co-distillation its peers."""
         self.tokenizer, self.examples, self.config, self.out, self.validate = tokenizer, examples, config, out, validate
         self.students = Students(models, config, compute_type(config.precision), teachers)
+        self.workers = workers_for(self.students.device.type) if config.workers is None else config.workers
         self.step = self.rows = self.epoch = self.batch = self.validated = 0
         self.seconds = 0.0
         self.validation_seconds = 0.0
@@ -115,7 +117,7 @@ class Trainer:
         """Continue from ``last``. Raises ``UserError`` when it belongs to another configuration."""
         state = load_state(self.out / "last", self.students.optimizers, self.students.extra())
         before, now = state.pop("config"), json.loads(json.dumps(self.config.to_dict()))
-        different = [key for key in now if key not in ("minutes", "steps") and before.get(key) != now[key]]
+        different = [key for key in now if key not in ("minutes", "steps", "workers") and before.get(key) != now[key]]
         if different:
             raise UserError(f"{self.out}: the run there has other settings ({', '.join(different)}); give --out another folder")
         for name, value in state.items():
@@ -137,10 +139,9 @@ class Trainer:
                 log.flush()
                 report(record)
 
-            for examples in self._batches():
-                if self.progress >= 1:
-                    break
-                record = self._step(examples)
+            feed = self._batches()
+            while self.progress < 1:  # asked before a batch is drawn: one that is drawn is trained on
+                record = self._step(next(feed))
                 self.seconds = time.monotonic() - start
                 if min(self.progress, 1.0) * self.config.validations >= self.validated + 1 and self._affordable():
                     record, saved = record | self._validate(), time.monotonic()
@@ -167,11 +168,9 @@ class Trainer:
 
     def _batches(self) -> Iterator[list[Example]]:
         while True:
-            batches = self.examples.epoch(self.config.seed, self.epoch, self.config.rows, self.config.rows_per_toolset)
-            for number, batch in enumerate(batches):
-                if number < self.batch:
-                    continue
-                self.batch = number + 1  # before the yield: whoever saves while this batch is in hand has done it
+            config = self.config
+            for batch in batches(self.examples, config.seed, self.epoch, config.rows, config.rows_per_toolset, self.batch, workers=self.workers):
+                self.batch += 1  # before the yield: whoever saves while this batch is in hand has done it
                 yield batch
             self.epoch, self.batch = self.epoch + 1, 0
 

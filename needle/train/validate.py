@@ -28,7 +28,7 @@ def teacher_forced_scores(
 
     An answer all of whose tokens are the argmax under teacher forcing is exactly one that greedy decoding produces.
     """
-    rendered = [examples.render(key, trace) for key, traces in examples.groups.items() for trace in traces]
+    rendered = examples.rendered()
     loss = weight = right = tokens = whole = 0.0
     for start in range(0, len(rendered), rows):
         batch = collate(rendered[start : start + rows], token_weights, 8, model.config.shares_toolsets)

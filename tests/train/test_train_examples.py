@@ -12,7 +12,8 @@ from train_helpers import TIMER, row, rows, tiny_model
 from needle.errors import UserError
 from needle.student.rendering import parse_answer, render_request, render_tools
 from needle.tools import ToolCall
-from needle.train.examples import Example, ExampleSet
+from needle.train.examples import Example, ExampleSet, each
+from needle.train.feed import batches
 
 CONFIG = tiny_model().config
 
@@ -58,13 +59,12 @@ def test_rows_of_a_toolset_share_one_object(made: ExampleSet) -> None:
 
 
 def test_an_example_is_what_rendering_says(made: ExampleSet, tokenizer: Tokenizer) -> None:
-    for key, traces in made.groups.items():
-        for trace in traces:
-            example = made.render(key, trace)
-            assert list(example.tools) == render_tools(tokenizer, trace.tools)
-            assert list(example.request) == render_request(tokenizer, trace.request)
-            assert parse_answer(tokenizer, example.answer, trace.tools) == list(trace.calls)
-            assert len(example.classes) == len(example.answer)
+    traces = [trace for group in made.groups.values() for trace in group]
+    for trace, example in zip(traces, made.rendered(), strict=True):
+        assert list(example.tools) == render_tools(tokenizer, trace.tools)
+        assert list(example.request) == render_request(tokenizer, trace.request)
+        assert parse_answer(tokenizer, example.answer, trace.tools) == list(trace.calls)
+        assert len(example.classes) == len(example.answer)
 
 
 @pytest.mark.parametrize(
@@ -92,9 +92,39 @@ def test_no_row_at_all_is_a_user_error_that_counts(tokenizer: Tokenizer) -> None
 
 def test_a_transform_varies_rows_from_epoch_to_epoch_reproducibly(tokenizer: Tokenizer) -> None:
     made = ExampleSet(
-        rows(), tokenizer, CONFIG, lambda trace, rng: replace(trace, query=f"{trace.query} {rng.random()}")
+        rows(), tokenizer, CONFIG, each(lambda trace, rng: replace(trace, query=f"{trace.query} {rng.random()}"))
     )
     assert _order(made, 0, 0) == _order(made, 0, 0)
     assert not {example.request for example in _order(made, 0, 0)} & {example.request for example in _order(made, 0, 1)}
-    key, traces = next(iter(made.groups.items()))
-    assert made.render(key, traces[0]).request == tuple(render_request(tokenizer, traces[0].request))
+    assert made.rendered() == ExampleSet(rows(), tokenizer, CONFIG).rendered()
+
+
+def test_a_transform_may_give_its_rows_another_toolset_which_they_still_share(tokenizer: Tokenizer) -> None:
+    def rename(traces, rng):
+        tools = tuple(replace(tool, description=f"{tool.description} {rng.random()}") for tool in traces[0].tools)
+        return [replace(trace, tools=tools) for trace in traces]
+
+    for batch in ExampleSet(rows(), tokenizer, CONFIG, rename).epoch(0, 0, 9, 9):
+        assert len({id(example.tools) for example in batch}) == 2
+        assert {example.tools for example in batch}.isdisjoint(ExampleSet(rows(), tokenizer, CONFIG).tools.values())
+
+
+def test_a_variation_that_is_too_long_gives_way_to_the_row(tokenizer: Tokenizer) -> None:
+    made = ExampleSet(rows(), tokenizer, CONFIG, each(lambda trace, _: replace(trace, query="word " * 2000)))
+    assert sorted(example.request for example in _order(made, 0, 0)) == sorted(example.request for example in made.rendered())
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_batches_are_the_same_whatever_draws_them(tokenizer: Tokenizer, workers: int) -> None:
+    made = ExampleSet(rows(), tokenizer, CONFIG, each(lambda trace, rng: replace(trace, query=f"{trace.query} {rng.random()}")))
+    expected = list(made.epoch(3, 1, 2, 2))
+    assert list(batches(made, 3, 1, 2, 2, workers=workers)) == expected
+    assert list(batches(made, 3, 1, 2, 2, skip=2, workers=workers)) == expected[2:]
+
+
+def test_several_processes_get_equally_many_batches_and_none_twice(tokenizer: Tokenizer) -> None:
+    made = ExampleSet(rows(), tokenizer, CONFIG)
+    expected = list(made.epoch(0, 0, 2, 2))
+    parts = [list(batches(made, 0, 0, 2, 2, share=(rank, 2))) for rank in range(2)]
+    assert len(parts[0]) == len(parts[1]) == len(expected) // 2
+    assert [batch for pair in zip(*parts, strict=True) for batch in pair] == expected[: len(expected) // 2 * 2]

@@ -29,7 +29,7 @@ def _drawn(seed: int) -> tuple[Tensor, Tensor, Tensor]:
 @pytest.fixture(scope="module")
 def examples(tokenizer: Tokenizer) -> list[Example]:
     made = ExampleSet(rows(), tokenizer, tiny_model().config)
-    return [made.render(key, trace) for key, traces in made.groups.items() for trace in traces]
+    return made.rendered()
 
 
 @pytest.mark.parametrize("seed", range(3))

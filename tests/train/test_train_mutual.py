@@ -32,7 +32,7 @@ def _flat(model: NeedleModel) -> torch.Tensor:
 
 def _examples(tokenizer: Tokenizer) -> list:
     made = ExampleSet(rows(), tokenizer, tiny_model().config)
-    return [made.render(key, trace) for key, traces in made.groups.items() for trace in traces]
+    return made.rendered()
 
 
 def test_students_that_hear_only_each_other_come_to_agree(tokenizer: Tokenizer) -> None:

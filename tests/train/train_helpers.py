@@ -12,7 +12,7 @@ from needle.student.modeling import NeedleConfig, NeedleModel
 from needle.tools import ToolCall, ToolSpec
 from needle.traces import Trace
 from needle.train.config import TrainConfig
-from needle.train.examples import ExampleSet
+from needle.train.examples import ExampleSet, each
 from needle.train.loop import Trainer
 
 TINY = {"hidden_size": 64, "num_encoder_layers": 2, "num_decoder_layers": 2, "num_attention_heads": 2,
@@ -84,4 +84,5 @@ def trainer(
     transform: Callable | None = None,
 ) -> Trainer:
     model = model or tiny_model()
-    return Trainer([model], tokenizer, ExampleSet(rows(), tokenizer, model.config, transform), config, out, validate)
+    examples = ExampleSet(rows(), tokenizer, model.config, each(transform) if transform else None)
+    return Trainer([model], tokenizer, examples, config, out, validate)
