@@ -56,6 +56,8 @@ class GenerateConfig:
     """US dollars for a million input tokens."""
     price_out: float | None = None
     """US dollars for a million output tokens."""
+    max_tokens_total: int | None = None
+    """Stop before so many tokens are used, input and output, earlier runs in the folder included."""
     concurrency: int = 16
     """Rows under way at a time."""
     temperature: float = 1.0
@@ -113,6 +115,8 @@ def check_config(config: GenerateConfig) -> list[ToolSpec]:
             raise UserError(f"budget is {config.budget_usd}; give a positive number of US dollars")
         if not is_embedded(config.teacher) and (config.price_in is None or config.price_out is None):
             raise UserError("a budget needs the prices: give price_in and price_out in US dollars for a million tokens")
+    if config.max_tokens_total is not None and config.max_tokens_total <= 0:
+        raise UserError(f"max_tokens_total is {config.max_tokens_total}; give a positive number of tokens")
     for price in (config.price_in, config.price_out):
         if price is not None and not price >= 0:
             raise UserError(f"price {price} is no price; give US dollars for a million tokens")
@@ -122,8 +126,15 @@ def check_config(config: GenerateConfig) -> list[ToolSpec]:
     return tools
 
 
-def claim_folder(config: GenerateConfig, tools: list[ToolSpec]) -> Path:
+FREE = frozenset({"n"})
+"""Settings recorded in the mark that a continued run may change."""
+
+
+def claim_folder(config: GenerateConfig, tools: list[ToolSpec], *, replay: bool = False) -> Path:
     """The output folder, made if need be and marked with the run's settings.
+
+    ``replay``: stored answers are read again, perhaps with newer prompts in the code than those they answer; the folder
+    must be there.
 
     Raises:
         UserError: the folder belongs to a run with other settings (the message names them), holds other data, or
@@ -137,15 +148,26 @@ def claim_folder(config: GenerateConfig, tools: list[ToolSpec]) -> Path:
             held = json.loads(mark.read_text(encoding="utf-8"))
         except (ValueError, OSError) as error:
             raise UserError(f"{mark}: cannot be read ({error}); use another --out") from None
-        differing = [name for name in wanted if not isinstance(held, dict) or held.get(name) != wanted[name]]
+        free = FREE | ({"prompt_version"} if replay else set())
+        differing = [
+            name for name in wanted if not isinstance(held, dict) or (held.get(name) != wanted[name] and name not in free)
+        ]
         if differing:
             said = ", ".join(f"{name} {held.get(name)!r} there, {wanted[name]!r} now" for name in differing)
             raise UserError(
                 f"{out} belongs to another run ({said}); use the same settings to continue it, or another --out"
             )
+        if not replay and held.get("n") != wanted["n"]:
+            _mark(mark, wanted)
         return out
+    if replay:
+        raise UserError(f"{out}: no run there whose responses could be read again; leave --reverify out")
     if (out / "train.jsonl").exists():
         raise UserError(f"{out} holds data that this command did not make; use another --out")
-    with atomic(mark) as temporary:
-        temporary.write_text(json.dumps(wanted, indent=2) + "\n", encoding="utf-8")
+    _mark(mark, wanted)
     return out
+
+
+def _mark(path: Path, settings: Mapping[str, Any]) -> None:
+    with atomic(path) as temporary:
+        temporary.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")

@@ -1,24 +1,29 @@
 """``Desk``: where every question to a teacher passes. Stored answers are handed out again; for the others money is set
-aside, the question sent, the bill settled, and the answer stored before anybody reads it.
+aside, a mark is made, the question sent, the bill settled, and the answer stored before anybody reads it.
 
     desk = Desk([Seat("main", teacher)], store, budget)
-    answer = await desk.ask("write", body)                     # a teacher of the stage's role, chosen by the question
-    answer = await desk.ask("vote", body, teacher="second")    # one teacher by name
+    with row_of("single", 7):                                      # so that the bill knows what it was for
+        answer = await desk.ask("write", body)                     # a teacher of the stage's role, by weight
+        answer = await desk.ask("vote", body, teacher="second")    # one teacher by name
 """
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import random
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
 from typing import Any
 
-from needle.generate.budget import Budget
-from needle.generate.store import ResponseStore, response_key
+from needle.generate.budget import Amount, Budget, Halt, worst_usage
+from needle.generate.prompts import PROMPT_VERSION
+from needle.generate.store import Question, ResponseStore, response_key
 from needle.teacher.client import Teacher
-from needle.teacher.errors import PermanentError
+from needle.teacher.errors import PermanentError, TransientError
 from needle.teacher.wire import Answer, read_answer
 
 ROLES = ("author", "labeller", "judge")
@@ -34,6 +39,25 @@ ROLE_OF_STAGE = {
 """Role that answers a stage. A stage may carry a detail after a colon (``vote:2``), which only shows in the bill."""
 
 
+class NotStored(Halt):
+    """Only stored answers are used, and this one is not there."""
+
+
+@dataclass(frozen=True)
+class Price:
+    """US dollars for a million tokens."""
+
+    input: float = 0.0
+    """Of a question."""
+    output: float = 0.0
+    """Of an answer."""
+
+    def cost(self, usage: Mapping[str, int]) -> Amount:
+        """Dollars and tokens of a token count."""
+        read, written = usage.get("prompt_tokens", 0), usage.get("completion_tokens", 0)
+        return Amount((read * self.input + written * self.output) / 1e6, read + written)
+
+
 @dataclass(frozen=True)
 class Seat:
     """One teacher at the desk."""
@@ -46,31 +70,80 @@ class Seat:
     """What it may be asked for."""
     weight: float = 1.0
     """Share of the questions, and of the votes, among the teachers of a role."""
+    price: Price = Price()
+    """What it costs; zero where unknown."""
+
+
+@dataclass
+class RowAccount:
+    """Which row is being made, and what it has cost so far."""
+
+    kind: str
+    """Kind of the row."""
+    plan: int
+    """Place of its plan in the sequence of its kind."""
+    steps: int = 0
+    """Questions so far, stored ones included."""
+    cost: Amount = Amount()
+    """Price of all its answers, stored ones included."""
+    stages: dict[str, Amount] = field(default_factory=dict)
+    """The same by stage."""
+
+
+_ROW: ContextVar[RowAccount | None] = ContextVar("row", default=None)
+
+
+@contextmanager
+def row_of(kind: str, plan: int) -> Iterator[RowAccount]:
+    """Questions asked inside belong to this row."""
+    account = RowAccount(kind, plan)
+    token = _ROW.set(account)
+    try:
+        yield account
+    finally:
+        _ROW.reset(token)
 
 
 class Desk:
     """Teachers, store and budget together."""
 
-    def __init__(self, seats: Sequence[Seat], store: ResponseStore, budget: Budget) -> None:
-        """``seats``: at least one for every role that will be asked."""
+    def __init__(
+        self, seats: Sequence[Seat], store: ResponseStore, budget: Budget, *, replay: bool = False
+    ) -> None:
+        """``seats``: at least one for every role that will be asked. ``replay``: stored answers only."""
         self._seats = {seat.name: seat for seat in seats}
         assert len(self._seats) == len(seats) > 0, "teachers need different names"
-        self.store = store
-        self.budget = budget
-        self.asked = 0
-        """Questions of this run that the store could not answer."""
+        self.store, self.budget, self.replay = store, budget, replay
+        self.asked = self.hits = 0
+        """Questions of this run that were sent, and that the store answered."""
+        self._halted = ""
+        self._same: dict[str, asyncio.Future[None]] = {}
 
     def teachers(self, role: str) -> dict[str, float]:
         """Names of the teachers of a role, in the order of the configuration, with their weights."""
         return {name: seat.weight for name, seat in self._seats.items() if role in seat.roles}
 
+    def seat(self, name: str) -> Seat:
+        """The teacher of a name."""
+        return self._seats[name]
+
     def pick(self, stage: str, body: dict[str, Any]) -> str:
         """Name of the teacher that ``ask`` takes for a question: by weight, the same one every time."""
-        names = self.teachers(ROLE_OF_STAGE[stage.partition(":")[0]])
+        names = self.teachers(_role(stage))
+        assert names, f"no teacher is a {_role(stage)}"
         if len(names) == 1:
             return next(iter(names))
         digest = hashlib.blake2b(json.dumps(body, sort_keys=True).encode(), digest_size=8).digest()
         return random.Random(int.from_bytes(digest, "big")).choices(list(names), list(names.values()))[0]
+
+    def halt(self, reason: str) -> None:
+        """Send nothing more; questions that the store cannot answer end in ``Halt`` from here on."""
+        self._halted = self._halted or reason
+
+    @property
+    def halted(self) -> str:
+        """Why nothing more is sent, or empty."""
+        return self._halted
 
     async def ask(self, stage: str, body: dict[str, Any], *, teacher: str | None = None) -> Answer:
         """The answer to a question, from the store where it is there.
@@ -83,25 +156,88 @@ class Desk:
         Raises:
             PermanentError: asking again cannot help.
             TransientError: attempts or deadline used up.
-            BudgetSpent: the question might cost more than what is left.
+            Halt: nothing more is sent (``BudgetSpent``: the question might cost more than what is left).
             UserError: the store cannot be written.
         """
         seat = self._seats[teacher or self.pick(stage, body)]
-        client = seat.teacher
-        key = response_key(client.config.base_url, client.config.model, body)
-        raw = self.store.get(key)
-        if raw is not None:
-            if ROLE_OF_STAGE[stage.partition(":")[0]] == "author":
-                client.recall(body)
-            return read_answer(raw)
-        size = len(json.dumps(body, ensure_ascii=False).encode())
-        reservation = self.budget.reserve(body, size)
-        self.asked += 1
+        question = self._question(stage, body, seat)
+        while True:
+            if (raw := self._stored(question)) is not None:
+                self.hits += 1
+                if _role(stage) == "author":
+                    seat.teacher.recall(body)
+                return self._charge(stage, seat, read_answer(raw))
+            if question.key not in self._same:
+                break
+            await self._same[question.key]  # the same question is under way: its answer will do
+        if self.replay:
+            raise NotStored(f"no stored answer for row {question.plan} of kind {question.kind}")
+        self._same[question.key] = done = asyncio.get_running_loop().create_future()
         try:
-            answer = await client.complete(body)
-        except BaseException as error:
-            # an answer that never came may have been made (and billed) all the same
-            self.budget.release(reservation, maybe_billed=not isinstance(error, PermanentError))
+            return self._charge(stage, seat, await self._send(question, body, seat))
+        finally:
+            del self._same[question.key]
+            done.set_result(None)
+
+    def _stored(self, question: Question) -> bytes | None:
+        raw = self.store.get(question.key)
+        return self.store.at(question) if raw is None and self.replay else raw
+
+    async def _send(self, question: Question, body: dict[str, Any], seat: Seat) -> Answer:
+        size = len(json.dumps(body, ensure_ascii=False).encode())
+        if self._halted:
+            raise Halt(self._halted)
+        aside = await self.budget.reserve(seat.price.cost(worst_usage(body, size)))
+        spent = aside  # until we know better, the worst case
+        try:
+            await self.store.depart(question, aside.usd, aside.tokens)
+            if self._halted:
+                spent = Amount()
+                raise Halt(self._halted)
+            self.asked += 1
+            answer = await seat.teacher.complete(body)
+            # an endpoint that does not count tokens is charged the worst case
+            counted = {"prompt_tokens", "completion_tokens"} <= answer.usage.keys()
+            spent = seat.price.cost(answer.usage) if counted else aside
+            await asyncio.shield(self.store.arrive(question, answer.raw, spent.usd, answer.usage, answer.request_id))
+            return answer
+        except (PermanentError, TransientError, Halt) as error:
+            # an answer that never came may have been made (and billed) all the same; a refused question was not
+            reason = getattr(error, "reason", "halt")
+            spent = aside if isinstance(error, TransientError) and reason in MAYBE_BILLED else Amount()
+            await asyncio.shield(self.store.lose(question, spent.usd, spent.tokens, reason))
             raise
-        self.store.put(key, stage, answer.raw, self.budget.settle(reservation, answer.usage))
+        finally:
+            self.budget.settle(aside, spent)
+
+    def _question(self, stage: str, body: dict[str, Any], seat: Seat) -> Question:
+        config, row = seat.teacher.config, _ROW.get()
+        step = row.steps if row else 0
+        if row:
+            row.steps += 1
+        return Question(
+            key=response_key(config.base_url, config.model, body),
+            stage=stage,
+            kind=row.kind if row else "",
+            plan=row.plan if row else -1,
+            step=step,
+            teacher=seat.name,
+            endpoint=config.base_url,
+            model=config.model,
+            prompt_version=PROMPT_VERSION,
+        )
+
+    def _charge(self, stage: str, seat: Seat, answer: Answer) -> Answer:
+        if row := _ROW.get():
+            cost = seat.price.cost(answer.usage)
+            row.cost += cost
+            row.stages[stage] = row.stages.get(stage, Amount()) + cost
         return answer
+
+
+MAYBE_BILLED = frozenset({"timeout", "connection", "not_json"})
+"""Failures after which the endpoint may have made an answer. A rate limit or an error of the server bills nothing."""
+
+
+def _role(stage: str) -> str:
+    return ROLE_OF_STAGE[stage.partition(":")[0]]

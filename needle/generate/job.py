@@ -1,47 +1,53 @@
-"""``generate``: rounds of plan -> ask -> verify -> deduplicate until the quotas of accepted rows are full, then the
-files.
+"""``generate``: plan -> ask -> verify -> deduplicate until the quotas of accepted rows are full, then the files.
 
     report = generate(GenerateConfig(tools="data/toolsets/home.json", out="out/home", n=1000), progress=print)
 
-Plans of each kind are asked in order and accepted in order, whatever order the answers come in, so that the rows
-depend on seed and answers only: an interrupted run that is continued ends with the same bytes.
+Plans of each kind are asked in order and judged in order, whatever order the answers come in, so that the rows
+depend on seed and answers only: an interrupted run that is continued ends with the same bytes. Accepted rows go to
+``rows.jsonl`` at once; at the end they are divided into the parts.
 """
 
 from __future__ import annotations
 
 import asyncio
-import math
-from collections import Counter
-from collections.abc import Callable
+import signal
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx2
 
 from needle.errors import UserError
-from needle.generate.ask import Asker, Outcome
-from needle.generate.budget import Budget, BudgetSpent
-from needle.generate.config import GenerateConfig, check_config, claim_folder
+from needle.generate.ask import Outcome
+from needle.generate.budget import BudgetSpent, Halt
+from needle.generate.config import GenerateConfig, check_config
 from needle.generate.dedup import Deduplicator
-from needle.generate.desk import Desk, Seat
-from needle.generate.plan import Plan, impossible_kinds, plan_for, quotas
+from needle.generate.desk import NotStored, RowAccount
+from needle.generate.events import EventLog
+from needle.generate.plan import impossible_kinds, plan_for
 from needle.generate.prompts import PROMPT_VERSION
+from needle.generate.quota import LAG, Quotas
 from needle.generate.report import GenerateReport, Snapshot, Tally
-from needle.generate.store import ResponseStore
+from needle.generate.rows import Part, TraceView
+from needle.generate.session import Session, make_seats, open_session
+from needle.generate.verify import Refusal
 from needle.generate.write import split_rows, write_folder
 from needle.teacher.caller import run_sync
-from needle.teacher.client import Teacher, TeacherConfig
-from needle.teacher.endpoint import is_embedded
 from needle.tools.lint import lint_tools
-from needle.tools.spec import ToolSpec
 from needle.traces.trace import Trace
 
-ROUND = 200
-"""Plans of one round; a constant, so that concurrency does not shape the rows."""
 TROUBLES = 10
 """Failed rows in a row (endpoint failures, not refusals) after which a run stops."""
-PATIENCE = 3
-"""Rounds without an accepted row of a kind after which its remaining quota goes to the other kinds."""
+DRAIN_S = 5.0
+"""Seconds that questions under way may still take when a run is stopped."""
+Judged = tuple[Outcome, RowAccount]
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C, after what was under way has been waited for; the text is the exact state."""
 
 
 def generate(
@@ -49,6 +55,7 @@ def generate(
     progress: Callable[[Snapshot], None] | None = None,
     *,
     transport: httpx2.AsyncBaseTransport | None = None,
+    reverify: bool = False,
 ) -> GenerateReport:
     """Generate traces into a folder; the same call continues a run that was stopped.
 
@@ -56,58 +63,76 @@ def generate(
         config: what is wanted.
         progress: called after every answered row.
         transport: replaces the network, for endpoints that live in this process.
+        reverify: make the rows again from the stored responses alone; nothing is asked and nothing paid.
 
     Raises:
         UserError: bad settings, a folder of another run, an endpoint that refuses or cannot be reached, a full disk.
         What was stored stays.
+        Interrupted: Ctrl-C; the text says what is there.
     """
     tools = check_config(config)
-    teacher_config = TeacherConfig(base_url=config.teacher, model=config.model_name, deadline_s=config.deadline_s)
-    teacher = Teacher(teacher_config, transport=transport)  # before the folder is touched: no key is found out here
-    out = claim_folder(config, tools)
-    with ResponseStore(out, durable=not is_embedded(config.teacher)) as store:
-        return run_sync(_Job(config, tools, out, store, teacher, progress).run())
+    seats = make_seats(config, transport)
+
+    async def run() -> GenerateReport:
+        async with open_session(config, tools, seats, replay=reverify) as session:
+            return await _Job(session, progress).run()
+
+    return run_sync(run())
 
 
 class _Job:
     """State of one run."""
 
-    def __init__(
-        self,
-        config: GenerateConfig,
-        tools: list[ToolSpec],
-        out: Path,
-        store: ResponseStore,
-        teacher: Teacher,
-        progress: Callable[[Snapshot], None] | None,
-    ) -> None:
-        self.config, self.tools, self.out = config, tools, out
-        self.teacher, self.progress = teacher, progress
-        budget = Budget(config.budget_usd, config.price_in or 0.0, config.price_out or 0.0, spent=store.spent())
-        self.desk = Desk([Seat("teacher", teacher)], store, budget)
-        self.asker = Asker(self.desk, tools, config.temperature)
-        self.notes = [f"{finding.message}" for finding in lint_tools(tools) if finding.severity != "info"]
-        self.quota = self._quotas()
-        self.tally = Tally(asked=dict.fromkeys(self.quota, 0), accepted=dict.fromkeys(self.quota, 0))
-        self.rows: list[Trace] = []
-        self.quarantine: list[dict[str, Any]] = []
-        self.dedup = Deduplicator(config.template_cap)
-        self.idle: Counter[str] = Counter()
+    def __init__(self, session: Session, progress: Callable[[Snapshot], None] | None) -> None:
+        self.session, self.progress = session, progress
+        self.config, self.tools, self.desk = session.config, session.tools, session.desk
+        self.notes = [f"{finding.message}" for finding in lint_tools(self.tools) if finding.severity != "info"]
+        self.quotas = self._quotas()
+        self.tally = Tally(asked=self.quotas.asked, accepted=self.quotas.accepted)
+        self.tally.usd = dict.fromkeys(self.quotas.wanted, 0.0)
+        self.rows = Part(session.out / "rows.jsonl")
+        self.quarantine = Part(session.out / "quarantine.jsonl")
+        self.dedup = Deduplicator(self.config.template_cap)
+        self.gate = asyncio.Semaphore(self.config.concurrency)
+        self.events = EventLog(session.out)
+        self.began = time.monotonic()
         self.answered = self.troubles = 0
-        self.broke = False
+        self.stopped = ""
+        self.error: Exception | None = None
+        self.tasks: set[asyncio.Task[Judged | None]] = set()
 
     async def run(self) -> GenerateReport:
-        async with self.teacher:
-            while not self.broke and (plans := self._next_round()):
-                self._commit(await self._ask_all(plans))
-        if self.broke:
-            self.notes.append(
-                f"Stopped at the budget: {self.desk.budget.spent:.4f} of {self.config.budget_usd} US dollars spent; "
-                "raise it and run the same command to go on."
+        self.events.write("start", config=self.config.shaping(self.tools), concurrency=self.config.concurrency)
+        try:
+            with self._interruptible():
+                await self._rounds()
+            return self._end()
+        finally:
+            for task in self.tasks:
+                task.cancel()
+            await asyncio.gather(*self.tasks, return_exceptions=True)
+            self.rows.close(whole=not self.stopped)
+            self.quarantine.close(whole=not self.stopped)
+            self.events.close()
+
+    def _end(self) -> GenerateReport:
+        state = self.snapshot()
+        if self.error:
+            self.events.write("stop", reason=str(self.error), **state.to_dict())
+            raise self.error
+        if self.stopped == INTERRUPT:
+            self.events.write("stop", reason=self.stopped, **state.to_dict())
+            raise Interrupted(
+                f"Stopped: {state.accepted:,} of {state.total:,} rows accepted, {state.refused:,} refused, "
+                f"{len(self.session.store):,} responses stored, ${state.usd:.4f} spent. "
+                f"The same command goes on from here; the rows so far are in {self.rows.path}"
             )
+        if self.stopped:
+            self.notes.append(f"{self.stopped}; raise it and run the same command to go on.")
+        self.events.write("stop" if self.stopped else "end", reason=self.stopped, **state.to_dict())
         return self._finish()
 
-    def _quotas(self) -> dict[str, int]:
+    def _quotas(self) -> Quotas:
         """Quotas by kind, without what the toolset cannot give; says what was re-planned."""
         blocked = {kind: why for kind, why in impossible_kinds(self.tools).items() if self.config.mix.get(kind, 0) > 0}
         mix = {kind: share for kind, share in self.config.mix.items() if kind not in blocked}
@@ -117,96 +142,134 @@ class _Job:
             raise UserError(
                 f"this toolset gives none of the kinds asked for ({'; '.join(blocked.values())}); change the mix"
             )
-        return quotas(self.config.n, mix)
+        limits = {}
+        if self.desk.replay:  # rows of which nothing is stored cannot be made
+            stored = dict(self.session.store.rows("SELECT kind, MAX(plan) + 1 FROM responses GROUP BY kind"))
+            limits = {kind: stored.get(kind, 0) for kind in mix}
+        return Quotas(mix, self.config.n, limits=limits, notes=self.notes)
 
-    def _next_round(self) -> list[Plan]:
-        """Plans for what is missing, more of them where many were refused; empty when there is nothing left to ask."""
-        self._give_up_on_idle_kinds()
-        need = {kind: wanted - self.tally.accepted[kind] for kind, wanted in self.quota.items()}
-        total = sum(need.values())
-        plans: list[Plan] = []
-        for kind, missing in need.items():
-            if missing <= 0:
-                continue
-            asked = self.tally.asked[kind]
-            rate = max(self.tally.accepted[kind] / asked, 0.2) if asked else 1.0
-            count = min(math.ceil(missing / rate), math.ceil(ROUND * missing / total))
-            plans += [plan_for(kind, asked + step, self.tools, self.config.seed) for step in range(count)]
-        return plans
+    async def _rounds(self) -> None:
+        pending: deque[list[asyncio.Task[Judged | None]]] = deque()
+        while True:
+            while not self.stopped and len(pending) < LAG and (plans := self.quotas.next_round()):
+                pending.append([self._start(kind, index) for kind, index in plans])
+            if not pending:
+                return
+            judged = await asyncio.gather(*pending.popleft())
+            self._commit([item for item in judged if item])
 
-    def _give_up_on_idle_kinds(self) -> None:
-        open_kinds = [kind for kind, wanted in self.quota.items() if self.tally.accepted[kind] < wanted]
-        for kind in [kind for kind in open_kinds if self.idle[kind] >= PATIENCE]:
-            missing = self.quota[kind] - self.tally.accepted[kind]
-            self.quota[kind] = self.tally.accepted[kind]
-            others = {
-                name: self.config.mix[name]
-                for name in self.quota
-                if self.idle[name] < PATIENCE and self.config.mix[name] > 0
-            }
-            said = "its remaining share went to the other kinds" if others else "and no other kind gives more"
-            self.notes.append(
-                f"Only {self.quota[kind]} different rows of kind {kind} could be had, {missing} short; {said}."
-            )
-            for name, count in (quotas(missing, others) if others else {}).items():
-                self.quota[name] += count
+    def _start(self, kind: str, index: int) -> asyncio.Task[Judged | None]:
+        task = asyncio.create_task(self._row(kind, index))
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+        return task
 
-    async def _ask_all(self, plans: list[Plan]) -> list[Outcome]:
-        """Outcomes in the order of the plans, without those that the budget left unasked; an error cancels the rest."""
-        gate = asyncio.Semaphore(self.config.concurrency)
+    async def _row(self, kind: str, index: int) -> Judged | None:
+        """One row; None when it was left unasked. What stops the whole run is kept for the end."""
+        async with self.gate:
+            plan = plan_for(kind, index, self.tools, self.config.seed)
+            try:
+                judged = await self.session.row(plan)
+            except NotStored:
+                judged = Outcome(plan, refusals=(Refusal("not_stored"),)), RowAccount(kind, index)
+            except BudgetSpent as spent:
+                self.stopped = self.stopped or str(spent)
+                return None
+            except Halt:
+                return None
+            except asyncio.CancelledError:
+                if self.stopped:
+                    return None  # it took longer than a stopped run waits
+                raise
+            except Exception as error:
+                self._stop(error)
+                return None
+            self._watch(judged[0])
+            return judged
 
-        async def bounded(plan: Plan) -> Outcome | None:
-            async with gate:
-                try:
-                    outcome = await self.asker.row(plan)
-                except BudgetSpent:
-                    self.broke = True
-                    return None
-            self._watch(outcome)
-            return outcome
+    def _stop(self, error: Exception | None) -> None:
+        """Send nothing more, and give what is under way a few seconds."""
+        if self.stopped and error is None:
+            self._cut()  # Ctrl-C again
+            return
+        self.error = self.error or error
+        self.stopped = self.stopped or (str(error) if error else INTERRUPT)
+        self.desk.halt(self.stopped)
+        asyncio.get_running_loop().call_later(DRAIN_S, self._cut)
 
-        tasks = [asyncio.create_task(bounded(plan)) for plan in plans]
+    def _cut(self) -> None:
+        for task in self.tasks:
+            task.cancel()
+
+    @contextmanager
+    def _interruptible(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
         try:
-            return [outcome for outcome in await asyncio.gather(*tasks) if outcome]
-        except BaseException:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            raise
+            loop.add_signal_handler(signal.SIGINT, self._stop, None)
+        except (NotImplementedError, ValueError, RuntimeError):  # Windows, or not the main thread
+            yield
+            return
+        try:
+            yield
+        finally:
+            loop.remove_signal_handler(signal.SIGINT)
 
     def _watch(self, outcome: Outcome) -> None:
         self.answered += 1
         self.troubles = self.troubles + 1 if outcome.trouble else 0
-        if self.troubles >= TROUBLES:
-            raise UserError(
-                f"{outcome.refusals[0].detail}; {TROUBLES} rows failed in a row: mend it and run the same "
-                f"command again, what was stored stays"
+        if self.troubles >= TROUBLES and not self.stopped:
+            self._stop(
+                UserError(
+                    f"{outcome.refusals[0].detail}; {TROUBLES} rows failed in a row: mend it and run the same "
+                    f"command again, what was stored stays"
+                )
             )
         if self.progress:
-            accepted = len(self.rows)
-            self.progress(
-                Snapshot(accepted, self.config.n, self.answered, len(self.quarantine), self.desk.budget.spent)
-            )
+            self.progress(self.snapshot())
+        if self.events.due():
+            self.events.write("progress", **self.snapshot().to_dict())
 
-    def _commit(self, outcomes: list[Outcome]) -> None:
-        before = Counter(self.tally.accepted)
-        for outcome in outcomes:
+    def snapshot(self) -> Snapshot:
+        """The state now."""
+        budget = self.desk.budget
+        return Snapshot(
+            accepted=len(self.rows),
+            total=self.config.n,
+            answered=self.answered,
+            refused=len(self.quarantine),
+            usd=budget.spent.usd,
+            tokens=budget.spent.tokens,
+            sent=self.desk.asked,
+            hits=self.desk.hits,
+            seconds=time.monotonic() - self.began,
+            usd_cap=budget.usd_cap,
+            token_cap=budget.token_cap,
+            wanted=self.quotas.wanted,
+            tally=self.tally,
+        )
+
+    def _commit(self, judged: list[Judged]) -> None:
+        verdicts = []
+        fresh: dict[str, int] = {}
+        for outcome, account in judged:
             kind = outcome.plan.kind
-            self.tally.asked[kind] += 1
             for name, count in outcome.tokens.items():
                 self.tally.tokens[name] += count
-            trace = self._trace(outcome)
+            self.tally.usd[kind] += account.cost.usd
+            trace = self._trace(outcome, account)
             reasons = [refusal.code for refusal in outcome.refusals]
             if not reasons:
-                repeated = "surplus" if self.tally.accepted[kind] >= self.quota[kind] else self.dedup.refuse(trace)
+                repeated = "surplus" if self.quotas.full(kind, fresh.get(kind, 0)) else self.dedup.refuse(trace)
                 reasons = [repeated] if repeated else []
             if reasons:
                 self._refuse(outcome, trace, reasons)
             else:
-                self.rows.append(trace)
-                self.tally.accepted[kind] += 1
-        for kind in {outcome.plan.kind for outcome in outcomes}:
-            self.idle[kind] = 0 if self.tally.accepted[kind] > before[kind] else self.idle[kind] + 1
+                self.rows.append(trace.to_dict())
+                fresh[kind] = fresh.get(kind, 0) + 1
+            verdicts.append((kind, not reasons))
+        self.quotas.judge(verdicts)
+        self.rows.flush()
+        self.quarantine.flush()
 
     def _refuse(self, outcome: Outcome, trace: Trace, reasons: list[str]) -> None:
         for reason in set(reasons):
@@ -216,7 +279,7 @@ class _Job:
         del row["tools"]
         self.quarantine.append(row | {"reasons": reasons, "details": details})
 
-    def _trace(self, outcome: Outcome) -> Trace:
+    def _trace(self, outcome: Outcome, account: RowAccount) -> Trace:
         toolset = Path(self.config.tools).name.partition(".")[0]
         meta: dict[str, Any] = {
             "teacher": self.config.teacher,
@@ -225,6 +288,8 @@ class _Job:
             "seed": self.config.seed,
             "request_ids": list(outcome.request_ids),
         }
+        if account.cost.usd:
+            meta["usd"] = round(account.cost.usd, 8)
         if outcome.spans:
             meta["spans"] = {path: list(span) for path, span in outcome.spans.items()}
         name = f"{toolset}-{outcome.plan.kind}-{outcome.plan.index:05d}"
@@ -234,23 +299,25 @@ class _Job:
 
     def _finish(self) -> GenerateReport:
         self.tally.refused = dict(sorted(self.tally.refused.items(), key=lambda item: (-item[1], item[0])))
-        parts = split_rows(self.rows, self.config.seed)
+        parts = split_rows(TraceView(self.rows, range(len(self.rows))), self.config.seed)
         settings = self.config.shaping(self.tools) | {"toolset": Path(self.config.tools).name.partition(".")[0]}
         report = GenerateReport(
-            out=self.out,
-            files={part: self.out / f"{part}.jsonl" for part in parts},
+            out=self.session.out,
+            files={part: self.session.out / f"{part}.jsonl" for part in parts},
             rows={part: len(rows) for part, rows in parts.items()},
             tally=self.tally,
-            wanted=self.quota,
+            wanted=self.quotas.wanted,
             complete=len(self.rows) >= self.config.n,
             notes=self.notes,
-            usd=self.desk.budget.spent,
+            usd=self.desk.budget.spent.usd,
             asked_now=self.desk.asked,
+            hits=self.desk.hits,
+            bill=self.session.store.bill(),
+            lost=self.session.store.lost(),
+            stopped=self.stopped,
         )
-        source = (
-            self.teacher.where
-            if is_embedded(self.config.teacher)
-            else f"{self.config.model_name} at {self.teacher.where}"
-        )
-        write_folder(self.out, parts, self.quarantine, report.summary(), settings, source)
+        write_folder(self.session.out, parts, report.summary(), settings, self.session.where)
         return report
+
+
+INTERRUPT = "interrupted"

@@ -16,7 +16,7 @@ from needle.traces.card import CardText, dataset_card
 from needle.traces.split import split_by_request
 from needle.traces.stats import trace_stats
 from needle.traces.trace import Trace
-from needle.traces.write import atomic, write_rows, write_traces
+from needle.traces.write import atomic, write_traces
 
 EMBEDDED_NOTE = (
     "The embedded teacher is a stand-in for running without a key: its phrasing is copied from recorded traces "
@@ -41,17 +41,15 @@ def split_rows(traces: Sequence[Trace], seed: int) -> dict[str, list[Trace]]:
 def write_folder(
     out: Path,
     parts: Mapping[str, list[Trace]],
-    quarantine: Sequence[Mapping[str, Any]],
     summary: Mapping[str, Any],
     settings: Mapping[str, Any],
     source: str,
 ) -> dict[str, Path]:
-    """Write everything; a folder with a manifest is whole.
+    """Write everything but the quarantine, which a run writes as it goes; a folder with a manifest is whole.
 
     Args:
         out: the folder.
         parts: part name to rows.
-        quarantine: refused rows with their reasons.
         summary: counts of the run.
         settings: what shaped the rows.
         source: what the teacher is, in a sentence, for the card.
@@ -61,7 +59,6 @@ def write_folder(
     """
     (out / "manifest.json").unlink(missing_ok=True)
     files = {part: write_traces(out / f"{part}.jsonl", rows) for part, rows in parts.items()}
-    write_rows(out / "quarantine.jsonl", quarantine)
     everything = [trace for rows in parts.values() for trace in rows]
     counted = dataclasses.asdict(trace_stats(everything)) if everything else {}
     _write_text(out / "stats.json", _json({"generation": summary, "rows": counted}))

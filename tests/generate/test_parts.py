@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 
 import pytest
 from generate_helpers import TOOLS
 
-from needle.generate.budget import Budget, BudgetSpent
 from needle.generate.dedup import Deduplicator, wording
 from needle.generate.ground import ground_calls
 from needle.generate.plan import Plan, PlannedCall, impossible_kinds, plan_for, quotas
-from needle.generate.prompts import clean_request, label_body, write_body
-from needle.generate.store import ResponseStore, response_key
+from needle.generate.prompts import clean_request
 from needle.generate.verify import verify_calls, verify_request
 from needle.teacher.schema import schema_at
 from needle.tools.read import read_tools
@@ -53,36 +50,6 @@ def test_what_a_plan_omits_is_required_and_not_boolean():
 
 def test_impossible_kinds_are_named():
     assert set(impossible_kinds([ToolSpec("stop")])) == {"missing", "parallel"} and impossible_kinds(SPECS) == {}
-
-
-def test_everything_that_shapes_an_answer_is_in_its_key():
-    body = write_body(plan_for("single", 0, SPECS, seed=0), SPECS, 1.0)
-    key = response_key("http://a/v1", "m", body)
-    assert key == response_key("http://a/v1", "m", dict(reversed(body.items())))
-    others = [
-        response_key("http://b/v1", "m", body),
-        response_key("http://a/v1", "n", body),
-        *(response_key("http://a/v1", "m", body | {name: value}) for name, value in
-          {"temperature": 0.5, "seed": 1, "max_tokens": 1, "messages": body["messages"][::-1], "tools": []}.items()),
-        response_key("http://a/v1", "m", write_body(plan_for("single", 0, SPECS[:3], seed=0), SPECS[:3], 1.0)),
-        response_key("http://a/v1", "m", label_body("hello", SPECS, 1)),
-    ]  # fmt: skip
-    assert len({key, *others}) == len(others) + 1
-
-
-def test_stored_responses_come_back_byte_for_byte(tmp_path):
-    raw = bytes(range(256)) * 40
-    with ResponseStore(tmp_path, durable=True) as store:
-        store.put("k", "write", raw, 0.25)
-        store.put("l", "label", b"", 0.5)
-    with ResponseStore(tmp_path, durable=False) as store:
-        assert (
-            store.get("k") == raw
-            and store.get("l") == b""
-            and store.get("m") is None
-            and store.spent() == 0.75
-            and len(store) == 2
-        )
 
 
 @pytest.mark.parametrize(("said", "clean"), [
@@ -183,30 +150,3 @@ def test_same_wording_with_other_values_is_kept_up_to_the_cap_and_copies_are_not
 
 def test_polite_frames_do_not_make_a_new_wording():
     assert wording(_trace("can you tell Ann x please", "Ann")) == wording(_trace("Tell Bob x.", "Bob"))
-
-
-def test_a_budget_cannot_be_overshot_by_concurrency():
-    budget = Budget(1.0, price_in=16.0, price_out=16.0)
-
-    async def call() -> bool:
-        try:
-            reservation = budget.reserve({"max_tokens": 1000}, 2500)
-        except BudgetSpent:
-            return False
-        await asyncio.sleep(0)
-        budget.settle(reservation, {"prompt_tokens": 1000, "completion_tokens": 1000})
-        return True
-
-    async def many() -> int:
-        return sum(await asyncio.gather(*(call() for _ in range(200))))
-
-    made = asyncio.run(many())
-    assert made == 31 and budget.spent <= 1.0 and budget.reserved == pytest.approx(0)
-
-
-def test_uncounted_and_timed_out_calls_are_charged_in_full():
-    budget = Budget(None, 1.0, 1.0)
-    first, second = budget.reserve({"max_tokens": 10}, 100), budget.reserve({"max_tokens": 10}, 100)
-    assert budget.settle(first, {}) == first
-    budget.release(second, maybe_billed=True)
-    assert budget.spent == pytest.approx(first + second)
