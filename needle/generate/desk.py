@@ -23,11 +23,10 @@ from needle.generate.budget import Amount, Budget, Halt, worst_usage
 from needle.generate.prompts import PROMPT_VERSION
 from needle.generate.store import Question, ResponseStore, response_key
 from needle.teacher.client import Teacher
+from needle.teacher.config import ROLES, Prices
 from needle.teacher.errors import PermanentError, TransientError
 from needle.teacher.wire import Answer, read_answer
 
-ROLES = ("author", "labeller", "judge")
-"""What teachers may be asked for: requests, calls, verdicts."""
 ROLE_OF_STAGE = {
     "write": "author",
     "rewrite": "author",
@@ -44,21 +43,6 @@ class NotStored(Halt):
 
 
 @dataclass(frozen=True)
-class Price:
-    """US dollars for a million tokens."""
-
-    input: float = 0.0
-    """Of a question."""
-    output: float = 0.0
-    """Of an answer."""
-
-    def cost(self, usage: Mapping[str, int]) -> Amount:
-        """Dollars and tokens of a token count."""
-        read, written = usage.get("prompt_tokens", 0), usage.get("completion_tokens", 0)
-        return Amount((read * self.input + written * self.output) / 1e6, read + written)
-
-
-@dataclass(frozen=True)
 class Seat:
     """One teacher at the desk."""
 
@@ -70,8 +54,13 @@ class Seat:
     """What it may be asked for."""
     weight: float = 1.0
     """Share of the questions, and of the votes, among the teachers of a role."""
-    price: Price = Price()
+    prices: Prices = Prices(0.0, 0.0)
     """What it costs; zero where unknown."""
+
+    def cost(self, usage: Mapping[str, int]) -> Amount:
+        """Dollars and tokens of a token count."""
+        tokens = usage.get("prompt_tokens", 0) + usage.get("completion_tokens", 0)
+        return Amount(self.prices.cost(usage), tokens)
 
 
 @dataclass
@@ -187,7 +176,7 @@ class Desk:
         size = len(json.dumps(body, ensure_ascii=False).encode())
         if self._halted:
             raise Halt(self._halted)
-        aside = await self.budget.reserve(seat.price.cost(worst_usage(body, size)))
+        aside = await self.budget.reserve(seat.cost(worst_usage(body, size)))
         spent = aside  # until we know better, the worst case
         try:
             await self.store.depart(question, aside.usd, aside.tokens)
@@ -198,7 +187,7 @@ class Desk:
             answer = await seat.teacher.complete(body)
             # an endpoint that does not count tokens is charged the worst case
             counted = {"prompt_tokens", "completion_tokens"} <= answer.usage.keys()
-            spent = seat.price.cost(answer.usage) if counted else aside
+            spent = seat.cost(answer.usage) if counted else aside
             await asyncio.shield(self.store.arrive(question, answer.raw, spent.usd, answer.usage, answer.request_id))
             return answer
         except (PermanentError, TransientError, Halt) as error:
@@ -216,7 +205,7 @@ class Desk:
         if row:
             row.steps += 1
         return Question(
-            key=response_key(config.base_url, config.model, body),
+            key=response_key(config, body),
             stage=stage,
             kind=row.kind if row else "",
             plan=row.plan if row else -1,
@@ -229,7 +218,7 @@ class Desk:
 
     def _charge(self, stage: str, seat: Seat, answer: Answer) -> Answer:
         if row := _ROW.get():
-            cost = seat.price.cost(answer.usage)
+            cost = seat.cost(answer.usage)
             row.cost += cost
             row.stages[stage] = row.stages.get(stage, Amount()) + cost
         return answer

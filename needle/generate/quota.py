@@ -83,7 +83,7 @@ class Quotas:
 
     def _need(self, kind: str) -> int:
         missing = self.wanted[kind] - self.accepted[kind]
-        if missing <= 0:
+        if missing <= 0 or self._idle[kind] >= PATIENCE:
             return 0
         return max(0, math.ceil(missing / self.rate(kind)) - self.under_way[kind])
 

@@ -13,10 +13,11 @@ import httpx2
 from needle.generate.ask import Asker, Outcome
 from needle.generate.budget import Amount, Budget
 from needle.generate.config import GenerateConfig, claim_folder
-from needle.generate.desk import Desk, Price, RowAccount, Seat, row_of
+from needle.generate.desk import Desk, RowAccount, Seat, row_of
 from needle.generate.plan import Plan
 from needle.generate.store import ResponseStore
-from needle.teacher.client import Teacher, TeacherConfig
+from needle.teacher.client import Teacher
+from needle.teacher.config import Prices, TeacherConfig
 from needle.teacher.endpoint import is_embedded
 from needle.tools.spec import ToolSpec
 
@@ -61,8 +62,8 @@ def make_seats(config: GenerateConfig, transport: httpx2.AsyncBaseTransport | No
         UserError: bad address, no key, no model.
     """
     teacher = TeacherConfig(base_url=config.teacher, model=config.model_name, deadline_s=config.deadline_s)
-    price = Price(config.price_in or 0.0, config.price_out or 0.0)
-    return [Seat("teacher", Teacher(teacher, transport=transport), price=price)]
+    prices = Prices(config.price_in or 0.0, config.price_out or 0.0)
+    return [Seat("teacher", Teacher(teacher, transport=transport), prices=prices)]
 
 
 @asynccontextmanager

@@ -28,6 +28,7 @@ from typing import Any, Self
 
 from needle.errors import UserError
 from needle.generate.schema import LAYOUT, TABLES
+from needle.teacher.config import TeacherConfig
 
 FILE = "responses.sqlite"
 LOCK = ".lock.sqlite"
@@ -35,11 +36,10 @@ Work = tuple[str, tuple[Any, ...]]
 """One statement and its parameters."""
 
 
-def response_key(endpoint: str, model: str, body: Mapping[str, Any], shaping: Mapping[str, Any] | None = None) -> str:
-    """Content hash of a question: endpoint, model, the body with its messages, tools, parameters and sample seed, and
-    what else of the endpoint's profile shapes the answer (extra body, headers)."""
-    parts: list[Any] = [endpoint, model, body] + ([shaping] if shaping else [])
-    text = json.dumps(parts, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+def response_key(teacher: TeacherConfig, body: Mapping[str, Any]) -> str:
+    """Content hash of a question: all of the teacher that shapes an answer (address, model, headers, extra body), and
+    the body with its messages, tools, parameters and sample seed."""
+    text = json.dumps([teacher.identity, body], sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 

@@ -8,9 +8,9 @@ import json
 import pytest
 
 from needle.generate.budget import Amount, Budget, BudgetSpent, worst_usage
-from needle.generate.desk import Desk, Price, Seat, row_of
+from needle.generate.desk import Desk, Seat, row_of
 from needle.generate.store import ResponseStore
-from needle.teacher.client import TeacherConfig
+from needle.teacher.config import Prices, TeacherConfig
 from needle.teacher.errors import PermanentError, TransientError
 from needle.teacher.wire import read_answer
 
@@ -18,9 +18,9 @@ from needle.teacher.wire import read_answer
 class Billing:
     """A teacher that bills the worst case that a question allows, and counts what it has billed itself."""
 
-    def __init__(self, price: Price, share: float = 1.0, fault: Exception | None = None, counts: bool = True) -> None:
+    def __init__(self, price: Prices, share: float = 1.0, fault: Exception | None = None, counts: bool = True) -> None:
         self.config = TeacherConfig(base_url="http://bill/v1", model="m")
-        self.price, self.share, self.fault, self.counts = price, share, fault, counts
+        self.prices, self.share, self.fault, self.counts = price, share, fault, counts
         self.billed = Amount()
         self.calls = self.under_way = self.most = 0
 
@@ -35,7 +35,7 @@ class Billing:
         self.calls += 1
         usage = worst_usage(body, len(json.dumps(body, ensure_ascii=False).encode()))
         usage = {name: int(count * self.share) for name, count in usage.items()}
-        self.billed += self.price.cost(usage)
+        self.billed += Amount(self.prices.cost(usage), sum(usage.values()))
         if self.fault:
             raise self.fault
         message = {"choices": [{"message": {"content": "x"}, "finish_reason": "stop"}]}
@@ -48,7 +48,7 @@ def ask_many(teacher: Billing, folder, count: int, usd: float | None = None, tok
 
     async def run() -> list[bool]:
         with ResponseStore(folder, durable=False) as store:
-            desk = Desk([Seat("t", teacher, price=teacher.price)], store, budget)  # type: ignore[arg-type]
+            desk = Desk([Seat("t", teacher, prices=teacher.prices)], store, budget)  # type: ignore[arg-type]
 
             async def one(number: int) -> bool:
                 body = {"messages": [{"role": "user", "content": f"question {number}"}], "max_tokens": 1000}
@@ -66,22 +66,22 @@ def ask_many(teacher: Billing, folder, count: int, usd: float | None = None, tok
 
 @pytest.mark.parametrize("share", [1.0, 0.3])
 def test_200_concurrent_calls_cannot_overshoot_a_dollar(tmp_path, share):
-    teacher = Billing(Price(10.0, 30.0), share)
+    teacher = Billing(Prices(10.0, 30.0), share)
     answered, budget = ask_many(teacher, tmp_path, 200, usd=1.0)
     assert teacher.most > 10 and 0 < answered < 200 and teacher.calls == answered
     assert teacher.billed.usd <= 1.0 and budget.spent.usd == pytest.approx(teacher.billed.usd)
     one = worst_usage({"max_tokens": 1000}, 80)
-    assert teacher.billed.usd > 1.0 - Price(10.0, 30.0).cost(one).usd * 1.1, "money was left that one more call fits into"
+    assert teacher.billed.usd > 1.0 - Prices(10.0, 30.0).cost(one) * 1.1, "money was left that one more call fits into"
 
 
 def test_200_concurrent_calls_cannot_overshoot_a_cap_on_tokens(tmp_path):
-    teacher = Billing(Price())
+    teacher = Billing(Prices(0.0, 0.0))
     answered, budget = ask_many(teacher, tmp_path, 200, tokens=50_000)
     assert 0 < answered < 200 and teacher.billed.tokens <= 50_000 and budget.spent.tokens == teacher.billed.tokens
 
 
 def test_without_a_cap_everything_is_asked_and_counted(tmp_path):
-    teacher = Billing(Price(1.0, 1.0))
+    teacher = Billing(Prices(1.0, 1.0))
     answered, budget = ask_many(teacher, tmp_path, 50)
     assert answered == 50 and budget.spent.usd == pytest.approx(teacher.billed.usd) and budget.reserved.tokens == 0
 
@@ -91,7 +91,7 @@ def test_without_a_cap_everything_is_asked_and_counted(tmp_path):
     (TransientError("r", "rate_limit"), False), (PermanentError("f", "content_filter"), False),
 ])  # fmt: skip
 def test_an_answer_that_never_came_counts_in_full_when_it_may_have_been_billed(tmp_path, fault, billed):
-    teacher = Billing(Price(1.0, 1.0), fault=fault)
+    teacher = Billing(Prices(1.0, 1.0), fault=fault)
     _, budget = ask_many(teacher, tmp_path, 3)
     with ResponseStore(tmp_path, durable=False) as store:  # and it still counts for the next run of the folder
         assert store.spent()[0] == pytest.approx(budget.spent.usd) and store.lost()["calls"] == (3 if billed else 0)
@@ -100,7 +100,7 @@ def test_an_answer_that_never_came_counts_in_full_when_it_may_have_been_billed(t
 
 
 def test_an_endpoint_that_does_not_count_is_charged_the_worst_case(tmp_path):
-    teacher = Billing(Price(1.0, 1.0), counts=False)
+    teacher = Billing(Prices(1.0, 1.0), counts=False)
     _, budget = ask_many(teacher, tmp_path, 2)
     assert budget.spent.usd == pytest.approx(teacher.billed.usd)
 

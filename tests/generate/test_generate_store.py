@@ -14,7 +14,7 @@ from needle.generate.budget import Budget
 from needle.generate.plan import plan_for
 from needle.generate.prompts import label_body, write_body
 from needle.generate.store import Question, ResponseStore, response_key
-from needle.teacher.client import TeacherConfig
+from needle.teacher.config import TeacherConfig
 from needle.teacher.wire import read_answer
 from needle.tools.read import read_tools
 
