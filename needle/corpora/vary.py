@@ -1,0 +1,184 @@
+"""Training rows varied as they are drawn: one ``Transform`` of the trainer over rows that share a toolset.
+
+    examples = ExampleSet(traces, tokenizer, config, Augment(traces))
+
+The toolset is changed once for all rows of a draw, so that they still share it: other names, no names, fewer descriptions,
+another order, tools taken away or put beside. Then each row for itself: values and numbers swapped in request and calls, two
+requests joined, noise. Labels stay certain, and a row whose calls do not fit its tools afterwards is drawn as it was.
+Masking after Hammer (arXiv 2410.04587), noise that keeps the label after COVERT (arXiv 2604.09813).
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from needle.corpora.augment import ValueSwap
+from needle.corpora.toolsets import NO_JOIN, join_texts
+from needle.tools import ToolCall, ToolSpec, fingerprint, is_valid
+from needle.tools.likeness import TWIN, alike, telling_words, tool_words
+from needle.traces import Trace
+from needle.traces.evolve import drop_descriptions, shuffle_parameters
+from needle.traces.noise import NOISES, noise_trace
+from needle.traces.renaming import Renaming, masks, rename, rename_specs, synonyms
+
+
+@dataclass(frozen=True)
+class AugmentConfig:
+    """How often each variation is drawn; 0 switches it off."""
+
+    rename: float = 0.3
+    """Share of draws in which tools and parameters get other names of the same meaning."""
+    mask: float = 0.08
+    """Share of draws in which names say nothing, so that only descriptions tell what is what."""
+    undescribed: float = 0.15
+    """Share of draws in which some descriptions are left out or cut."""
+    order: float = 0.7
+    """Share of draws with tools in another order (of parameters: half as often)."""
+    fewer: float = 0.15
+    """Share of draws without one of the tools that no row calls."""
+    withhold: float = 0.08
+    """Share of draws without a tool that some rows call: those rows then have no call."""
+    beside: float = 0.25
+    """Share of draws with one to three tools of other toolsets beside."""
+    swap: float = 0.5
+    """Share of rows whose copied texts are swapped for others of their kind."""
+    numbers: float = 0.4
+    """Share of rows whose numbers are swapped."""
+    join: float = 0.08
+    """Share of rows that are joined with another row of the draw."""
+    noise: float = 0.15
+    """Share of rows with slips, hearing mistakes, shorthand, another case or no punctuation."""
+    most_tools: int = 12
+    """Most tools after some were put beside."""
+
+
+class Augment:
+    """Callable ``(rows of one toolset, rng) -> as many rows of one toolset``; value banks and spare tools come from ``traces``."""
+
+    def __init__(self, traces: Sequence[Trace], config: AugmentConfig = AugmentConfig()) -> None:
+        self.config = config
+        self.swap = ValueSwap(traces, config.swap)
+        toolsets = {id(trace.tools): trace.tools for trace in traces}
+        self.pool = [tool for tools in {fingerprint(tools): tools for tools in toolsets.values()}.values() for tool in tools]
+
+    def __call__(self, traces: Sequence[Trace], rng: random.Random) -> list[Trace]:
+        """Varied rows, in order. The result depends on ``rng`` alone."""
+        rows = [_swap_numbers(self.swap(trace, rng), rng, self.config.numbers) for trace in traces]
+        rows = self._join(rows, rng)
+        rows = [noise_trace(row, rng.choice(list(NOISES)), rng) if rng.random() < self.config.noise else row for row in rows]
+        varied = self._toolset(rows, rng)
+        if all(is_valid(row.calls, row.tools) for row in varied):
+            return varied
+        return list(traces)
+
+    def _join(self, rows: list[Trace], rng: random.Random) -> list[Trace]:
+        """Some rows with the request and the calls of another one added."""
+        able = [row for row in rows if len(row.calls) in (1, 2) and not (row.system or row.messages or row.alternatives) and len(row.query) < 120]
+        able = [row for row in able if not NO_JOIN.search(row.query.rstrip(".?! "))]
+        out = []
+        for row in rows:
+            if any(row is one for one in able) and rng.random() < self.config.join:
+                other = rng.choice(able)
+                if other is not row and not any(call in row.calls for call in other.calls):
+                    text = join_texts([row.query, other.query], rng)
+                    if not _cut(text, row, other):
+                        row = replace(row, query=text, calls=row.calls + other.calls, kind="parallel")
+            out.append(row)
+        return out
+
+    def _toolset(self, rows: list[Trace], rng: random.Random) -> list[Trace]:
+        """The rows over a changed toolset; all share one new tuple of tools."""
+        config, tools = self.config, list(rows[0].tools)
+        called = {call.name for row in rows for call in row.calls}
+        idle = [tool for tool in tools if tool.name not in called]
+        if idle and len(tools) > 1 and rng.random() < config.fewer:
+            tools.remove(rng.choice(idle))
+        if len(tools) > 2 and rng.random() < config.withhold:
+            rows, tools = _withhold(rows, tools, rng)
+        if rng.random() < config.beside:
+            tools += self._others(rows, tools, rng)
+        holder = Trace("", "", tuple(tools), ())
+        draw = rng.random()
+        if draw < config.mask:
+            holder, rows = _renamed(holder, rows, masks(holder.tools, rng))
+        elif draw < config.mask + config.rename:
+            holder, rows = _renamed(holder, rows, synonyms(holder.tools, rng))
+        if draw >= config.mask and rng.random() < config.undescribed:
+            holder = drop_descriptions(holder, rng)
+        if rng.random() < config.order / 2:
+            holder = shuffle_parameters(holder, rng)
+        made = tuple(rng.sample(holder.tools, len(holder.tools))) if rng.random() < config.order else holder.tools
+        return [replace(row, tools=made) for row in rows]
+
+    def _others(self, rows: Sequence[Trace], tools: Sequence[ToolSpec], rng: random.Random) -> list[ToolSpec]:
+        """Tools of other toolsets that could serve none of the requests."""
+        wanted = min(rng.randint(1, 3), self.config.most_tools - len(tools))
+        names = {tool.name for tool in tools}
+        asked = frozenset().union(*(telling_words(row.query) for row in rows if not row.calls))
+        found: list[ToolSpec] = []
+        for tool in rng.sample(self.pool, min(len(self.pool), 4 * max(wanted, 0))):
+            if len(found) < wanted and tool.name not in names and not asked & tool_words(tool) and all(alike(tool, one) < TWIN for one in tools):
+                names.add(tool.name)
+                found.append(tool)
+        return found
+
+
+def _renamed(holder: Trace, rows: Sequence[Trace], renaming: Renaming) -> tuple[Trace, list[Trace]]:
+    """Tools and rows under new names; the tools are renamed once."""
+    return replace(holder, tools=rename_specs(holder.tools, renaming)), [rename(replace(row, tools=()), renaming) for row in rows]
+
+
+def _withhold(rows: list[Trace], tools: list[ToolSpec], rng: random.Random) -> tuple[list[Trace], list[ToolSpec]]:
+    """Without one called tool: rows that call nothing else get no call. Only where no other tool might do what it does,
+    where it serves at most a third of the rows, and where no row calls it together with others."""
+    for gold in rng.sample(tools, len(tools)):
+        users = [row for row in rows if any(call.name == gold.name for call in row.calls)]
+        alone = all(call.name == gold.name for row in users for call in row.calls)
+        if users and alone and 3 * len(users) <= len(rows) and all(alike(gold, other) < TWIN for other in tools if other is not gold):
+            fresh = [replace(row, calls=(), alternatives={}, kind="irrelevant") if any(row is user for user in users) else row for row in rows]
+            return fresh, [tool for tool in tools if tool is not gold]
+    return rows, tools
+
+
+def _swap_numbers(trace: Trace, rng: random.Random, share: float) -> Trace:
+    """Whole numbers that stand once in the request as digits, and once in the calls, replaced in both by others as long."""
+    if trace.alternatives or not trace.calls or rng.random() >= share:
+        return trace
+    query, calls = trace.query, [dict(call.arguments) for call in trace.calls]
+    schemas = {tool.name: tool.properties for tool in trace.tools}
+    leaves = [str(value) for call in trace.calls for value in call.arguments.values()]
+    for place, call in enumerate(trace.calls):
+        for key, value in call.arguments.items():
+            schema = schemas[call.name].get(key) or {}
+            fresh = _other_number(value, schema, rng)
+            pattern = rf"(?<![\w.,:/$-]){value}(?![\w:/-]|[.,]\d|\s*%|\s*(?:st|nd|rd|th|am|pm|a\.m|p\.m|o'clock)\b)"
+            if fresh is None or fresh == value or len(re.findall(pattern, query)) != 1:
+                continue
+            if sum(str(value) in leaf for leaf in leaves) != 1 or str(fresh) in query:
+                continue
+            query = re.sub(pattern, str(fresh), query)
+            calls[place][key] = fresh
+    made = replace(trace, query=query, calls=tuple(ToolCall(call.name, values) for call, values in zip(trace.calls, calls, strict=True)))
+    return made if is_valid(made.calls, made.tools) else trace
+
+
+def _other_number(value: Any, schema: dict[str, Any], rng: random.Random) -> int | None:
+    """Another whole number of as many digits inside the schema's limits; years and small counts stay near."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < 2 or schema.get("type") not in ("integer", "number") or schema.keys() & {"enum", "const", "multipleOf"}:
+        return None
+    digits = len(str(value))
+    low, high = (1900, 2030) if 1900 <= value <= 2100 else (max(2, 10 ** (digits - 1)), 10**digits - 1)
+    low, high = max(low, int(schema.get("minimum", low))), min(high, int(schema.get("maximum", high)))
+    return rng.randint(low, high) if low < high else None
+
+
+def _cut(text: str, row: Trace, other: Trace) -> bool:
+    """Whether joining changed a copied text (its first letter, a final full stop)."""
+    whole, parts = text.casefold(), f"{row.query}\n{other.query}".casefold()
+    values = [value.casefold() for call in row.calls + other.calls for value in call.arguments.values() if isinstance(value, str)]
+    exact = [value for call in row.calls + other.calls for value in call.arguments.values() if isinstance(value, str)]
+    return any(value in parts and value not in whole for value in values) or any(value in f"{row.query}\n{other.query}" and value not in text for value in exact)
