@@ -38,6 +38,7 @@ OPTIONS = {
     "tools lint": "TOOLS",
     "teacher list": "--profiles",
     "teacher show": "TEACHER --model --profiles",
+    "teacher probe": "TEACHER --model --out --profiles",
     "teacher schema": "",
     "corpora list": "",
     "corpora build": "CONFIG --out --data --workers --against",

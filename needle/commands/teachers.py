@@ -1,4 +1,4 @@
-"""Verbs about teachers: ``teacher list``, ``show``, ``schema``."""
+"""Verbs about teachers: ``teacher list``, ``show``, ``probe``, ``schema``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from needle.terminal import say
+from needle.terminal import say, tracker
 
 app = typer.Typer()
 teacher_app = typer.Typer(no_args_is_help=True, help="Teacher endpoints: profiles and what they can do.")
@@ -40,6 +40,36 @@ def show(
     from needle.teacher.profiles import resolve_teacher, teacher_facts
 
     say(json.dumps(teacher_facts(resolve_teacher(teacher, model, profiles)), indent=1))
+
+
+@teacher_app.command()
+def probe(
+    teacher: Annotated[str, typer.Argument(help="NAME, NAME#model, URL#model or embedded.")],
+    model: Annotated[str, typer.Option(help="Model name at the endpoint.")] = "",
+    out: Annotated[Path | None, typer.Option("--out", help="File for the report. Default: probes.json in the cache folder, where later commands look.")] = None,
+    profiles: Profiles = None,
+) -> None:
+    """Find out with a dozen short calls what an endpoint can do; later commands then refuse what it cannot."""
+    from dataclasses import asdict
+
+    from needle.errors import UserError
+    from needle.teacher import TransientError, resolve_teacher
+    from needle.teacher.caller import run_sync
+    from needle.teacher.probe import probe as run
+    from needle.teacher.reports import keep_report
+
+    config = resolve_teacher(teacher, model, profiles, probed=False)
+    try:
+        with tracker("abilities") as progress:
+            report = run_sync(run(config, progress=progress))
+    except TransientError as error:
+        raise UserError(f"{error}; nothing was found out, try again when it answers") from None
+    path = keep_report(asdict(report), out)
+    say(report.table())
+    for name in report.left_out:
+        say(f"note: the parameter {name} is refused and left out")
+    cost = f", ${config.prices.cost(asdict(report)):.4f}" if config.prices else ""
+    say(f"{report.requests} calls, {report.prompt_tokens:,} tokens in, {report.completion_tokens:,} out{cost}\nThe report is in {path}")
 
 
 @teacher_app.command()

@@ -71,20 +71,20 @@ class Teacher:
         headers = fill_headers(config.headers)
         filled = [value for name, value in headers.items() if value != config.headers[name]]
         secrets = tuple(secret for secret in (key, *filled) if secret != NO_KEY)
-        self._asked = Asked(config.where, config.model, config.key_env or Asked.key_name, secrets)
+        self.asked = Asked(config.where, config.model, config.key_env or Asked.key_name, secrets)
         self._embedded = None
         if is_embedded(base_url) and transport is None:
             from needle.teacher.embedded import EmbeddedTeacher, make_app  # here: only this path needs the pattern bank
 
             self._embedded = EmbeddedTeacher()
             transport = httpx2.ASGITransport(make_app(self._embedded))
-        self._client = open_client(base_url, key, config.attempt_s, transport, headers)
+        self.client = open_client(base_url, key, config.attempt_s, transport, headers)
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        await self._client.close()
+        await self.client.close()
 
     @property
     def where(self) -> str:
@@ -106,7 +106,7 @@ class Teacher:
         loop, limiter = asyncio.get_running_loop(), limiter_for(self.config)
         left, failures, again = self.config.deadline_s, 0, False
         while True:
-            sent = self._sent(body)
+            sent = self.wire_body(body)
             ticket = await limiter.acquire(*(estimate_tokens(sent) if limiter.counts_tokens else (0, 0)))
             started = loop.time()
             try:
@@ -128,6 +128,18 @@ class Teacher:
         wrote, rereads it."""
         if self._embedded is not None:
             self._embedded.complete(body)
+
+    async def list_batches(self, most: int = 100) -> list[dict[str, Any]]:
+        """The newest batches of the account, as the endpoint describes them.
+
+        Raises:
+            openai.APIError: as the SDK does, also where there is no batch API.
+        """
+        response = await self.client.get(f"/batches?limit={most}", cast_to=httpx2.Response)
+        data = response.json().get("data")
+        if not isinstance(data, list):
+            raise ValueError("no list of batches")
+        return data
 
     async def _wait_after(self, error: TransientError, left: float, failures: int, limiter: Limiter) -> tuple[float, int]:
         """Wait as the error asks, or raise it when attempts or deadline are used up. Returns seconds left and failures."""
@@ -153,14 +165,14 @@ class Teacher:
         used: Mapping[str, int] | None = {}
         try:
             async with asyncio.timeout(max(seconds, 0.001)):
-                response = await self._client.post("/chat/completions", cast_to=httpx2.Response, body=sent)
+                response = await self.client.post("/chat/completions", cast_to=httpx2.Response, body=sent)
             limiter.answered(response.headers)
             answer = self._read(response)
             used = answer.usage
         except Exception as error:
-            ours = classify(error, self._asked)
+            ours = classify(error, self.asked)
             used = {} if ours.maybe_billed else None
-            raise ours from (None if self._asked.repeats_secret(error) else error)
+            raise ours from (None if self.asked.repeats_secret(error) else error)
         finally:
             limiter.release(ticket, used)
         self.usage.count(answer.usage)
@@ -170,9 +182,9 @@ class Teacher:
         try:
             return read_answer(response.content)
         except ErrorBody as error:  # gateways put the trouble of the provider behind them into a body with status 200
-            raise by_status(error.status, error.body, self._asked, response.headers) from None
+            raise by_status(error.status, error.body, self.asked, response.headers) from None
 
-    def _sent(self, body: dict[str, Any]) -> dict[str, Any]:
+    def wire_body(self, body: dict[str, Any]) -> dict[str, Any]:
         """The body as this endpoint takes it."""
         config = self.config
         if config.tools_in_content:

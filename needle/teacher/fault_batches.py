@@ -1,7 +1,7 @@
 """OpenAI's files and batches in memory, for tests: a batch ends after some polls with the fate that the script says.
 
 Fates: ``ok``; ``expired`` (the first half was answered, the rest expired); ``errors`` (every second row is in the error
-file with status 500); ``failed`` (refused as a whole); ``cancelled`` (half was answered); ``slow`` (stays in progress
+file with status 500); ``failed`` (refused as a whole); ``too_large`` (refused for the account's limit of queued tokens); ``cancelled`` (half was answered); ``slow`` (stays in progress
 until ``finish`` is called, or for ever). ``ok`` and the others take one poll in ``in_progress``.
 """
 
@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-FATES = ("ok", "expired", "errors", "failed", "cancelled", "slow")
+FATES = ("ok", "expired", "errors", "failed", "too_large", "cancelled", "slow")
 
 
 class BatchDesk:
@@ -44,9 +44,9 @@ class BatchDesk:
         """End a batch now."""
         batch = self.batches[name]
         rows = [json.loads(line) for line in self.files[batch["input_file_id"]].splitlines()]
-        if fate == "failed":
-            batch["status"] = "failed"
-            batch["errors"] = {"object": "list", "data": [{"code": "invalid_json_line", "message": "line 1 is not valid", "line": 1}]}
+        if fate in ("failed", "too_large"):
+            code, said = ("invalid_json_line", "line 1 is not valid") if fate == "failed" else ("token_limit_exceeded", "too many queued tokens")
+            batch |= {"status": "failed", "errors": {"object": "list", "data": [{"code": code, "message": said, "line": 1}]}}
             return
         good, bad = rows, []
         if fate in ("expired", "cancelled"):
