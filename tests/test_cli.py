@@ -23,7 +23,7 @@ OPTIONS = {
     "generate": "--tools --out --teacher --model --n --budget --price-in --price-out --concurrency --seed",
     "train": "--traces --out --base --preset --loss --teacher --minutes --steps --bits --rows --resume --seed",
     "train-tokenizer": "--traces --out --text --vocabulary",
-    "eval": "--model --suite --out --limit --free --beams --seed --list",
+    "eval": "--model --suite --out --limit --free --beams --seed --list --tag",
     "compare": "FIRST SECOND",
     "report": "FIRST SECOND --out",
     "run": "QUERY --tools --model --system --free",

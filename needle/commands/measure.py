@@ -23,7 +23,8 @@ def evaluate(
     free: Annotated[bool, typer.Option("--free", help="Decode without constraints.")] = False,
     beams: Annotated[int, typer.Option(help="Beam width.")] = 1,
     seed: Seed = 0,
-    list_suites: Annotated[bool, typer.Option("--list", help="List the named suites.")] = False,
+    list_suites: Annotated[bool, typer.Option("--list", help="List the named suites: size, licence, skills, what each measures, its source.")] = False,
+    tag: Annotated[list[str] | None, typer.Option(help="With --list: only suites with this skill or licence.")] = None,
 ) -> None:
     """Score a model on a suite: well-formed, schema-valid and correct, beside the floors. Resumable."""
     from needle.evals import evaluate as run
@@ -31,7 +32,7 @@ def evaluate(
     from needle.models import open_caller
 
     if list_suites:
-        say("\n".join(suite_lines()))
+        say("\n".join(suite_lines(tag or ())))
         return
     rows = load_suite(suite, limit=limit, seed=seed)
     caller = open_caller(model, traces=rows.traces, constrained=not free, beams=beams)

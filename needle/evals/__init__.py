@@ -8,7 +8,8 @@ from needle.evals.baselines import BASELINES, FLOORS, baseline
 from needle.evals.compare import Comparison, compare
 from needle.evals.match import MODES, correct
 from needle.evals.run import SCORER_VERSION, Results, evaluate, load_results, rescore
-from needle.evals.suites import Suite, load_suite, named_suites, suite_lines
+from needle.evals.finding import named_suites, suite_lines
+from needle.evals.suites import Suite, load_suite
 from needle.evals.text import summary_table, to_markdown
 from needle.evals.verdict import Verdict, judge
 

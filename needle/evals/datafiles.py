@@ -6,10 +6,11 @@ a folder of the data set's name, or in an archive of that name.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tarfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from needle.errors import UserError
@@ -25,11 +26,13 @@ class DataFiles:
 
     where: Path
     """The folder or the archive."""
+    hashes: dict[str, str] = field(default_factory=dict, hash=False, compare=False)
+    """SHA-256 of what was read, by file."""
 
     def read(self, names: Sequence[str]) -> dict[str, str]:
         """Text of the files ``names`` (paths inside the data set). Raises ``UserError`` for one that is not there."""
         try:
-            found = dict(self._read(names))
+            found = {name: content.decode("utf-8") for name, content in self._read(names)}
         except (OSError, EOFError, tarfile.TarError, UnicodeDecodeError) as error:
             raise UserError(f"{self.where}: cannot be read ({error}); fetch it again") from error
         missing = next((name for name in names if name not in found), None)
@@ -37,11 +40,16 @@ class DataFiles:
             raise UserError(f"{self.where}: has no {missing}; fetch the whole data set again")
         return found
 
-    def _read(self, names: Sequence[str]) -> Iterator[tuple[str, str]]:
+    def _read(self, names: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+        for name, content in self._contents(names):
+            self.hashes[name] = hashlib.sha256(content).hexdigest()
+            yield name, content
+
+    def _contents(self, names: Sequence[str]) -> Iterator[tuple[str, bytes]]:
         if self.where.is_dir():
             for name in names:
                 if (self.where / name).is_file():
-                    yield name, (self.where / name).read_text(encoding="utf-8")
+                    yield name, (self.where / name).read_bytes()
             return
         with tarfile.open(self.where) as archive:
             members = sorted((one for one in archive if one.isfile()), key=lambda one: one.name.count("/"))
@@ -49,7 +57,7 @@ class DataFiles:
                 member = next((one for one in members if f"/{one.name}".endswith(f"/{name}")), None)
                 stream = archive.extractfile(member) if member else None
                 if stream:
-                    yield name, stream.read().decode("utf-8")
+                    yield name, stream.read()
 
 
 def find_data(names: Sequence[str], marker: str, folder: str | Path | None = None) -> DataFiles | None:

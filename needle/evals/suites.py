@@ -1,8 +1,8 @@
 """Suites: rows to be answered, with where they come from and what they are worth.
 
-A suite is a file of example rows (``docs/formats.md``), a folder with a test split, or a name: a folder
-``evals/suites/<name>/`` whose ``suite.toml`` says title, licence, source, what it measures, and ``files`` relative to
-itself or a ``loader``. Suites with a loader have parts: ``bfcl/parallel``.
+A suite is a file of example rows (``docs/formats.md``), a folder with a definition (``needle.evals.definition``) or with
+a test split, or a name: a folder ``evals/suites/<name>/``, or what an installed package offers under the entry point
+group ``needle.suites``. Suites with a loader have parts: ``bfcl/parallel``. ``robustness:SUITE`` disturbs another suite.
 """
 
 from __future__ import annotations
@@ -11,20 +11,18 @@ import hashlib
 import json
 import random
 from collections import Counter, defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from needle.errors import UserError
-from needle.evals.definition import Definition, read_definition
+from needle.evals import finding, robustness
+from needle.evals.definition import DERIVED, Definition
 from needle.evals.match import scoring_of
+from needle.evals.suite_rows import read_suite_rows
 from needle.evals.verdict import gold_suspect
-from needle.traces.read import read_traces
-from needle.traces.split import split_files
 from needle.traces.trace import Trace
-
-REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True)
@@ -41,8 +39,12 @@ class Suite:
     """Licence of the rows."""
     source: str = ""
     """Where the rows come from."""
+    revision: str = ""
+    """Commit or version of the source."""
     measures: str = ""
     """What a score on it says."""
+    skills: tuple[str, ...] = ()
+    """What it asks for, of ``definition.SKILLS``."""
     hash: str = ""
     """16 hex digits over the content of ``traces`` in order."""
     total: int = 0
@@ -59,6 +61,10 @@ class Suite:
     """How many rows shared an id with an earlier one; they are kept under ``id#2``."""
     suspects: frozenset[str] = frozenset()
     """Ids whose gold calls break their own schemas; kept and scored."""
+    conversions: dict[str, int] = field(default_factory=dict, hash=False)
+    """What reading foreign tool shapes lost or guessed, with the number of toolsets concerned."""
+    files: dict[str, str] = field(default_factory=dict, hash=False)
+    """SHA-256 of every file that was read, by name."""
 
     def to_dict(self) -> dict[str, Any]:
         """What ``results.json`` says about the suite."""
@@ -67,6 +73,7 @@ class Suite:
             "title",
             "licence",
             "source",
+            "revision",
             "measures",
             "hash",
             "total",
@@ -74,25 +81,17 @@ class Suite:
             "seed",
             "unusable",
             "duplicate_ids",
+            "files",
         )
         shown = {name: getattr(self, name) for name in names}
-        return shown | {"n": len(self.traces), "problems": list(self.problems), "gold_suspect": sorted(self.suspects)}
-
-
-def suite_folders() -> list[Path]:
-    """Folders that hold named suites: of this repository and of the working folder."""
-    return list(dict.fromkeys(folder / "evals" / "suites" for folder in (REPOSITORY, Path.cwd())))
-
-
-def named_suites() -> dict[str, Path]:
-    """Names that ``load_suite`` knows, with their ``suite.toml``."""
-    found = (path for folder in suite_folders() for path in sorted(folder.glob("*/suite.toml")))
-    return {path.parent.name: path for path in reversed(list(found))}
-
-
-def suite_lines() -> list[str]:
-    """Every named suite in a line: name, size, licence, whether its rows are here, what it measures."""
-    return [read_definition(path).line() for _, path in sorted(named_suites().items())]
+        return shown | {
+            "n": len(self.traces),
+            "skills": list(self.skills),
+            "problems": list(self.problems),
+            "gold_suspect": sorted(self.suspects),
+            "conversions": dict(list(self.conversions.items())[:50]),
+            "conversions_count": len(self.conversions),
+        }
 
 
 def load_suite(
@@ -101,76 +100,88 @@ def load_suite(
     """Load a suite by name, file or folder. ``limit`` takes a seeded sample stratified by kind, never a prefix.
 
     ``seed`` also draws the order of the tools in suites that shuffle them. ``data`` is a folder (or archive) to look in
-    for rows that this repository does not carry; without it the environment variable ``NEEDLE_DATA`` names one. Rows
-    that cannot be used are named in ``problems`` and counted. Raises ``UserError`` when the suite is unknown, its rows
-    are not here, or none is left.
+    for rows that this repository does not carry; without it the environment variable ``NEEDLE_DATA`` names one, and
+    some suites come from the hub. ``robustness:SUITE`` makes disturbed copies of the rows of another suite; ``limit``
+    then counts the rows before that. Rows that cannot be used are named in ``problems`` and counted. Raises
+    ``UserError`` when the suite is unknown, its rows are not here, or none is left.
     """
     if limit is not None and limit < 1:
         raise UserError(f"--limit {limit}: ask for at least one row")
-    about, rows, unusable = _read(source, data, seed)
-    traces, duplicates = _unique_ids(rows)
-    chosen = sample_by_kind(traces, limit, seed)
-    suspects = frozenset(trace.id for trace in chosen if gold_suspect(trace))
+    definition, part = finding.find_definition(source)
+    if definition and definition.loader in DERIVED:
+        return _disturbed(definition, part, limit, seed, data)
+    facts = _by_loader(definition, part, data, seed) if definition and definition.loader else _from_files(
+        source, definition, part
+    )
+    traces, duplicates = _unique_ids(_with_rules(facts.pop("rows"), definition))
+    return _suite(sample(traces, limit, seed), duplicates, total=len(traces), limit=limit, seed=seed, **facts)
+
+
+def _suite(chosen: Sequence[Trace], duplicates: Sequence[str], unusable: Sequence[str] = (), **facts: Any) -> Suite:
     return Suite(
-        **about,
         traces=tuple(chosen),
         hash=suite_hash(chosen),
-        total=len(traces),
-        limit=limit,
-        seed=seed,
-        problems=tuple(unusable + duplicates),
+        problems=(*unusable, *duplicates),
         unusable=len(unusable),
         duplicate_ids=len(duplicates),
-        suspects=suspects,
+        suspects=frozenset(trace.id for trace in chosen if gold_suspect(trace)),
+        **facts,
     )
 
 
-def _read(
-    source: str | Path, data: str | Path | None, seed: int
-) -> tuple[dict[str, str], list[Trace], list[str]]:
-    """Description of a suite, its rows, and the rows that cannot be used in words."""
-    definition, part = _definition(source)
-    if definition and definition.loader:
-        name = f"{definition.name}/{part}" if part else definition.name
-        return {"name": name, **definition.about}, definition.load(part, data, seed), []
+def _about(definition: Definition, name: str) -> dict[str, Any]:
+    return {"name": name, "skills": definition.skills, **definition.about}
+
+
+def _by_loader(definition: Definition, part: str | None, data: str | Path | None, seed: int) -> dict[str, Any]:
+    (rows, problems), hashes = definition.load(part, data, seed)
+    name = f"{definition.name}/{part}" if part else definition.name
+    return {**_about(definition, name), "rows": rows, "unusable": problems, "files": hashes}
+
+
+def _from_files(source: str | Path, definition: Definition | None, part: str | None) -> dict[str, Any]:
     if definition and part:
         raise UserError(f"{source}: {definition.name} has no parts; ask for {definition.name}")
-    about, files = ({"name": definition.name, **definition.about}, definition.files) if definition else _files(source)
-    rows, bad = read_traces(files)
-    return about, rows, [f"{_shown(problem.file)}:{problem.line}: {problem.reason}" for problem in bad]
+    about, files = (
+        (_about(definition, definition.name), definition.files) if definition else finding.plain_files(source)
+    )
+    read = read_suite_rows(files, finding.shown, definition.columns if definition else None)
+    return {
+        **about,
+        "rows": read.traces,
+        "unusable": read.problems,
+        "conversions": dict(read.conversions.most_common()),
+        "files": read.hashes,
+    }
 
 
-def _definition(source: str | Path) -> tuple[Definition | None, str | None]:
-    """Definition of a named suite or of a folder with one, and the part of it that is asked for."""
-    path = Path(source)
-    if path.exists():
-        return (read_definition(path / "suite.toml") if (path / "suite.toml").is_file() else None), None
-    name, _, part = str(source).partition("/")
-    known = named_suites()
-    return (read_definition(known[name]), part or None) if name in known else (None, None)
+def _disturbed(
+    definition: Definition, base: str | None, limit: int | None, seed: int, data: str | Path | None
+) -> Suite:
+    """Rows of another suite (``robustness.BASE`` without a word), each followed by its disturbed copies."""
+    plain = load_suite(base or robustness.BASE, limit or robustness.SAMPLE, seed, data)
+    rows = robustness.disturb(plain.traces, seed)
+    name = f"{definition.name}:{plain.name}"
+    kept = {key: getattr(plain, key) for key in ("licence", "conversions", "files", "revision")}
+    about = _about(definition, name) | {key: value for key, value in kept.items() if value}
+    about["source"] = f"{plain.name}: {plain.source}"
+    bad = plain.problems[: plain.unusable]
+    return _suite(rows, plain.problems[plain.unusable :], bad, total=len(rows), limit=limit, seed=seed, **about)
 
 
-def _files(source: str | Path) -> tuple[dict[str, str], tuple[Path, ...]]:
-    """Description and files of a suite without a definition."""
-    path = Path(source)
-    if path.is_file():
-        return {"name": path.name.split(".")[0], "source": _shown(path)}, (path,)
-    if path.is_dir():
-        test = split_files(path).get("test")
-        if test is None:
-            raise UserError(f"{path}: no test split there; name a file of rows or a folder with test.jsonl.gz")
-        return {"name": path.name, "source": _shown(test)}, (test,)
-    names = ", ".join(sorted(named_suites())) or "the named suites (none are here)"
-    raise UserError(f"no suite {str(source)!r}: neither a file nor a folder nor one of {names}")
-
-
-def _shown(path: str | Path) -> str:
-    """A path as a report may show it: relative to repository or working folder if it lies there, else its name."""
-    path = Path(path).resolve()
-    for base in (REPOSITORY, Path.cwd().resolve()):
-        if path.is_relative_to(base):
-            return str(path.relative_to(base))
-    return path.name
+def _with_rules(traces: Sequence[Trace], definition: Definition | None) -> list[Trace]:
+    """Rows with those of the definition's comparators that their gold calls can use."""
+    rules = definition.comparators if definition else {}
+    if not rules:
+        return list(traces)
+    kept = []
+    for trace in traces:
+        names = {"*", *(call.name for call in trace.calls)}
+        own = {key: rule for key, rule in rules.items() if any(key.startswith(f"{name}.") for name in names)}
+        scoring = {**trace.meta.get("scoring", {})}
+        scoring["comparators"] = scoring.get("comparators", {}) | own
+        kept.append(replace(trace, meta={**trace.meta, "scoring": scoring}) if own else trace)
+    return kept
 
 
 def _unique_ids(traces: Sequence[Trace]) -> tuple[list[Trace], list[str]]:
@@ -188,6 +199,23 @@ def _unique_ids(traces: Sequence[Trace]) -> tuple[list[Trace], list[str]]:
             trace = replace(trace, id=new)
         kept.append(trace)
     return kept, problems
+
+
+def pair_of(trace: Trace) -> Mapping[str, Any]:
+    """What ties a row to its counterparts (``set``, ``variant`` ...), or nothing; see ``robustness`` and ``bias``."""
+    return trace.meta.get("scoring", {}).get("pair", {})
+
+
+def sample(traces: Sequence[Trace], limit: int | None, seed: int = 0) -> list[Trace]:
+    """``sample_by_kind``, with rows that belong together taken or left together (then ``limit`` may be missed a little)."""
+    sets: dict[Hashable, list[Trace]] = defaultdict(list)
+    for trace in traces:
+        sets[pair_of(trace).get("set", ("row", trace.id))].append(trace)
+    if limit is None or limit >= len(traces) or len(sets) == len(traces):
+        return sample_by_kind(traces, limit, seed)
+    first = [members[0] for members in sets.values()]
+    chosen = {one.id for one in sample_by_kind(first, max(1, limit * len(sets) // len(traces)), seed)}
+    return [trace for members in sets.values() if members[0].id in chosen for trace in members]
 
 
 def sample_by_kind(traces: Sequence[Trace], limit: int | None, seed: int = 0) -> list[Trace]:

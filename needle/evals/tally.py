@@ -13,6 +13,7 @@ from typing import Any
 
 from needle.evals import match
 from needle.evals.decisions import decision_table
+from needle.evals.pairs import pair_tables
 from needle.evals.slots import NOT_DUE, Slot, slots
 from needle.evals.taxonomy import NOT_ERRORS, rank
 from needle.evals.verdict import Verdict
@@ -26,7 +27,8 @@ MOST = 50
 def dissect(
     traces: Sequence[Trace], results: Sequence[CallResult], verdicts: Sequence[Verdict]
 ) -> dict[str, Any]:
-    """Keys ``modes``, ``decisions``, ``slots``, ``grounding``, ``keywords``, ``by_tool``, ``by_parameter``."""
+    """Keys ``modes``, ``decisions``, ``slots``, ``grounding``, ``keywords``, ``by_tool``, ``by_parameter``;
+    ``robustness`` or ``bias`` for suites of rows that belong together."""
     by_row = [slots(trace, result) for trace, result in zip(traces, results, strict=True)]
     every = [slot for row in by_row for slot in row]
     return {
@@ -41,6 +43,7 @@ def dissect(
         "keywords": keyword_counts(verdicts),
         "by_tool": tool_table(traces, verdicts, by_row),
         "by_parameter": parameter_table(every),
+        **pair_tables(traces, verdicts),
     }
 
 

@@ -54,7 +54,7 @@ def read_traces(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
     shared: dict[tuple[str, ...], tuple[ToolSpec, ...]] = {}
     for path in files:
         seen: set[str] = set()
-        for line, row in _rows(path):
+        for line, row in raw_rows(path):
             result = _usable(row, path, line, shared)
             if isinstance(result, Trace) and result.id in seen:
                 result = f"the id {result.id!r} is used by an earlier row"
@@ -119,7 +119,7 @@ def _usable(row: Any, path: Path, line: int, shared: dict[str, tuple[ToolSpec, .
     return trace if trace.id else replace(trace, id=f"{path.name.split('.')[0]}-{line}")
 
 
-def _rows(path: Path) -> Iterator[tuple[int, Any]]:
+def raw_rows(path: Path) -> Iterator[tuple[int, Any]]:
     """Line number and row; in place of a row the reason (a string) why it could not be parsed."""
     if path.suffix == ".parquet":
         yield from _parquet_rows(path)

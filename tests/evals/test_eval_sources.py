@@ -11,7 +11,8 @@ from needle.evals.baselines import baseline
 from needle.evals.definition import read_definition
 from needle.evals.run import evaluate
 from needle.evals.snips import TOOLS
-from needle.evals.suites import load_suite, named_suites
+from needle.evals.finding import named_suites
+from needle.evals.suites import load_suite
 from needle.evals.text import summary_table
 from needle.tools import ToolCall, load_toolset
 
@@ -126,11 +127,11 @@ def test_field_micro_f1_stands_in_the_closing_table(snips, tmp_path):
 def test_data_that_are_not_here_or_not_in_form_are_refused_in_one_line(name, seal, snips, tmp_path, monkeypatch):
     monkeypatch.delenv("NEEDLE_DATA", raising=False)
     definition = read_definition(named_suites()[name])
-    assert not definition.available() and "not here (set NEEDLE_DATA" in definition.line()
+    assert definition.place() == "not here" and "not here (set NEEDLE_DATA" in definition.line()
     with pytest.raises(UserError, match="NEEDLE_DATA names no folder .*; set NEEDLE_DATA to a folder"):
         load_suite(name)
     monkeypatch.setenv("NEEDLE_DATA", str(tmp_path))
-    assert definition.available() and " here. " in definition.line()
+    assert definition.place() == "here" and " here. [" in definition.line()
     broken = {"seal-tools": "with_candidates/test_in_domain.json", "snips": "validate_RateBook.json"}[name]
     for text in ("{", "[]", "[1]", '{"RateBook": [{"data": [{}]}]}'):
         (tmp_path / name / broken).write_text(text)
