@@ -8,7 +8,8 @@ from typing import Any
 from needle.generate.desk import Desk
 from needle.generate.plan import Plan
 from needle.generate.prompts import clean_request, label_body, write_body
-from needle.generate.verify import Refusal, verify_calls, verify_request
+from needle.generate.refusal import Refusal
+from needle.generate.verify import verify_calls, verify_request
 from needle.teacher.errors import PermanentError, TransientError
 from needle.teacher.wire import Answer, WireNames, read_calls
 from needle.tools.spec import ToolCall, ToolSpec

@@ -1,0 +1,96 @@
+"""Whether a label does what its plan meant: the tools, the optional arguments to mention, the settled values.
+
+The plan was made before the request and the label came from the request alone, so that the two are independent
+witnesses. Where they disagree one is wrong, and the row is refused or put to a vote (``needle.generate.votes``).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from needle.generate.ground import Grounding
+from needle.generate.plan import Plan, PlannedCall
+from needle.generate.refusal import Refusal
+from needle.generate.said import folded, same_word, words_of
+from needle.teacher.schema import flat_arguments
+from needle.tools.spec import ToolCall, ToolSpec
+from needle.traces.trace import NO_CALL
+
+EVIDENT = ("said", "normalised", "facts")
+"""Origins of a value that speak for an argument which the plan does not have."""
+
+
+def intent_refusals(
+    plan: Plan, calls: Sequence[ToolCall], tools: Sequence[ToolSpec], groundings: Sequence[Grounding]
+) -> list[Refusal]:
+    """Codes ``expected_no_call``, ``expected_call``, ``plan_disagrees``, ``plan_omits``, ``plan_value``, ``plan_extra``."""
+    if plan.kind in NO_CALL:
+        called = ", ".join(call.name for call in calls)
+        return [Refusal("expected_no_call", f"label calls {called}")] if calls else []
+    wanted = [call.tool for call in plan.calls]
+    if not calls:
+        return [Refusal("expected_call", f"plan has {', '.join(wanted)}")]
+    got = [call.name for call in calls]
+    if Counter(wanted) != Counter(got):
+        return [Refusal("plan_disagrees", f"plan has {', '.join(wanted)}; label has {', '.join(got)}")]
+    by_name = {tool.name: tool for tool in tools}
+    found: list[Refusal] = []
+    for number, planned in paired(plan.calls, calls).items():
+        evidence = {item.path.partition(".")[2]: item for item in groundings if item.path.startswith(f"{number}.")}
+        found += _arguments(number, planned, calls[number], by_name[planned.tool], evidence)
+    return found
+
+
+def paired(planned: Sequence[PlannedCall], calls: Sequence[ToolCall]) -> dict[int, PlannedCall]:
+    """Number of a call to the planned call it answers: same tool, most settled values in common, then in order."""
+    left = list(planned)
+    pairs: dict[int, PlannedCall] = {}
+    for number, call in enumerate(calls):
+        flat = dict(flat_arguments(call.arguments))
+        options = [item for item in left if item.tool == call.name]
+        if not options:
+            continue
+        best = max(options, key=lambda item: sum(same_value(flat.get(path), value) for path, value in item.values.items()))
+        left.remove(best)
+        pairs[number] = best
+    return pairs
+
+
+def same_value(one: Any, two: Any) -> bool:
+    """Whether a label's value is the planned one: equal, or the same text but for case, accents and small words."""
+    if isinstance(one, str) and isinstance(two, str):
+        if folded(one)[0] == folded(two)[0]:
+            return True
+        a, b = ([word for word, _, _ in words_of(text)] for text in (one, two))
+        short, long = sorted((a, b), key=len)
+        return bool(short) and len(short) >= len(long) - 1 and all(any(same_word(x, y) for y in long) for x in short)
+    return one == two and isinstance(one, bool) == isinstance(two, bool)
+
+
+def _arguments(
+    number: int, planned: PlannedCall, call: ToolCall, tool: ToolSpec, evidence: Mapping[str, Grounding]
+) -> list[Refusal]:
+    flat = dict(flat_arguments(call.arguments))
+    found = [
+        Refusal("plan_omits", f"{number}.{path}")
+        for path in planned.mention
+        if path not in flat and not any(name.startswith(f"{path}.") for name in flat)
+    ]
+    found += [
+        Refusal("plan_value", f"{number}.{path}: plan has {value!r}; label has {flat[path]!r}")
+        for path, value in planned.values.items()
+        if path in flat and not same_value(flat[path], value)
+    ]
+    for path in flat:
+        meant = path.split(".")[0] in tool.required or any(path == m or path.startswith(f"{m}.") for m in planned.mention)
+        if not meant and path not in planned.values and not _evident(path, evidence):
+            found.append(Refusal("plan_extra", f"{number}.{path}"))
+    return found
+
+
+def _evident(path: str, evidence: Mapping[str, Grounding]) -> bool:
+    """Whether the request states an argument, or an item of it."""
+    inside = [item for name, item in evidence.items() if name == path or name.startswith(f"{path}.")]
+    return any(item.how in EVIDENT or (item.how == "schema" and item.span) for item in inside)
