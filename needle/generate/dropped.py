@@ -128,6 +128,7 @@ def _enumerated(
             others.setdefault(slot.path.partition(".")[0], []).append(span)
     for parent, spans in lists.items():
         used = others[parent.partition(".")[0]]
+        used = used + [span for other, held in lists.items() if other.partition(".")[2] == parent.partition(".")[2] for span in held]
         ordered = sorted(set(spans))
         for left, right in zip(ordered, ordered[1:]):
             gap = request[left[1] : right[0]]
