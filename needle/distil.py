@@ -16,6 +16,8 @@ from needle.traces import Trace
 
 LOSSES = ("hard", "soft", "mutual")
 """Labels alone; labels and the probabilities of teachers; labels and the probabilities of peers that learn at the same time."""
+RECORDED = "data/traces/train.jsonl.gz"
+"""The recorded traces of the source tree."""
 FINE_TUNE_RATE = 0.25
 """Peak rates of a fine-tune as a share of those of a run from random weights."""
 
@@ -94,9 +96,10 @@ def train(
     from needle.train.curves import Curves
 
     settings = dict(settings or {})
-    config = _config(settings, preset, loss, teachers, fine_tune=base != "none")
+    _check(preset, loss, teachers)
     last = _last(out, resume)
-    split = read_split(traces, config.seed)
+    split = read_split(traces, settings.get("seed", 0))
+    config = _config(settings, len(split.train), fine_tune=base != "none")
     torch.manual_seed(config.seed)
     trainer = _trainer(split, config, out, last if resume else None if base == "none" else checkpoint_folder(base), preset, loss, teachers)
     if resume:
@@ -114,20 +117,42 @@ def train(
         curves.close()
 
 
-def _config(settings: dict[str, Any], preset: str, loss: str, teachers: Sequence[str], fine_tune: bool) -> Any:
-    """The run's settings, checked together; a fine-tune starts from lower rates."""
+def _check(preset: str, loss: str, teachers: Sequence[str]) -> None:
+    """Raises ``UserError`` for a preset or loss that is unknown or does not fit the teachers."""
     from needle.student.modeling import PRESETS
-    from needle.train.config import TrainConfig
 
-    config = TrainConfig(**settings)
     if preset not in PRESETS:
         raise UserError(f"no preset {preset!r}; choose one of {', '.join(PRESETS)}")
-    if loss not in LOSSES or (loss == "soft") > bool(teachers) or (loss == "hard") < (not teachers):
+    if loss not in LOSSES or (loss == "soft" and not teachers) or (loss == "hard" and teachers):
         raise UserError(
             f"--loss {loss} with {len(teachers)} --teacher: use hard without a teacher, soft with one or more, mutual with peers or without"
         )
-    scaled = {key: getattr(config, key) * FINE_TUNE_RATE for key in ("muon_lr", "adam_lr") if fine_tune and key not in settings}
-    return replace(config, **scaled)
+
+
+def _config(settings: dict[str, Any], rows: int, fine_tune: bool) -> Any:
+    """The run's settings; those of a fine-tune follow from its size and start from lower rates."""
+    from needle.train.config import TrainConfig
+    from needle.train.tune import tuned_settings
+
+    if not fine_tune:
+        return TrainConfig(**settings)
+    config = TrainConfig(**tuned_settings(rows, settings))
+    return replace(config, **{key: getattr(config, key) * FINE_TUNE_RATE for key in ("muon_lr", "adam_lr") if key not in settings})
+
+
+def with_replay(train: list[Trace], share: float, seed: int) -> list[Trace]:
+    """The rows with a ``share`` of the recorded traces of other toolsets among them, against forgetting (rehearsal, Robins 1995).
+
+    The same list where the recorded traces are not beside the package, or the rows are them.
+    """
+    from needle.traces.read import read_traces
+
+    source = Path(__file__).parents[1] / RECORDED
+    count = round(len(train) * share / (1 - share))
+    if not count or not source.is_file():
+        return train
+    others = [trace for trace in read_traces(source)[0] if trace.toolset not in {mine.toolset for mine in train}]
+    return train + random.Random(seed).sample(others, min(count, len(others)))
 
 
 def _last(out: Path, resume: bool) -> Path:
@@ -159,7 +184,8 @@ def _trainer(split: Split, config: Any, out: Path, start: Path | None, preset: s
     model = NeedleModel(NeedleConfig(**PRESETS[preset])) if start is None else load_model(start)
     model.to("cuda" if torch.cuda.is_available() else "cpu")
     tokenizer = load_tokenizer(start)
-    examples = ExampleSet(split.train, tokenizer, model.config, each(ValueSwap(split.train)))
+    rows = with_replay(split.train, config.replay, config.seed)
+    examples = ExampleSet(rows, tokenizer, model.config, each(ValueSwap(rows)))
     held = random.Random(config.seed).sample(split.validation, min(len(split.validation), config.validation_rows))
     held_examples = ExampleSet(held, tokenizer, model.config)
     validator = Validator(held, held_examples, tokenizer, config.token_weights, compute_type(config.precision), is_right)

@@ -39,6 +39,8 @@ def train(
         )
     best = ", ".join(f"{name} {value:.3f}" for name, value in report.best.items() if name != "step")
     say(f"{report.steps:,} steps, {report.rows:,} rows, {report.seconds / 60:.1f} min; best at step {report.best['step']}: {best}")
+    if report.best["step"] == 0:
+        say("NOTHING LEARNT: no step scored better on the held-out rows than the start, which is kept; give more traces or a larger budget")
     say(f"The checkpoint is in {out / 'best'}")
 
 

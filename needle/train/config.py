@@ -67,6 +67,12 @@ class TrainConfig:
     """Held-out rows decoded at each validation."""
     validations: int = 5
     """Validations in the run, evenly spread, the last at its end."""
+    patience: int | None = None
+    """Stop when held-out exact match has not risen over so many validations in a row; None: go on to the end."""
+    replay: float = 0.0
+    """Share of recorded traces over other toolsets among the rows, so that a fine-tune does not forget them."""
+    keep_base: bool = False
+    """Score the start as well, and keep it as the best checkpoint when nothing that was learnt is better."""
     seed: int = 0
     """Seed of the initial weights and of the data order."""
 
@@ -77,7 +83,7 @@ class TrainConfig:
             raise UserError("--minutes and --steps must be positive: a run of zero steps learns nothing")
         if min(self.rows, self.rows_per_toolset, self.micro_rows, self.validation_rows, self.validations) < 1:
             raise UserError("--rows and the other counts of a run must be at least 1")
-        for name in ("soft_weight", "divergence", "skew", "peer_warmup", "average_decay"):
+        for name in ("soft_weight", "divergence", "skew", "peer_warmup", "average_decay", "replay"):
             if not 0 <= (getattr(self, name) or 0.0) <= 1:
                 raise UserError(f"{name} {getattr(self, name)}: give a number from 0 to 1")
         if self.skew == 1 or not self.temperature > 0:

@@ -90,7 +90,7 @@ class Trainer:
         self.tokenizer, self.examples, self.config, self.out, self.validate = tokenizer, examples, config, out, validate
         self.students = Students(models, config, compute_type(config.precision), teachers)
         self.workers = workers_for(self.students.device.type) if config.workers is None else config.workers
-        self.step = self.rows = self.epoch = self.batch = self.validated = 0
+        self.step = self.rows = self.epoch = self.batch = self.validated = self.unimproved = 0
         self.seconds = 0.0
         self.validation_seconds = 0.0
         self.best: dict[str, float] = {}
@@ -110,7 +110,7 @@ class Trainer:
 
     def state(self) -> dict[str, Any]:
         """Everything beside weights and optimisers that a continued run needs."""
-        names = ("step", "rows", "epoch", "batch", "validated", "seconds", "validation_seconds", "best", "best_rounded")
+        names = ("step", "rows", "epoch", "batch", "validated", "unimproved", "seconds", "validation_seconds", "best", "best_rounded")
         return {name: getattr(self, name) for name in names} | {"config": self.config.to_dict()}
 
     def resume(self) -> None:
@@ -139,8 +139,10 @@ class Trainer:
                 log.flush()
                 report(record)
 
+            if self.config.keep_base and self.step == 0:
+                note({"step": 0} | self._validate(counts=False))
             feed = self._batches()
-            while self.progress < 1:  # asked before a batch is drawn: one that is drawn is trained on
+            while self.progress < 1 and not self._stale():  # asked before a batch is drawn: one that is drawn is trained on
                 record = self._step(next(feed))
                 self.seconds = time.monotonic() - start
                 if min(self.progress, 1.0) * self.config.validations >= self.validated + 1 and self._affordable():
@@ -153,9 +155,13 @@ class Trainer:
                     raise KeyboardInterrupt
             if self.step == 0:
                 raise UserError("no step was taken: the budget is too short for this machine; give more --minutes or --steps")
-            if self.validated < self.config.validations:
+            if self.validated < self.config.validations and not self._stale():
                 note({"step": self.step} | self._validate())
         return TrainReport(self.out, self.step, self.rows, self.seconds, self.best)
+
+    def _stale(self) -> bool:
+        """Whether the last validations brought nothing."""
+        return self.config.patience is not None and self.unimproved >= self.config.patience
 
     def _affordable(self) -> bool:
         """Whether another validation leaves most of a budget in minutes to training; the last one is always made."""
@@ -188,11 +194,16 @@ class Trainer:
         return {"step": self.step, "epoch": self.epoch, "rows": self.rows, **parts, "tokens_per_second": tokens / seconds,
                 "rows_per_second": len(examples) / seconds, "progress": progress}  # fmt: skip
 
-    def _validate(self) -> dict[str, float]:
-        """Score the weights as they would ship (rounded, once quantisation is on), keep the best of all students and the last state."""
+    def _validate(self, counts: bool = True) -> dict[str, float]:
+        """Score the weights as they would ship (rounded, once quantisation is on), keep the best of all students and the last state.
+
+        ``counts``: whether it is one of the run's planned validations.
+        """
         began = time.monotonic()
-        self.validated += 1
-        rounded, found = self.config.rounds(self.progress), {}
+        self.validated += counts
+        self.unimproved += 1
+        rounded = self.config.rounds(self.progress) or (not counts and self.config.quantize_bits is not None)
+        found: dict[str, float] = {}
         for number, judged in enumerate(self.students.judged):
             model = rounded_copy(judged, self.config.quantize_bits) if rounded else judged
             model.eval()
@@ -200,6 +211,7 @@ class Trainer:
             found |= {f"validation_{name}" + (f"_peer{number}" if number else ""): value for name, value in scores.items()}
             # weights that will be rounded before they ship are no rival to weights that are
             if not self.best or scores["exact"] >= self.best["exact"] or (rounded and not self.best_rounded):
+                self.unimproved = 0 if not self.best or scores["exact"] > self.best["exact"] else self.unimproved
                 self.best, self.best_rounded = {**scores, "step": self.step}, rounded
                 save_checkpoint(self.out / "best", model, self.tokenizer, {"scores": self.best, "config": self.config.to_dict()})
         self.validation_seconds = max(self.validation_seconds, time.monotonic() - began)

@@ -1,0 +1,76 @@
+"""Fine-tunes: settings that follow from the size of the data, an early stop, and a base that is never traded for worse."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from tokenizers import Tokenizer
+from train_helpers import settings, tiny_model, trainer
+
+from needle.distil import RECORDED, with_replay
+from needle.student.modeling.storage import load_model
+from needle.traces.read import read_traces
+from needle.train.config import TrainConfig
+from needle.train.tune import passes_for, tuned_settings
+
+
+def test_passes_fall_and_rows_a_step_grow_with_the_data() -> None:
+    sizes = [10, 50, 200, 1000, 5000, 20_000, 50_000]
+    passes = [passes_for(size) for size in sizes]
+    steps = [tuned_settings(size, {})["rows"] for size in sizes]
+    assert passes == sorted(passes, reverse=True) and passes[0] == passes[1] == 24 and passes[-1] == 2
+    assert steps == sorted(steps) and steps[0] == 16 and steps[-1] == 128
+
+
+@pytest.mark.parametrize("size", [1, 50, 1000, 50_000])
+def test_every_size_gives_a_run_that_is_bounded_and_stops_early(size: int) -> None:
+    config = TrainConfig(**tuned_settings(size, {}))
+    assert 20 <= config.steps <= 2000 and config.patience == 3 and config.keep_base
+    assert config.steps * config.rows >= min(size, 320)
+
+
+def test_what_is_given_stands() -> None:
+    made = tuned_settings(1000, {"minutes": 2.0, "rows": 7, "validations": 2})
+    assert (made["minutes"], made["rows"], made["validations"]) == (2.0, 7, 2)
+    assert "steps" not in made and "patience" not in made
+
+
+def test_a_base_that_nothing_beats_is_kept(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    scores = iter([0.5, 0.4, 0.3, 0.2])
+    model = tiny_model()
+    before = {name: weight.clone() for name, weight in model.state_dict().items()}
+    report = trainer(tokenizer, tmp_path, settings(keep_base=True), lambda _: {"exact": next(scores)}, model).run()
+    assert report.best == {"exact": 0.5, "step": 0} and report.steps == 6
+    kept = load_model(tmp_path / "best").state_dict()
+    assert all(torch.equal(kept[name], weight) for name, weight in before.items())
+    assert not torch.equal(kept["embedding.weight"], model.embedding.weight)
+
+
+def test_a_base_that_is_beaten_is_replaced(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    scores = iter([0.5, 0.4, 0.6, 0.2])
+    report = trainer(tokenizer, tmp_path, settings(keep_base=True), lambda _: {"exact": next(scores)}).run()
+    assert report.best["exact"] == 0.6 and report.best["step"] == 4
+
+
+def test_with_rounding_the_base_is_judged_rounded(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    scores = iter([0.5, 0.4, 0.4, 0.4])
+    config = settings(keep_base=True, quantize_bits=4, cooldown=0.5)
+    assert trainer(tokenizer, tmp_path, config, lambda _: {"exact": next(scores)}).run().best["step"] == 0
+
+
+def test_a_run_that_no_longer_rises_stops_early(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    scores = iter([0.1, 0.3, 0.3, 0.2, 0.9])
+    config = settings(steps=5, validations=5, patience=2)
+    report = trainer(tokenizer, tmp_path, config, lambda _: {"exact": next(scores)}).run()
+    assert report.steps == 4 and report.best["exact"] == 0.3
+
+
+def test_replayed_rows_are_of_other_toolsets_and_as_many_as_asked() -> None:
+    recorded = read_traces(Path(__file__).parents[2] / RECORDED)[0]
+    mine = [trace for trace in recorded if trace.toolset == recorded[0].toolset][:9] * 10
+    mixed = with_replay(mine, 0.1, seed=0)
+    assert mixed[: len(mine)] == mine and len(mixed) == round(len(mine) / 0.9)
+    assert recorded[0].toolset not in {trace.toolset for trace in mixed[len(mine) :]}
+    assert with_replay(mine, 0.1, seed=0) == mixed and with_replay(mine, 0.0, seed=0) == mine
