@@ -11,11 +11,13 @@ from typing import Any
 
 from needle.errors import UserError
 from needle.models import checkpoint_folder, require_torch
-from needle.tools import CallResult
+from needle.tools import CallResult, fingerprint
 from needle.traces import Trace
 
 LOSSES = ("hard", "soft", "mutual")
 """Labels alone; labels and the probabilities of teachers; labels and the probabilities of peers that learn at the same time."""
+MANY_TOOLSETS = 50
+"""From so many training toolsets on, tools are varied too (names, order, words), not values alone."""
 RECORDED = "data/traces/train.jsonl.gz"
 """The recorded traces of the source tree."""
 FINE_TUNE_RATE = 0.25
@@ -35,24 +37,25 @@ class Split:
 def read_split(paths: Sequence[Path], seed: int = 0) -> Split:
     """Rows of a folder's train and validation files, or of loose files cut by toolset (by wording if there is one toolset only).
 
-    A test file of a folder is never read. Raises ``UserError`` when nothing usable is there.
+    ``PATH@N`` uses each of its training rows N times an epoch (a fraction: so many of them). A test file of a folder is never read. Raises ``UserError`` when nothing usable is there.
     """
     from needle.traces.read import read_traces
     from needle.traces.split import split_files, split_traces
 
     train, validation, problems = [], [], []
     for path in paths:
+        path, uses = _weighed(path)
         files = split_files(path) if path.is_dir() else {}
         if "train" in files:
             rows, bad = read_traces(files["train"])
-            train += rows
+            train += _used(rows, uses, seed)
             held, bad_held = read_traces(files["validation"]) if "validation" in files else ([], [])
             validation += held
             problems += [*bad, *bad_held]
         else:
             rows, bad = read_traces(path)
             parts = split_traces(rows, seed)
-            train += parts["train"] + parts["test"]
+            train += _used(parts["train"] + parts["test"], uses, seed)
             validation += parts["validation"]
             problems += bad
     if not validation and len(train) > 1:
@@ -61,6 +64,17 @@ def read_split(paths: Sequence[Path], seed: int = 0) -> Split:
     if not train or not validation:
         raise UserError(f"{paths[0]}: {len(train)} rows to train and {len(validation)} to validate; give more traces")
     return Split(train, validation, [str(problem) for problem in problems])
+
+
+def _weighed(name: Path | str) -> tuple[Path, float]:
+    """Path and weight of ``PATH@WEIGHT``; the weight is 1 where none is given, or where that is the name of a file."""
+    found = re.fullmatch(r"(.+)@([0-9]*\.?[0-9]+)", str(name))
+    return (Path(found[1]), float(found[2])) if found and not Path(name).exists() else (Path(name), 1.0)
+
+
+def _used(rows: list[Trace], uses: float, seed: int) -> list[Trace]:
+    whole, rest = divmod(uses, 1)
+    return rows * int(whole) + random.Random(seed).sample(rows, round(len(rows) * rest))
 
 
 def is_right(trace: Trace, answer: CallResult) -> bool:
@@ -81,13 +95,14 @@ def train(
     resume: bool = False,
     settings: dict[str, Any] | None = None,
     report: Callable[[dict[str, Any]], None] = lambda _: None,
+    piece: float | None = None,
 ) -> Any:
     """Train a student on ``traces`` and leave the run in ``out``; returns its ``TrainReport``.
 
     ``base``: a checkpoint to start from, None for the bundled one, ``"none"`` for random weights of ``preset``. ``loss``: ``"hard"``, or
     ``"soft"`` against the averaged probabilities of the ``teachers`` (checkpoints with the same tokenizer; ``CKPT@WEIGHT`` weighs one), or
     ``"mutual"``: the ``teachers`` (without any, a second student) learn too, each from the labels and from the others; the best of all is
-    kept. ``settings`` are those of ``TrainConfig``. Raises ``UserError`` for unusable traces, settings or checkpoints.
+    kept. ``settings`` are those of ``TrainConfig``. ``piece``: stop (saved, to be continued) after so many minutes of this process. Raises ``UserError`` for unusable traces, settings or checkpoints.
     """
     require_torch("training")
     import torch
@@ -109,7 +124,7 @@ def train(
             "problems": split.problems})  # fmt: skip
     curves = Curves(out)
     try:
-        return trainer.run(lambda record: (curves(record), report(record)))
+        return trainer.run(lambda record: (curves(record), report(record)), piece)
     except (SafetensorError, OSError) as error:
         remedy = "continue with --resume" if last.exists() else "run the same command again"
         raise UserError(f"{out}: cannot be written ({error}); free some space and {remedy}: what was saved before is whole") from error
@@ -172,6 +187,7 @@ def _trainer(split: Split, config: Any, out: Path, start: Path | None, preset: s
     import torch
 
     from needle.corpora.augment import ValueSwap
+    from needle.corpora.vary import Augment
     from needle.student.modeling import PRESETS, NeedleConfig, NeedleModel
     from needle.student.modeling.storage import load_model
     from needle.student.tokenizer import load_tokenizer
@@ -185,7 +201,9 @@ def _trainer(split: Split, config: Any, out: Path, start: Path | None, preset: s
     model.to("cuda" if torch.cuda.is_available() else "cpu")
     tokenizer = load_tokenizer(start)
     rows = with_replay(split.train, config.replay, config.seed)
-    examples = ExampleSet(rows, tokenizer, model.config, each(ValueSwap(rows)))
+    # a toolset that stays is learnt as it is; many toolsets are there to teach how to read any
+    vary = Augment(rows) if len({fingerprint(trace.tools) for trace in rows}) >= MANY_TOOLSETS else each(ValueSwap(rows))
+    examples = ExampleSet(rows, tokenizer, model.config, vary)
     held = random.Random(config.seed).sample(split.validation, min(len(split.validation), config.validation_rows))
     held_examples = ExampleSet(held, tokenizer, model.config)
     validator = Validator(held, held_examples, tokenizer, config.token_weights, compute_type(config.precision), is_right)
@@ -204,8 +222,8 @@ def _others(names: Sequence[str], tokenizer: Any, device: Any) -> tuple[list[Any
 
     models, weights = [], []
     for name in names:
-        path, _, weight = name.rpartition("@") if re.search(r"@[0-9.]+$", name) else (name, "", "1")
-        check_same_tokenizer(tokenizer, load_tokenizer(checkpoint_folder(path)), path)
-        models.append(load_model(checkpoint_folder(path)).to(device))
-        weights.append(float(weight))
+        path, weight = _weighed(name)
+        check_same_tokenizer(tokenizer, load_tokenizer(checkpoint_folder(str(path))), str(path))
+        models.append(load_model(checkpoint_folder(str(path))).to(device))
+        weights.append(weight)
     return models, weights

@@ -22,6 +22,7 @@ OPTIONS = {
     "quickstart": "--tools --out --rows --minutes --teacher --seed",
     "generate": "--tools --out --teacher --model --n --budget --price-in --price-out --concurrency --seed",
     "train": "--traces --out --base --preset --loss --teacher --minutes --steps --bits --rows --resume --seed",
+    "train-base": "--out --data --minutes --steps --rows --piece --seed",
     "train-tokenizer": "--traces --out --text --vocabulary",
     "eval": "--model --suite --out --limit --free --beams --seed --list --tag",
     "compare": "FIRST SECOND",

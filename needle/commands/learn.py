@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -37,11 +37,39 @@ def train(
         report = run(
             traces, out, base=base, preset=preset, loss=loss, teachers=teacher or (), resume=resume, settings=settings, report=progress
         )
-    best = ", ".join(f"{name} {value:.3f}" for name, value in report.best.items() if name != "step")
-    say(f"{report.steps:,} steps, {report.rows:,} rows, {report.seconds / 60:.1f} min; best at step {report.best['step']}: {best}")
-    if report.best["step"] == 0:
-        say("NOTHING LEARNT: no step scored better on the held-out rows than the start, which is kept; give more traces or a larger budget")
+    _show(report)
     say(f"The checkpoint is in {out / 'best'}")
+
+
+@app.command("train-base")
+def train_base(
+    out: Out,
+    data: Annotated[Path | None, typer.Option(help="Folder with the unpacked public data sets. Without it: the recorded traces alone.")] = None,
+    minutes: Annotated[float | None, typer.Option(help="Minutes of training instead of the recipe's.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Optimiser steps instead of minutes.")] = None,
+    rows: Annotated[int | None, typer.Option(help="Examples a step; 128 suits a CPU.")] = None,
+    piece: Annotated[float | None, typer.Option(help="Stop after so many minutes; the same command goes on.")] = None,
+    seed: Seed = 0,
+) -> None:
+    """Make the published base from its sources: mix, run, 4-bit file. The same command continues a stopped run."""
+    from needle.base import train_base as run
+    from needle.commands.corpora import build_mix
+
+    given = {"minutes": minutes, "steps": steps, "rows": rows}
+    changes = {key: value for key, value in given.items() if value is not None} | {"seed": seed}
+    with training_tracker() as progress:
+        made = run(data, out, changes=changes, piece=piece, build=lambda config, sets, mix: build_mix(config, mix, sets), report=progress)
+    _show(made.trained)
+    say(f"The 4-bit checkpoint is in {made.export}" if made.export else f"A piece is done; the same command goes on. The run is in {out / 'run'}")
+
+
+def _show(report: Any) -> None:
+    """What a run did, in a line or two."""
+    best = ", ".join(f"{name} {value:.3f}" for name, value in report.best.items() if name != "step")
+    scored = f"; best at step {report.best['step']}: {best}" if report.best else ""
+    say(f"{report.steps:,} steps, {report.rows:,} rows, {report.seconds / 60:.1f} min{scored}")
+    if report.best.get("step") == 0:
+        say("NOTHING LEARNT: no step scored better on the held-out rows than the start, which is kept; give more traces or a larger budget")
 
 
 @app.command("train-tokenizer")

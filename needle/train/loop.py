@@ -49,7 +49,9 @@ class TrainReport:
     seconds: float
     """Wall-clock seconds of training, validations included."""
     best: dict[str, float]
-    """Scores of the kept checkpoint."""
+    """Scores of the kept checkpoint; empty before the first validation."""
+    complete: bool = True
+    """False: a piece of the run is done, and the same command with ``--resume`` goes on."""
 
 
 @contextmanager
@@ -124,13 +126,14 @@ class Trainer:
             setattr(self, name, value)
         self.students.steps = self.step
 
-    def run(self, report: Report = lambda _: None) -> TrainReport:
-        """Train to the end of the budget, validating on the way.
+    def run(self, report: Report = lambda _: None, piece: float | None = None) -> TrainReport:
+        """Train to the end of the budget, validating on the way, or for a ``piece`` of so many minutes, saved to be continued.
 
         Ctrl-C ends the current step, saves and raises ``KeyboardInterrupt``. Raises ``UserError`` for a non-finite loss or no step at all.
         """
         self.out.mkdir(parents=True, exist_ok=True)
-        start, saved = time.monotonic() - self.seconds, time.monotonic()
+        began = saved = time.monotonic()
+        start = began - self.seconds
         with (self.out / "log.jsonl").open("a", encoding="utf-8") as log, _interrupts() as interrupted:
 
             def note(record: dict[str, Any]) -> None:
@@ -153,11 +156,17 @@ class Trainer:
                     saved = time.monotonic()
                 if interrupted:
                     raise KeyboardInterrupt
+                if piece is not None and time.monotonic() - began >= 60 * piece and self.progress < 1:
+                    self._save()
+                    return self._report(complete=False)
             if self.step == 0:
                 raise UserError("no step was taken: the budget is too short for this machine; give more --minutes or --steps")
             if self.validated < self.config.validations and not self._stale():
                 note({"step": self.step} | self._validate())
-        return TrainReport(self.out, self.step, self.rows, self.seconds, self.best)
+        return self._report(complete=True)
+
+    def _report(self, complete: bool) -> TrainReport:
+        return TrainReport(self.out, self.step, self.rows, self.seconds, self.best, complete)
 
     def _stale(self) -> bool:
         """Whether the last validations brought nothing."""
