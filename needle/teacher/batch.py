@@ -6,8 +6,9 @@ half), with answers after minutes or hours.
 
 Questions are collected until none has come for ``linger_s``, sent as one file, and answered when the batch has ended.
 What is under way is on record (``PendingBatches``) before it is sent, so that a process that was killed finds its
-batches again and pays for none twice: a question that is in a living batch is never sent again. A batch leaves the
-record when all its answers have been handed over; until then they can be fetched again for nothing.
+batches again and pays for none twice: a question that is in a living batch is never sent again, and was not lost with
+the process, so its price must not be counted as lost either. A batch leaves the record when all its answers are stored;
+until then they can be fetched again for nothing.
 """
 
 from __future__ import annotations
@@ -80,7 +81,7 @@ class BatchTeacher:
         pending: PendingBatches,
         key: Callable[[dict[str, Any]], str],
         *,
-        stored: Callable[[str], bool] = lambda key: False,
+        stored: Callable[[str], bool],
         transport: httpx2.AsyncBaseTransport | None = None,
         linger_s: float = 5.0,
         poll_s: float = 30.0,
@@ -94,7 +95,7 @@ class BatchTeacher:
             config: the endpoint and model.
             pending: where batches under way are recorded.
             key: content hash of a body (at most 64 characters); equal keys are one question.
-            stored: whether the answer to a key is safely stored already.
+            stored: whether the answer to a key is safely on disk.
             transport: replaces the network.
             linger_s: seconds without a new question after which a batch is sent.
             poll_s: seconds between two looks at a batch.
@@ -136,6 +137,7 @@ class BatchTeacher:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        self._tidy()
         await self.teacher.__aexit__()
 
     @property
@@ -169,19 +171,18 @@ class BatchTeacher:
         return self._hand_over(key, answer)
 
     def _hand_over(self, key: str, answer: Answer) -> Answer:
-        # the record forgets an answer only after the caller, who runs on without a pause, had time to store it
-        asyncio.get_running_loop().call_soon(self._forget, key)
+        for batch in self._batches:
+            batch.left.discard(key)
+        self._tidy()
         return answer
 
-    def _forget(self, key: str) -> None:
-        touched = [batch for batch in self._batches if key in batch.left]
-        for batch in touched:
-            batch.left.discard(key)
-        if any(not batch.left for batch in touched):
+    def _tidy(self) -> None:
+        """Forget batches whose answers are all stored, not before: a kill between taking and storing must lose nothing."""
+        if any(not batch.left and all(map(self._stored, batch.keys)) for batch in self._batches):
             self._save()
 
     def _save(self) -> None:
-        self._batches = [batch for batch in self._batches if batch.left]
+        self._batches = [batch for batch in self._batches if batch.left or not all(map(self._stored, batch.keys))]
         self._pending.save_pending([batch.record() for batch in self._batches])
 
     def _enqueue(self, key: str) -> None:
@@ -276,6 +277,7 @@ class BatchTeacher:
         failed = [key for key in batch.keys if key not in rows.bodies and key in batch.left]
         refusal = self._refusal(state, len(batch.keys)) if state.status == "failed" else None
         batch.left -= set(failed)
+        batch.keys = [key for key in batch.keys if key not in set(failed)]
         self._save()
         for key in failed:
             error = refusal or rows.errors.get(key)
@@ -331,7 +333,7 @@ class BatchTeacher:
             self._enqueue(key)
 
     def _drop(self, batch: _Batch) -> None:
-        batch.left.clear()
+        self._batches.remove(batch)
         self._save()
 
 

@@ -166,8 +166,8 @@ class Teacher:
         try:
             async with asyncio.timeout(max(seconds, 0.001)):
                 response = await self.client.post("/chat/completions", cast_to=httpx2.Response, body=sent)
-            limiter.answered(response.headers)
             answer = self._read(response)
+            limiter.answered(response.headers)
             used = answer.usage
         except Exception as error:
             ours = classify(error, self.asked)
