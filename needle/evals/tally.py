@@ -103,18 +103,19 @@ def keyword_counts(verdicts: Iterable[Verdict]) -> dict[str, int]:
 
 
 def mode_table(traces: Sequence[Trace], verdicts: Sequence[Verdict]) -> dict[str, Any]:
-    """Share right under every match mode, and for each pair that differs: how often each way, with the first ids."""
+    """Share right under every match mode, and for each pair that differs: how often each way, with the first ids.
+
+    A mode that leaves a row out (``bfcl_fixed`` does) is rated over the others.
+    """
     names = list(dict.fromkeys(name for verdict in verdicts for name in verdict.modes))
-    rates = {
-        name: sum(verdict.modes.get(name, False) for verdict in verdicts) / len(verdicts) if verdicts else 0.0
-        for name in names
-    }
+    judged = {name: [verdict.modes[name] for verdict in verdicts if name in verdict.modes] for name in names}
+    rates = {name: sum(hits) / len(hits) for name, hits in judged.items()}
     differences = []
     for one, other in combinations(names, 2):
         only: dict[str, list[str]] = {one: [], other: []}
         for trace, verdict in zip(traces, verdicts, strict=True):
-            left, right = verdict.modes.get(one, False), verdict.modes.get(other, False)
-            if left != right:
+            left, right = verdict.modes.get(one), verdict.modes.get(other)
+            if left != right and left is not None and right is not None:
                 only[one if left else other].append(trace.id)
         differences += [
             {"right": name, "wrong": other if name == one else one, "count": len(ids), "ids": ids[:20]}

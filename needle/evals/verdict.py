@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from needle.evals import match
-from needle.evals.bfcl.check import official
+from needle.evals.bfcl.check import fixed, official
 from needle.evals.causes import value_cause
 from needle.evals.decisions import ASK, CALL, INFRA, MALFORMED, done_by, due_of
 from needle.evals.parse import render_calls
@@ -141,9 +141,16 @@ def judge(trace: Trace, result: CallResult, *, gold_suspect: bool = False) -> Ve
 
 
 def _leaderboard(trace: Trace, calls: Sequence[ToolCall] | None) -> dict[str, bool]:
-    """The BFCL's own verdict on rows of its suite; None is output that could not be read."""
+    """The BFCL's own verdict on rows of its suite, and the one with errata unless no answer can meet the row.
+
+    None is output that could not be read.
+    """
     facts = match.scoring_of(trace).get("scoring", {}).get("bfcl")
-    return {"bfcl": official(facts, calls)} if facts else {}
+    if not facts:
+        return {}
+    own = official(facts, calls)
+    mended = fixed(facts, calls) if "fixed" in facts else own
+    return {"bfcl": own} if mended is None else {"bfcl": own, "bfcl_fixed": mended}
 
 
 def _unread(trace: Trace, result: CallResult, suspect: list[Detail]) -> Verdict:

@@ -237,7 +237,7 @@ def test_the_figures_are_shown_apart_and_survive_rescoring(folder, tmp_path):
     assert "BFCL verdict, mean of 13 categories" in summary_table(results)
     assert "| irrelevance | 2 | 100.0 | 100.0 | 100.0 |" in to_markdown(results)
     page = (tmp_path / "run" / "report.html").read_text()
-    assert "By the rules of the leaderboard" in page and "mean of 13 categories" in page
+    assert "By the rules of the BFCL leaderboard" in page and "mean of 13 categories" in page
     assert rescore(tmp_path / "run").summary["bfcl"] == found
 
 

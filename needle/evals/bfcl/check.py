@@ -33,7 +33,8 @@ _BLANKS = str.maketrans("'", '"', " ,./-_*^")
 
 Facts = Mapping[str, Any]
 """What scoring needs of a row: ``category``, ``truth`` (ground truth as published), and ``specs``, one per due call:
-``{"name", "required": [...], "types": {parameter: [type, item type or null]}}``, or null for a tool not on offer.
+``{"name", "required": [...], "types": {parameter: [type, item type or null]}}``, or null for a tool not on offer. Rows
+with an erratum have ``fixed``: the same as it should be, or null.
 """
 
 
@@ -45,6 +46,12 @@ def official(facts: Facts, calls: Sequence[ToolCall] | None) -> bool:
     if not calls:
         return False
     return category == "live_relevance" or _matches(facts, calls)
+
+
+def fixed(facts: Facts, calls: Sequence[ToolCall] | None) -> bool | None:
+    """The verdict by the same rules with the errata; None for a row that no answer can meet."""
+    mended = facts.get("fixed", {})
+    return None if mended is None else official({**facts, **mended}, calls)
 
 
 def _matches(facts: Facts, calls: Sequence[ToolCall]) -> bool:

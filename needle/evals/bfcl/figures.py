@@ -2,7 +2,7 @@
 
 Two numbers are both called *BFCL* in print, and neither is the other: the plain mean over the single-turn categories
 (``mean``), and the leaderboard's overall score, of which single-turn rows are 30 of 100 parts (``groups`` has those
-three parts). ``uncredited`` figures are the same without what unreadable output is given where no call is due.
+three parts). ``fixed`` has mean and pooled rate with the errata. ``uncredited`` figures are the same without what unreadable output is given where no call is due.
 """
 
 from __future__ import annotations
@@ -46,6 +46,27 @@ def figures(categories: Sequence[str], verdicts: Sequence[Verdict], labels: Sequ
         "abstention_uncredited": rate(idle, uncredited=True).to_dict(),
         "credited": sum(one.modes["bfcl"] and one.decision == MALFORMED for one in verdicts),
         "groups": _groups(official),
+        "fixed": _fixed(rows, seed),
+    }
+
+
+def _fixed(rows: Sequence[Any], seed: int) -> dict[str, Any]:
+    """The figures with the errata: rows that no answer can meet left out, the others by the mended ground truth."""
+    kept = [row for row in rows if "bfcl_fixed" in row[1].modes]
+
+    def rate(chosen: Sequence[Any]) -> Rate:
+        return Clusters([label for _, _, label in chosen], seed=seed).rate(
+            [one.modes["bfcl_fixed"] for _, one, _ in chosen]
+        )
+
+    names = [name for name in CATEGORIES if any(row[0] == name for row in kept)]
+    found = {name: rate([row for row in kept if row[0] == name]) for name in names}
+    return {
+        "categories": {name: one.to_dict() for name, one in found.items()},
+        "mean": mean_rate(list(found.values())).to_dict() if found else None,
+        "pooled": rate(kept).to_dict(),
+        "left_out": len(rows) - len(kept),
+        "changed": sum(one.modes["bfcl"] != one.modes["bfcl_fixed"] for _, one, _ in kept),
     }
 
 

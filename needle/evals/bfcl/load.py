@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from needle.errors import UserError
+from needle.evals.bfcl.errata import fixed_facts
 from needle.evals.bfcl.source import LANGUAGES, source_texts, text_tool
 from needle.evals.datafiles import DataFiles, find_data
 from needle.evals.fill import Extractor
@@ -101,7 +102,8 @@ def read_row(
     written = [_written(due, spec, category) for due, spec in zip(truth, specs, strict=True)]
     trace = trace_from_dict({**row, "function": _tools(tools, category, shared), "ground_truth": written})
     calls, alternatives = _settle(trace, written, specs)
-    scoring: dict[str, Any] = {"bfcl": {"category": category, "truth": truth, "specs": specs}}
+    facts = {"category": category, "truth": truth, "specs": specs}
+    scoring: dict[str, Any] = {"bfcl": facts | fixed_facts(row["id"], truth, specs)}
     if category == "live_relevance":  # no call is named as right: any will do, this one stands for them
         calls, scoring["any_call"] = (_some_call(trace),), True
     return replace(

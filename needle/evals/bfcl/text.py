@@ -19,6 +19,9 @@ def bfcl_lines(summary: dict[str, Any]) -> Iterator[tuple[str, dict[str, float]]
     if found["credited"]:
         yield "- without credit for malformed", found["mean_uncredited"]
     yield "BFCL verdict, all rows", found["pooled"]
+    if found.get("fixed", {}).get("mean"):
+        yield "BFCL verdict, errata mended, mean", found["fixed"]["mean"]
+        yield "BFCL verdict, errata mended, all rows", found["fixed"]["pooled"]
     if found["must_call"]["n"]:
         yield "BFCL verdict where a call is due", found["must_call"]
     if found["abstention"]["n"]:
@@ -43,6 +46,9 @@ def bfcl_note(summary: dict[str, Any]) -> str:
     text = f"The mean is over {count} categories, each counting the same. Floors of the mean: {floors}."
     if parts:
         text += f" Parts of the leaderboard's overall score (of which they are 30 of 100): {parts}."
+    fixed = found.get("fixed")
+    if fixed and (fixed["left_out"] or fixed["changed"]):
+        text += f" With the errata, {fixed['left_out']} rows that no answer can meet are left out and {fixed['changed']} verdicts change."
     if found["credited"]:
         text += f" {found['credited']} malformed answers pass there as abstentions; nowhere else in this report."
     return text if found["all_categories"] else text + " Not all 13 categories are in this run."
