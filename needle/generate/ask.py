@@ -1,17 +1,20 @@
-"""One row through the teacher: a request, then its calls, both asked for at the ``Desk``."""
+"""One row through the teacher: a request, its label, and what doubts it; everything is asked for at the ``Desk``."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any
 
+from needle.generate.checks import Checks
 from needle.generate.desk import Desk
+from needle.generate.judge import Judge
+from needle.generate.labels import Labeller
 from needle.generate.plan import Plan
 from needle.generate.prompts import clean_request, label_body, write_body
 from needle.generate.refusal import Refusal
-from needle.generate.verify import verify_calls, verify_request
+from needle.generate.verify import verify_request
 from needle.teacher.errors import PermanentError, TransientError
-from needle.teacher.wire import Answer, WireNames, read_calls
+from needle.teacher.wire import Answer
 from needle.tools.spec import ToolCall, ToolSpec
 
 
@@ -35,6 +38,8 @@ class Outcome:
     """Tokens of the answers."""
     trouble: bool = False
     """The endpoint failed, not the answer."""
+    meta: dict[str, Any] = field(default_factory=dict, hash=False)
+    """Lineage of the row: who wrote, labelled and judged it, votes, repair, what was rejected."""
 
 
 @dataclass
@@ -47,6 +52,12 @@ class Asker:
     """The toolset."""
     temperature: float
     """For writing."""
+    checks: Checks = Checks()
+    """How far labels are doubted."""
+
+    def __post_init__(self) -> None:
+        self._labels = Labeller(self.desk, self.checks)
+        self.judge = Judge(self.desk) if self.checks.judge else None
 
     async def row(self, plan: Plan) -> Outcome:
         """Ask for one row. What the endpoint or the checks refuse comes back as an outcome with refusals.
@@ -57,24 +68,32 @@ class Asker:
             UserError: the store cannot be written.
         """
         answers: list[Answer] = []
-        request = ""
+        request, meta = "", {}
         try:
-            answers.append(await self.desk.ask("write", write_body(plan, self.tools, self.temperature)))
+            question = write_body(plan, self.tools, self.temperature)
+            meta["author"] = self.desk.pick("write", question)
+            answers.append(await self.desk.ask("write", question, teacher=meta["author"]))
             request = clean_request(answers[0].text)
             refusals = verify_request(request, self.tools)
             if refusals:
-                return self._outcome(plan, answers, request, refusals=tuple(refusals))
-            answers.append(await self.desk.ask("label", label_body(request, self.tools, plan.seed)))
+                return self._outcome(plan, answers, request, refusals=tuple(refusals), meta=meta)
+            label = await self._labels.settle(plan, request, self.tools, lambda seed: label_body(request, self.tools, seed))
+            answers += label.answers
+            meta |= label.meta
+            against = label.verdict.refusals
+            if self.judge and not against:
+                found, meta["judge"], answer = await self.judge.refusals(request, label.calls, self.tools, plan.seed)
+                answers.append(answer)
+                against = tuple(found)
         except (TransientError, PermanentError) as error:
             if isinstance(error, PermanentError) and (error.stops_job or error.reason == "bad_request"):
                 raise
             trouble = isinstance(error, TransientError)
-            return self._outcome(
-                plan, answers, request, refusals=(Refusal(f"teacher:{error.reason}", str(error)),), trouble=trouble
-            )
-        calls, problem = read_calls(answers[1], WireNames(self.tools))
-        verdict = verify_calls(plan, request, calls, problem, self.tools)
-        return self._outcome(plan, answers, request, calls=tuple(calls), refusals=verdict.refusals, spans=verdict.spans)
+            refused = (Refusal(f"teacher:{error.reason}", str(error)),)
+            return self._outcome(plan, answers, request, refusals=refused, trouble=trouble, meta=meta)
+        return self._outcome(
+            plan, answers, request, calls=label.calls, refusals=against, spans=label.verdict.spans, meta=meta
+        )
 
     def _outcome(self, plan: Plan, answers: list[Answer], request: str, **rest: Any) -> Outcome:
         tokens = {

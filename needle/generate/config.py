@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from needle.errors import UserError
+from needle.generate.checks import Checks
 from needle.generate.prompts import PROMPT_VERSION
 from needle.teacher.endpoint import check_url, is_embedded
 from needle.tools.read import load_toolset
@@ -66,6 +67,8 @@ class GenerateConfig:
     """Seconds that one teacher call may take in all, retries included."""
     template_cap: int = 8
     """Accepted rows that may share a wording when argument values are masked."""
+    checks: Checks = Checks()
+    """Votes, repair, judge, suites that rows must not know."""
 
     @property
     def model_name(self) -> str:
@@ -84,7 +87,7 @@ class GenerateConfig:
             "temperature": self.temperature,
             "template_cap": self.template_cap,
             "prompt_version": PROMPT_VERSION,
-        }
+        } | self.checks.shaping()
 
 
 def check_config(config: GenerateConfig) -> list[ToolSpec]:
@@ -150,10 +153,12 @@ def claim_folder(config: GenerateConfig, tools: list[ToolSpec], *, replay: bool 
             raise UserError(f"{mark}: cannot be read ({error}); use another --out") from None
         free = FREE | ({"prompt_version"} if replay else set())
         differing = [
-            name for name in wanted if not isinstance(held, dict) or (held.get(name) != wanted[name] and name not in free)
+            name
+            for name in dict.fromkeys([*wanted, *(held if isinstance(held, dict) else ())])
+            if not isinstance(held, dict) or (held.get(name) != wanted.get(name) and name not in free)
         ]
         if differing:
-            said = ", ".join(f"{name} {held.get(name)!r} there, {wanted[name]!r} now" for name in differing)
+            said = ", ".join(f"{name} {held.get(name)!r} there, {wanted.get(name)!r} now" for name in differing)
             raise UserError(
                 f"{out} belongs to another run ({said}); use the same settings to continue it, or another --out"
             )

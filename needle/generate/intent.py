@@ -25,11 +25,13 @@ EVIDENT = ("said", "normalised", "facts")
 def intent_refusals(
     plan: Plan, calls: Sequence[ToolCall], tools: Sequence[ToolSpec], groundings: Sequence[Grounding]
 ) -> list[Refusal]:
-    """Codes ``expected_no_call``, ``expected_call``, ``plan_disagrees``, ``plan_omits``, ``plan_value``, ``plan_extra``."""
+    """Codes ``expected_no_call``, ``expected_call``, ``plan_disagrees``, ``plan_omits``, ``plan_value``, ``plan_extra``,
+    ``plan_exchanged`` (a value that was suggested for another argument)."""
     if plan.kind in NO_CALL:
         called = ", ".join(call.name for call in calls)
         return [Refusal("expected_no_call", f"label calls {called}")] if calls else []
-    wanted = [call.tool for call in plan.calls]
+    due = getattr(plan, "due", plan.calls)
+    wanted = [call.tool for call in due]
     if not calls:
         return [Refusal("expected_call", f"plan has {', '.join(wanted)}")]
     got = [call.name for call in calls]
@@ -37,9 +39,24 @@ def intent_refusals(
         return [Refusal("plan_disagrees", f"plan has {', '.join(wanted)}; label has {', '.join(got)}")]
     by_name = {tool.name: tool for tool in tools}
     found: list[Refusal] = []
-    for number, planned in paired(plan.calls, calls).items():
+    pairs = paired(due, calls)
+    for number, planned in pairs.items():
         evidence = {item.path.partition(".")[2]: item for item in groundings if item.path.startswith(f"{number}.")}
         found += _arguments(number, planned, calls[number], by_name[planned.tool], evidence)
+    return found or _exchanged(pairs, calls)
+
+
+def _exchanged(pairs: Mapping[int, PlannedCall], calls: Sequence[ToolCall]) -> list[Refusal]:
+    """Values in the place of another argument than the one for which the plan suggested them to the author."""
+    given = {(number, path): value for number in pairs for path, value in flat_arguments(calls[number].arguments)}
+    hints = {(number, path): value for number, call in pairs.items() for path, value in call.suggest.items()}
+    found = []
+    for place, value in given.items():
+        if place in hints and same_value(value, hints[place]):
+            continue
+        origin = next((other for other, hint in hints.items() if other != place and same_value(value, hint)), None)
+        if origin and not same_value(given.get(origin), hints[origin]) and given.get(origin) is not None:
+            found.append(Refusal("plan_exchanged", f"{place[0]}.{place[1]} has the value meant for {origin[0]}.{origin[1]}"))
     return found
 
 
@@ -52,7 +69,7 @@ def paired(planned: Sequence[PlannedCall], calls: Sequence[ToolCall]) -> dict[in
         options = [item for item in left if item.tool == call.name]
         if not options:
             continue
-        best = max(options, key=lambda item: sum(same_value(flat.get(path), value) for path, value in item.values.items()))
+        best = max(options, key=lambda item: sum(same_value(flat.get(path), value) for path, value in (item.values | item.suggest).items()))
         left.remove(best)
         pairs[number] = best
     return pairs

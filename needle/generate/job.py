@@ -292,6 +292,7 @@ class _Job:
             meta["usd"] = round(account.cost.usd, 8)
         if outcome.spans:
             meta["spans"] = {path: list(span) for path, span in outcome.spans.items()}
+        meta |= outcome.meta
         name = f"{toolset}-{outcome.plan.kind}-{outcome.plan.index:05d}"
         return Trace(
             name, outcome.request, tuple(self.tools), outcome.calls, outcome.plan.kind, toolset, toolset, meta=meta

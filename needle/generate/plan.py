@@ -38,6 +38,8 @@ class PlannedCall:
     """Settled values of enums and booleans, so that their members are covered evenly."""
     omit: str = ""
     """Required argument to leave out."""
+    suggest: dict[str, Any] = field(default_factory=dict, hash=False)
+    """Values that the author may use, so that they vary."""
 
 
 @dataclass(frozen=True)

@@ -90,4 +90,4 @@ async def open_session(
         usd, tokens = store.spent()
         budget = Budget(config.budget_usd, config.max_tokens_total, Amount(usd, tokens))
         desk = Desk(seats, store, budget, replay=replay)
-        yield Session(config, tools, out, store, desk, Asker(desk, tools, config.temperature))
+        yield Session(config, tools, out, store, desk, Asker(desk, tools, config.temperature, config.checks))
