@@ -27,6 +27,7 @@ OPTIONS = {
     "eval": "--model --suite --out --limit --free --beams --seed --list --tag",
     "compare": "FIRST SECOND",
     "report": "FIRST SECOND --out",
+    "leaderboard": "DIRECTORIES --out",
     "run": "QUERY --tools --model --system --free",
     "serve": "--model --port --host --key-env",
     "export": "--out --model --bits",

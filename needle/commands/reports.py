@@ -23,3 +23,16 @@ def report(
 
     path = write_report(first, out) if second is None else write_pair(first, second, out)
     say(f"The report is in {path}")
+
+
+@app.command("leaderboard")
+def leaderboard(
+    directories: Annotated[list[Path], typer.Argument(help="Folders that needle eval wrote, one a run.", metavar="DIR...")],
+    out: Annotated[Path, typer.Option(help="Folder for leaderboard.md, .json and .html.")] = Path("needle-leaderboard"),
+) -> None:
+    """Put runs into one table a suite, beside floors and published figures with their sources."""
+    from needle.evals.report.files import write_board
+
+    markdown, path = write_board(directories, out)
+    say(markdown)
+    say(f"The leaderboard is in {path}")

@@ -11,7 +11,6 @@ import numpy as np
 
 from needle.evals.baselines import FLOORS, baseline
 from needle.evals.bfcl.figures import figures
-from needle.evals.coverage import confidence_figures
 from needle.evals.statistics import Clusters, Rate, smallest_detectable
 from needle.evals.tally import dissect
 from needle.evals.taxonomy import rank
@@ -75,7 +74,6 @@ def summarise(scored: Sequence[Scored]) -> dict[str, Any]:
         "codes": _counts(code for verdict in verdicts for code in verdict.codes),
         "causes": _counts(verdict.cause for verdict in verdicts if verdict.cause),
         "telling": telling(scored),
-        "confidence": confidence_figures([one.result.confidence for one in scored], correct),
         "latency": _latency(scored),
         **dissect(traces, [one.result for one in scored], verdicts),
         "usage": dict(sum((Counter(one.result.usage) for one in scored), Counter())),
@@ -169,13 +167,17 @@ def _judged(name: str, traces: Sequence[Trace]) -> list[Verdict]:
 
 
 def _floor(verdicts: Sequence[Verdict], traces: Sequence[Trace], clusters: Clusters) -> dict[str, Any]:
-    """Rates of a baseline on the same rows, with its share right by kind."""
+    """Rates of a baseline on the same rows, with its share right by kind and by whether a call is due, and its F1."""
     by_kind: dict[str, list[bool]] = defaultdict(list)
     for trace, verdict in zip(traces, verdicts, strict=True):
         by_kind[trace.kind].append(verdict.correct)
-    return _rates(verdicts, clusters) | {
-        "by_kind": {kind: sum(hits) / len(hits) for kind, hits in sorted(by_kind.items())}
-    }
+    by_due = {key: [one.correct for one in verdicts if one.due == due] for key, due in (("must_call", True), ("no_call_due", False))}
+    return (
+        _rates(verdicts, clusters)
+        | {key: sum(hits) / len(hits) if hits else None for key, hits in by_due.items()}
+        | {"f1": _arguments(verdicts)["f1"]}
+        | {"by_kind": {kind: sum(hits) / len(hits) for kind, hits in sorted(by_kind.items())}}
+    )
 
 
 def read_rate(summary: dict[str, Any], name: str) -> Rate:

@@ -1,8 +1,8 @@
 """The failures that say most, in words: few, of different kinds, each standing for many and readable at a glance.
 
 Causes share the places in proportion to their rows, the most frequent first and none more than a third; within a cause
-the commonest tool and argument come first, shown by the row with the fewest other faults, the surest answer and the
-shortest request.
+the commonest tool and argument come first, shown by the row with the fewest other faults, the surest answer and a request
+of readable length.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 COUNT = 10
 """How many are told."""
+SHORT, LONG = 30, 90
+"""Characters of a request that says enough and is read at a glance."""
 
 
 def telling(scored: Sequence[Scored], count: int = COUNT) -> list[dict[str, Any]]:
@@ -62,7 +64,9 @@ def _examples(rows: Sequence[Scored]) -> list[Scored]:
 
 def _readable(one: Scored) -> tuple[int, float, int, str]:
     faults = sum(detail.code not in NOT_ERRORS for detail in one.verdict.details)
-    return faults, -(one.result.confidence or 0.0), len(one.trace.query), one.trace.id
+    length = len(one.trace.query)
+    strain = max(SHORT - length, 0, length - LONG)
+    return faults, -(one.result.confidence or 0.0), strain, one.trace.id
 
 
 def _detail(one: Scored) -> Detail:

@@ -10,7 +10,7 @@ import pytest
 from chromium import ABSENT, PROGRAM, chromium
 
 from needle.evals.report import page as shell
-from needle.evals.report.files import write_pair
+from needle.evals.report.files import write_board, write_pair
 from needle.evals.report.pack import pack
 from needle.evals.report.page import page
 from needle.evals.report.sections import rows_section
@@ -55,7 +55,7 @@ def test_the_page_is_whole_and_silent(browser, run):
     browser.open(run, ready=READY)
     assert browser.complaints == [] and len(browser.requests) == 1  # the file itself
     sections = browser.evaluate("[...document.querySelectorAll('section')].map(one => one.id)")
-    assert sections == ["figures", "kinds", "decisions", "failures", "rows", "arguments", "calls", "confidence", "speed", "about"]
+    assert sections == ["figures", "kinds", "decisions", "failures", "rows", "arguments", "tools", "calls", "confidence", "speed", "about"]
     assert browser.evaluate("[...document.querySelectorAll('nav a')].every(one => document.querySelector(one.hash))")
     assert browser.evaluate("document.querySelectorAll('#confidence polyline').length") >= 3
     assert browser.evaluate("document.querySelectorAll('.told li').length") >= 3
@@ -109,8 +109,8 @@ def test_the_keyboard_moves_and_the_address_keeps_the_view(browser, run):
 def test_a_wrong_argument_is_marked_letter_by_letter(browser, run):
     browser.open(run, "row=r13", READY)
     line = browser.evaluate("[...document.querySelectorAll('.diff tbody tr')].map(row => [...row.children].map(cell => cell.innerText))")
-    assert ["room", '"hall"', "same"] in line
-    level = next(cells for cells in line if cells[0] == "level")
+    assert ["room\nenum, copied", '"hall"', "same"] in line
+    level = next(cells for cells in line if cells[0].startswith("level"))
     assert level[1] == "13" and level[2].startswith("14") and "\n" in level[2]  # what differs, and why
     assert browser.evaluate("document.querySelector('.diff ins').textContent") == "4"
     assert browser.evaluate("document.querySelector('.diff del').textContent") == "3"
@@ -167,6 +167,15 @@ def test_nothing_overflows_and_text_has_contrast_at_any_width_and_theme(browser,
     assert browser.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert browser.evaluate(CONTRAST) == []
     browser.look()
+
+
+def test_the_leaderboard_opens_whole(browser, run, tmp_path):
+    _, path = write_board([run.parent], tmp_path / "board")
+    for width, dark in ((360, False), (1280, True)):
+        browser.look(width, 900, dark)
+        browser.open(path)
+        assert browser.complaints == [] and browser.evaluate("document.querySelectorAll('.ruler .needle').length") >= 4
+        assert browser.evaluate("document.documentElement.scrollWidth <= innerWidth") and browser.evaluate(CONTRAST) == []
 
 
 CONTRAST = """(() => {

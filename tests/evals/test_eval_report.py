@@ -127,17 +127,19 @@ def test_what_results_do_not_hold_leaves_its_section_out_and_breaks_nothing(make
     assert not any(f'id="{key}"' in text for key in ("decisions", "failures", "arguments", "confidence", "kinds", "bfcl"))
 
 
-def test_sections_of_the_future_are_shown_when_results_hold_them(make_suite, scripted, tmp_path):
+def test_every_part_of_results_json_has_its_place(make_suite, scripted, tmp_path):
     evaluate(scripted(lambda query: "[]"), make_suite(), tmp_path)
     path = tmp_path / "results.json"
     summary = json.loads(path.read_text())
-    summary["abstention"]["matrix"] = {"call": {"call": 1, "cannot": 2}, "ask": {"ask": 3, "malformed": 4}}
-    summary["errors"] = {"by_source": {"copied": {"n": 10, "wrong": 3}}, "by_tool": {"<b>": {"n": 5, "wrong": 1}}}
-    summary["model"] = {"parameters": 26_200_000, "bytes": 14_900_000, "peak_memory": 100_000_000}
+    summary["decisions"]["matrix"] = {"call": {"call": 1, "cannot": 2}, "ask": {"ask": 3, "malformed": 4}}
+    summary["by_tool"] = {"<b>": {"rows": 4, "correct": 0.25, "arguments": 0.5, "codes": {"wrong_value": 3}}}
+    summary["model"] |= {"parameters": 26_200_000, "bytes": 14_900_000, "settings": {"beams": 4}}
+    summary["keywords"] = {"maximum": 7}
     summary["command"] = "needle eval --model x --suite tiny"
     path.write_text(json.dumps(summary))
     text, _ = parsed_page(write_report(tmp_path))
-    for words in ("a question is due", "asked back", "declined", "malformed", "copied", "&lt;b&gt;", "26.2 M", "14.9 MB", "needle eval --model x"):
+    expected = ("a question is due", "asked back", "declined", "malformed", "copied", "&lt;b&gt;", "26.2 M", "14.9 MB", "beams 4")
+    for words in (*expected, "maximum", "needle eval --model x", summary["suite"]["hash"]):
         assert words in text, words
 
 

@@ -158,6 +158,7 @@ function listen() {
   for (const key of ["kind", "code", "sort"]) byId(key).addEventListener("change", (event) => { state[key] = event.target.value; refresh(); });
   for (const button of document.querySelectorAll("[data-outcome]")) button.addEventListener("click", () => { state.outcome = button.dataset.outcome; refresh(); });
   for (const button of document.querySelectorAll("[data-code]")) button.addEventListener("click", () => goTo({ outcome: data.runs.length > 1 ? "" : "wrong", code: button.dataset.code, row: "" }));
+  for (const button of document.querySelectorAll("[data-tool]")) button.addEventListener("click", () => goTo({ outcome: data.runs.length > 1 ? "" : "wrong", tool: button.dataset.tool, row: "" }));
   for (const link of document.querySelectorAll("[data-row]")) link.addEventListener("click", (event) => { event.preventDefault(); goTo({ outcome: "", row: link.dataset.row }); });
   byId("clear").addEventListener("click", clear);
   byId("list").addEventListener("scroll", draw, { passive: true });

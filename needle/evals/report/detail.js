@@ -56,6 +56,8 @@ function argumentLines(key, sides, view) {
     const path = inner ? `${key}.${inner}` : key;
     const line = make("tr", "", make("th", "", visible(path)));
     line.firstChild.scope = "row";
+    const origin = (view.row.origins[view.index] || {})[key];
+    if (origin && inner === paths[0]) line.firstChild.append(make("small", "fine", origin));
     const due = written(flat[0].get(inner));
     const dueText = make("span", "", due);
     line.append(make("td", "", dueText, alsoRight(view.row.also, `${view.index}.${path}`)));
@@ -114,8 +116,8 @@ function calls(row) {
 }
 
 function answerHead(row, answer, place) {
-  const words = { call: "called", no_call: "made no call", malformed: "malformed output", infra: "no answer", ask: "asked back", cannot: "declined" };
-  const line = make("div", "tags", make("span", `mark ${answer.correct ? "yes" : "no"}`, badge(place), answer.correct ? "✓ right" : "✗ wrong"), make("span", "", words[answer.decision] || answer.decision));
+  const words = { call: "called", no_call: "made no call", silent: "made no call", malformed: "malformed output", infra: "no answer", ask: "asked back", cannot: "declined in words" };
+  const line = make("div", "tags", make("span", `mark ${answer.correct ? "yes" : "no"}`, badge(place), answer.correct ? "✓ right" : "✗ wrong"), make("span", "", words[answer.did || answer.decision] || answer.did || answer.decision));
   if (answer.cause) line.append(make("code", "", answer.cause));
   if (answer.confidence !== undefined) line.append(make("span", "", `confidence ${(100 * answer.confidence).toFixed(1)} %`));
   if (answer.seconds !== undefined) line.append(make("span", "", answer.seconds < 1 ? `${(1000 * answer.seconds).toFixed(1)} ms` : `${answer.seconds.toFixed(2)} s`));
@@ -177,6 +179,8 @@ function detail(row) {
       output.open = Boolean(answer.error);
       box.append(output);
     }
+    if (answer.repaired) box.append(folded(`A forgiving reading${whose} (${answer.repaired.correct ? "right" : "wrong"}; ${answer.repaired.steps.join(", ")})`, long("pre", "", JSON.stringify(answer.repaired.calls, null, 1))));
+    if (answer.free) box.append(folded(`Without constraints${whose} (${answer.free.correct ? "right" : answer.free.cause || "wrong"})`, long("pre", "", answer.free.raw || "")));
     if (answer.prompt) box.append(folded(`Prompt as it was sent${whose}`, long("pre", "", answer.prompt)));
   });
   return box;

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from needle.evals.compare import compare
+from needle.evals.leaderboard import board_markdown, leaderboard
+from needle.evals.report.board_page import render_board
 from needle.evals.report.pair_page import render_pair
 from needle.evals.report.run_page import render_report
 from needle.evals.run import REPORT, load_results
 from needle.traces.write import atomic
 
 PAIR = "compare.html"
+BOARD = "leaderboard"
 
 
 def write_report(directory: str | Path, out: str | Path | None = None) -> Path:
@@ -23,6 +28,18 @@ def write_pair(first: str | Path, second: str | Path, out: str | Path | None = N
     """The page of two finished runs over the same rows; returns where it is. Raises ``UserError`` as ``compare`` does."""
     page = render_pair(compare(first, second), load_results(first), load_results(second))
     return write_page(Path(out or Path(second) / PAIR), page)
+
+
+def write_board(directories: Sequence[str | Path], out: str | Path) -> tuple[str, Path]:
+    """``leaderboard.md``, ``.json`` and ``.html`` over runs in the folder ``out``; returns the Markdown and the page's path.
+
+    Raises ``UserError`` as ``leaderboard`` does.
+    """
+    board = leaderboard(directories)
+    markdown, folder = board_markdown(board), Path(out)
+    write_page(folder / f"{BOARD}.md", markdown)
+    write_page(folder / f"{BOARD}.json", json.dumps(board, indent=1) + "\n")
+    return markdown, write_page(folder / f"{BOARD}.html", render_board(board))
 
 
 def write_page(path: Path, text: str) -> Path:

@@ -13,6 +13,7 @@ from typing import Any
 
 from needle.evals import match
 from needle.evals.rows import Row, RowReader
+from needle.evals.slots import NOT_DUE
 from needle.evals.taxonomy import CODES
 from needle.evals.verdict import align
 from needle.tools.caller import CallResult
@@ -77,8 +78,21 @@ def _pack(
         "gold": gold["calls"],
         "any": match.any_call(trace),
         "also": gold.get("alternatives", {}),
+        "origins": _origins(row),
         "answers": [_answer(one, trace, reader.result(one)) for one in answers],
     }
+
+
+def _origins(row: Row) -> list[dict[str, str]]:
+    """For each gold call, type and derivation of its arguments in words, where the scorer has said them."""
+    said: dict[tuple[str, str], list[str]] = {}
+    for slot in row.get("slots", ()):
+        if slot["derivation"] != NOT_DUE:
+            said.setdefault((slot["tool"], slot["parameter"]), []).append(f"{slot['type']}, {slot['derivation']}")
+    return [
+        {name: texts.pop(0) for name in call["arguments"] if (texts := said.get((call["name"], name)))}
+        for call in row["gold"]["calls"]
+    ]
 
 
 def _said(turn: dict[str, Any]) -> str:
@@ -101,6 +115,9 @@ def _answer(row: Row, trace: Trace, result: CallResult) -> dict[str, Any]:
         "seconds": row["seconds"],
         "prompt": row.get("prompt"),
         "modes": [mode for mode, right in verdict["modes"].items() if right],
+        "did": verdict.get("answer"),
+        "repaired": row.get("repaired"),
+        "free": row.get("free"),
         "pairs": [] if row["error"] is not None or match.any_call(trace) else _pairs(trace, result),
     }
     return {key: value for key, value in shown.items() if value not in (None, [], "") or key in ("calls", "codes")}

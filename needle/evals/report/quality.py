@@ -22,34 +22,36 @@ def confidence(summary: Mapping[str, Any]) -> Html:
     found = summary.get("confidence")
     if not found:
         return Html("")
-    places = found["curve"]
+    places = [(one["coverage"], 1 - one["accuracy"]) for one in found["curve"]]
     end = places[-1][1]
-    best = [(1 - end, 0.0), *((x, 1 - (1 - end) / x) for x in np.linspace(max(1 - end, 0.01), 1, 25))]
-    words = ", ".join(f"{100 * float(at):.0f} % of rows: {percent(share)} % right" for at, share in found["accuracy_at"].items())
+    best = [(1 - end, 0.0), *((float(x), float(1 - (1 - end) / x)) for x in np.linspace(max(1 - end, 0.01), 1, 25))]
+    at = ", ".join(f"{100 * float(share):.0f} %: {percent(right)} % right" for share, right in found["accuracy_at_coverage"].items())
     risk = plot(
         "Risk and coverage",
-        f"Share wrong when only the surest answers are used. {words}",
+        f"Share wrong when only the surest rows are answered. Right among the surest {at}",
         "% of rows answered, surest first",
         "% of them wrong",
         curve([(0, end), (1, end)], "level"),
-        curve([(float(x), float(y)) for x, y in best], "best"),
-        curve([(float(x), float(y)) for x, y in places]),
+        curve(best, "best"),
+        curve(places),
         x_ticks=SHARES,
     )
-    most = max(one["n"] for one in found["bins"])
+    bins = [one for one in found["bins"] if one["n"]]
+    most = max(one["n"] for one in bins)
     calibration = plot(
         "Calibration",
         f"Share right by confidence; expected calibration error {percent(found['ece'])} points",
         "confidence, %",
         "% right",
         curve([(0, 0), (1, 1)], "level"),
-        dots([(one["confidence"], one["correct"], one["n"] / most) for one in found["bins"]]),
+        dots([(one["confidence"], one["accuracy"], one["n"] / most) for one in bins]),
         x_ticks=SHARES,
     )
+    auroc = "" if found.get("auroc") is None else f"A right row is surer than a wrong one {percent(found['auroc'])} % of the time. "
     note = (
-        f"{found['n']:,} rows have a confidence. Answering only the surest: {words}. Mean risk {percent(found['area'])} "
-        f"(a perfect ranking of these answers: {percent(found['area_best'])}); expected calibration error "
-        f"{percent(found['ece'])} points. Dashed: answering at random; dotted: a perfect ranking."
+        f"Right among the surest {at}. {auroc}Mean risk {percent(found['aurc'])} %, expected calibration error "
+        f"{percent(found['ece'])} points, over {found['n']:,} rows with a confidence. Dashed: answering at random; dotted: "
+        "the best order of these answers."
     )
     return section("confidence", "What its confidence is worth", tag("div", risk, calibration, class_="plots"), note=note, short="Confidence")
 
@@ -61,12 +63,22 @@ def speed(summary: Mapping[str, Any], rows: Sequence[Row]) -> Html:
     if latency.get("p50") is not None:
         known["median"] = _seconds(latency["p50"])
         known["95th percentile"] = _seconds(latency["p95"])
-    for name, count in (summary.get("usage") or {}).items():
-        known[name.replace("_", " ")] = f"{count:,} ({count / summary['n']:,.0f} a row)" if isinstance(count, int) else count
-    model = summary.get("model") if isinstance(summary.get("model"), Mapping) else {}
-    for key, words, unit in (("parameters", "parameters", ""), ("bytes", "size of the file", "B"), ("peak_memory", "peak memory", "B")):
-        if model.get(key):
-            known[words] = _amount(model[key]) + unit
+    spent = summary.get("resources") or {}
+    if spent.get("rows_per_second"):
+        known["rows a second"] = f"{spent['rows_per_second']:,.1f} ({spent['asked']:,} asked, {spent['reused']:,} reused)"
+    tokens = spent.get("tokens_per_row") or {}
+    for name in ("prompt", "completion"):
+        if tokens.get(name):
+            known[f"{name} tokens a row"] = f"{tokens[name]:,.1f}"
+    model, memory = summary.get("model") or {}, spent.get("peak_memory") or {}
+    for words, amount, unit in (
+        ("parameters", model.get("parameters"), ""),
+        ("size of the weights", model.get("bytes"), "B"),
+        ("peak memory of the process", memory.get("process"), "B"),
+        ("peak memory of its largest child", memory.get("largest_child"), "B"),
+    ):
+        if amount:
+            known[words] = _amount(amount) + unit
     if not known:
         return Html("")
     return section("speed", "Speed and size", tag("div", facts(known), _histogram(rows), class_="plots"), short="Speed")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from needle.evals.report import quality, sections
+from needle.evals.report import depth, quality, sections
 from needle.evals.report.markup import join, tag
 from needle.evals.report.pack import pack
 from needle.evals.report.page import page
@@ -27,8 +27,10 @@ def render_report(summary: dict[str, Any], rows: Sequence[Row]) -> str:
         sections.decisions(summary),
         sections.failures(summary),
         sections.rows_section([summary["caller"]]),
-        sections.arguments(summary),
+        depth.arguments(summary),
+        depth.tools(summary),
         sections.groups("calls", "By number of calls due", "calls due", summary.get("by_calls", {}), None, "Calls"),
+        depth.readings(summary),
         quality.confidence(summary),
         quality.speed(summary, rows),
         sections.about(summary),

@@ -12,27 +12,23 @@ from needle.evals.report.plots import bars, interval, ruler, rulers
 from needle.evals.taxonomy import CODES
 from needle.evals.text import LABELS, VERDICT_RATES, percent
 
-DUE = {
-    "call_due": "a call is due",
-    "no_call_due": "no call is due",
-    "call": "a call is due",
-    "ask": "a question is due",
-    "cannot": "no tool fits",
-}
-"""Words for what was due, by key of the abstention matrix."""
+DUE = {"call": "a call is due", "ask": "a question is due", "cannot": "no tool fits"}
+"""Words for what was due, by row of the decision matrix."""
 
 DID = {
     "call": "called",
-    "no_call": "abstained",
     "ask": "asked back",
-    "cannot": "declined",
+    "cannot": "declined in words",
+    "silent": "no call, no words",
     "malformed": "malformed",
     "infra": "no answer",
 }
-"""Words for what was done."""
+"""Words for what was done, by column."""
 
-RIGHT = {("call_due", "call"), ("no_call_due", "no_call"), ("call", "call"), ("ask", "ask"), ("cannot", "cannot")}
-"""Cells of the matrix where the decision is the one that was due."""
+RIGHT = {("call", "call"), ("ask", "ask"), ("ask", "silent"), ("cannot", "cannot"), ("cannot", "silent")}
+"""Cells of the matrix where the decision is the one that was due (whether the calls are right is another figure)."""
+FAIR = {("ask", "cannot"), ("cannot", "ask")}
+"""Cells where nothing was called, as was due, but the words are the wrong ones."""
 
 
 def figures(summary: Mapping[str, Any]) -> Html:
@@ -85,28 +81,36 @@ def leaderboard_rules(summary: Mapping[str, Any]) -> Html:
 
 
 def decisions(summary: Mapping[str, Any]) -> Html:
-    """What was due against what was done."""
-    found = summary.get("abstention")
+    """What was due against what was done: call, ask, decline, break."""
+    found = summary.get("decisions")
     if not found or not found.get("matrix"):
         return Html("")
-    due = summary.get("must_call", {})
-    told = "Malformed output never counts as abstaining."
-    if "precision" in found and "recall" in found:
-        told += f" Abstaining: precision {percent(found['precision'])}, recall {percent(found['recall'])}."
-    if due.get("n"):
-        told += f" Beside it, always: {percent(due['correct']['value'])} % right where a call is due."
-    return section("decisions", "To call or not to call", matrix(found["matrix"]), note=told, short="Decisions")
+    due, quiet, told = found["must_call"], found["abstention"], found.get("told_apart", {})
+    words = ["Malformed output never counts as abstaining."]
+    if due["n"]:
+        words.append(
+            f"Where a call is due, one was made in {percent(due['called'])} % of {due['n']:,} rows and was right in "
+            f"{percent(due['correct'])} %."
+        )
+    if quiet["n"]:
+        shares = f"precision {percent(quiet['precision'])}, recall {percent(quiet['recall'])}, F1 {percent(quiet['f1'])}"
+        words.append(f"Making no call: {shares}.")
+    if told.get("n"):
+        words.append(f"Of {told['n']:,} answers in words, {percent(told['share'])} % asked or declined as was due.")
+    if found.get("called_without_tools"):
+        words.append(f"{found['called_without_tools']:,} calls were made with no tool on offer.")
+    return section("decisions", "To call, to ask or to decline", matrix(found["matrix"]), note=" ".join(words), short="Decisions")
 
 
 def matrix(counts: Mapping[str, Mapping[str, int]]) -> Html:
     """Rows are what was due, columns what was done; a cell is shaded by its share of its row."""
-    used = [did for did in DID if any(row.get(did) for row in counts.values())]
+    used = [did for did in DID if did == "malformed" or any(row.get(did) for row in counts.values())]
     used += [did for row in counts.values() for did in row if did not in DID and did not in used]
 
     def cell(due: str, did: str, row: Mapping[str, int]) -> Html:
         count, total = row.get(did, 0), sum(row.values())
         share = count / total if total else 0.0
-        look = "good" if (due, did) in RIGHT else "bad"
+        look = "good" if (due, did) in RIGHT else "fair" if (due, did) in FAIR else "bad"
         words = (f"{count:,}", tag("small", f" {percent(share)} %"))
         return tag("span", *words, class_=f"cell {look} s{round(10 * share)}")
 
@@ -116,36 +120,6 @@ def matrix(counts: Mapping[str, Mapping[str, int]]) -> Html:
         if sum(row.values())
     ]
     return tag("div", table("What was due against what was done", ["", *(DID.get(d, d) for d in used)], body), class_="matrix")
-
-
-def arguments(summary: Mapping[str, Any]) -> Html:
-    """Precision, recall and F1 over arguments, and where the wrong ones are."""
-    found = summary.get("arguments")
-    if not found or not any(found.get(name) for name in ("true_positives", "false_positives", "false_negatives")):
-        return Html("")
-    shares = [percent(found[name]) for name in ("precision", "recall", "f1")]
-    counts = [f"{found[name]:,}" for name in ("true_positives", "false_positives", "false_negatives")]
-    head = ["precision", "recall", "F1", "right", "wrong or unasked", "missed or wrong"]
-    whole = table("Arguments", head, [[*shares, *counts]], numbers=range(6))
-    parts = [
-        _parts(summary.get("errors", {}).get(key), title)
-        for key, title in (("by_source", "How the value comes about"), ("by_type", "Type"), ("by_tool", "Tool"), ("by_parameter", "Parameter"))
-    ]
-    return section("arguments", "Arguments", whole, tag("div", *parts, class_="columns"))
-
-
-def _parts(found: Mapping[str, Any] | None, title: str, most: int = 12) -> Html | None:
-    """Where arguments go wrong: most wrong first. An entry is {n, wrong}."""
-    if not found:
-        return None
-    entries = [(name, one) for name, one in found.items() if isinstance(one, Mapping) and one.get("n")]
-    entries.sort(key=lambda item: -item[1].get("wrong", 0))
-    body = [
-        [tag("code", name), f"{one.get('wrong', 0):,}", f"{one['n']:,}", percent(one.get("wrong", 0) / one["n"])]
-        for name, one in entries[:most]
-    ]
-    rest = tag("p", f"and {len(entries) - most:,} more", class_="note") if len(entries) > most else None
-    return tag("div", table(title, [title, "wrong", "of", "%"], body, numbers=(1, 2, 3)), rest)
 
 
 def failures(summary: Mapping[str, Any]) -> Html:
@@ -179,17 +153,22 @@ def about(summary: Mapping[str, Any]) -> Html:
     """Where every figure comes from and how to get it again."""
     suite = summary["suite"]
     sample = "all rows" if suite.get("limit") is None else f"{suite['limit']:,} rows by kind, seed {suite['seed']}"
+    source, model = summary.get("provenance", {}), summary.get("model", {})
+    settings = ", ".join(f"{key} {value}" for key, value in (model.get("settings") or {}).items())
     known = {
         "model": summary["caller"],
+        "decoding": settings,
+        "output read by": model.get("parser"),
         "suite": f"{suite['name']}: {suite.get('title', '')}".rstrip(": "),
         "measures": suite.get("measures"),
         "data": f"hash {suite['hash']}, {sample} of {suite.get('total', summary['n']):,}",
         "source": suite.get("source"),
         "licence": suite.get("licence"),
         "intervals": summary.get("intervals"),
-        "smallest difference that two such runs can show": f"{percent(summary['smallest_detectable'])} points" if "smallest_detectable" in summary else None,
+        "difference that can be shown": _points(summary.get("smallest_detectable")),
         "scorer": f"version {summary['scorer_version']}, needle-distill {summary.get('package_version', '')}",
-        "data of the rows": summary.get("created"),
+        "source commit": source.get("source_commit"),
+        "made on": " ".join(filter(None, (source.get("platform"), source.get("python") and f"Python {source['python']}"))),
     }
     command = summary.get("command")
     again = tag("pre", command, class_="command", tabindex="0") if command else None
@@ -214,6 +193,10 @@ def headline(summary: Mapping[str, Any]) -> Html:
     ]
     second = f" That is {' and '.join(parts)}." if len(parts) == 2 else ""
     return tag("p", first, ".", second, class_="headline")
+
+
+def _points(share: float | None) -> str:
+    return "" if share is None else f"{percent(share)} points"
 
 
 def _cut(text: str, limit: int = 220) -> str:
