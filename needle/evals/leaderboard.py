@@ -78,7 +78,9 @@ def _table(name: str, runs: Sequence[tuple[Path, dict[str, Any]]]) -> dict[str, 
     if whole:
         lines += _printed(ALIASES.get(name, name))
     columns = [metric for metric in METRICS if any(metric in line["rates"] for line in lines)]
-    first = next(metric for metric in columns if any(metric in line["rates"] for line in lines if line["basis"] == MEASURED))
+    able = [metric for metric in columns if any(metric in line["rates"] for line in lines if line["basis"] == MEASURED)]
+    compared = any(line["basis"] == PRINTED for line in lines) or able[0] != "strict"
+    first = able[0] if compared else "correct"  # the strict rule matters where others are held to it
     columns.remove(first)
     columns.insert(0, first)
     lines.sort(key=lambda line: [-line["rates"].get(metric, {"value": -1.0})["value"] for metric in columns])
