@@ -64,6 +64,7 @@ SETS = {
         CorpusSet("hwu64", "HWU64 (NLU-Evaluation-Data)", "xliuhw/NLU-Evaluation-Data@f6071b49", "CC-BY-4.0", "Liu et al. 2019, arXiv 1903.05566", "hwu64", "test fold"),
         CorpusSet("multidogo", "MultiDoGO", "awslabs/multi-domain-goal-oriented-dialogues-dataset@baa30639", "CDLA-Permissive-1.0", "Peskov et al. 2019, EMNLP", "multidogo", "test.tsv"),
         CorpusSet("botframework_lu", "Bot Framework solutions, language understanding files", "microsoft/botframework-solutions@08ad18f1", "MIT", "Microsoft Corporation", "botframework_lu"),
+        CorpusSet("tldr", "tldr pages", "tldr-pages/tldr@08e345f4", "CC-BY-4.0", "tldr-pages team and contributors", "tldr_compact"),
     )
 }
 """All sets by name, in order of value."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -69,14 +69,17 @@ JOINTS = (
     "{} and {}", "{} and {}", "{} and then {}", "{}, then {}", "{} and also {}", "{}. Also {}", "{}, and {}", "{}. then {}", "{} plus {}", "{}; {}",
     "first {}, then {}", "{}, after that {}", "{}. Oh and {}", "I need two things: {} and {}", "{}. {}",
 )  # fmt: skip
+FEW = 200
+"""Functions looked at for one toolset where a set has very many."""
 NO_JOIN = re.compile(r"[?!]|^(and|also|then|no|yes|ok|okay|but|hi|hey|hello|thanks|thank)\b", re.IGNORECASE)
 
 
 class Assembler:
     """Rows of one set. ``functions`` by key; ``items`` in a fixed order; the same seed gives the same rows."""
 
-    def __init__(self, name: str, functions: Mapping[str, Function], items: Sequence[Item], mix: Mix, seed: int, dropped: Counter[str]) -> None:
-        self.name, self.mix, self.dropped = name, mix, dropped
+    def __init__(self, name: str, functions: Mapping[str, Function], items: Sequence[Item], mix: Mix, seed: int, dropped: Counter[str], apart: Callable[[Function, Function], bool] | None = None) -> None:
+        """``apart``: whether two functions may be offered together, beside what their ``rivals`` say."""
+        self.name, self.mix, self.dropped, self.apart = name, mix, dropped, apart
         self.rng = random.Random(f"{seed}/{name}")
         self.functions = {key: _with_choices(function, items) for key, function in functions.items()}
         self.asked: dict[str, list[Item]] = defaultdict(list)
@@ -145,6 +148,7 @@ class Assembler:
         """One function with many requests left, and others beside it, none of them a rival of another."""
         rng = self.rng
         keys = [key for key, items in self.left.items() if items]
+        everyone = list(self.asked) if len(self.asked) <= FEW else rng.sample(list(self.asked), FEW)
         first = rng.choices(keys, [len(self.left[key]) for key in keys])[0]
         chosen = [first]
         wanted = min(rng.choices(range(self.mix.tools[0], self.mix.tools[1] + 1), [2, 2, 3, 4, 4, 4, 3, 2][: self.mix.tools[1] - self.mix.tools[0] + 1])[0], len(self.asked))
@@ -152,13 +156,15 @@ class Assembler:
             if len(chosen) >= wanted:
                 break
             near = rng.random() < self.mix.same_service
-            pool = self.services[self.functions[rng.choice(chosen)].service] if near else list(self.asked)
+            pool = self.services[self.functions[rng.choice(chosen)].service] if near else everyone
             other = rng.choices(pool, [1 + len(self.left[key]) for key in pool])[0]
             if other not in chosen and not any(self._rival(other, key) for key in chosen):
                 chosen.append(other)
         return rng.sample(chosen, len(chosen))
 
     def _rival(self, one: str, other: str) -> bool:
+        if self.apart is not None and not self.apart(self.functions[one], self.functions[other]):
+            return True
         return other in self.functions[one].rivals or one in self.functions[other].rivals
 
     def _draw_items(self, keys: Sequence[str], room: int) -> list[Item]:
