@@ -65,6 +65,9 @@ SETS = {
         CorpusSet("multidogo", "MultiDoGO", "awslabs/multi-domain-goal-oriented-dialogues-dataset@baa30639", "CDLA-Permissive-1.0", "Peskov et al. 2019, EMNLP", "multidogo", "test.tsv"),
         CorpusSet("botframework_lu", "Bot Framework solutions, language understanding files", "microsoft/botframework-solutions@08ad18f1", "MIT", "Microsoft Corporation", "botframework_lu"),
         CorpusSet("tldr", "tldr pages", "tldr-pages/tldr@08e345f4", "CC-BY-4.0", "tldr-pages team and contributors", "tldr_compact"),
+        CorpusSet("botocore", "botocore service models", "boto/botocore@0e6e2404", "Apache-2.0", "Amazon.com, Inc. and contributors", "botocore_tools", module="needle.corpora.schemas"),
+        CorpusSet("docker_mcp", "Docker MCP registry", "docker/mcp-registry@818bf169", "MIT", "Docker, Inc. and contributors", "docker_mcp_registry", module="needle.corpora.schemas"),
+        CorpusSet("livemcp", "LiveMCPBench tool list", "icip-cas/LiveMCPBench@a928e57d", "Apache-2.0", "ICIP, Chinese Academy of Sciences", "livemcp", "its tasks; only the tool list is read", module="needle.corpora.schemas"),
     )
 }
 """All sets by name, in order of value."""

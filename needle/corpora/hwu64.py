@@ -38,7 +38,7 @@ Entity = tuple[str, str, int, int]
 
 def rows(root: Path, options: Options) -> Iterator[Trace]:
     """Rows of the training fold."""
-    raw = [json.loads(line) for line in (root / "hwu64.jsonl").read_text(encoding="utf-8").splitlines()]
+    raw = [json.loads(line) for line in (root / "hwu64.jsonl").read_text(encoding="utf-8").strip().split("\n")]
     labelled = []
     for number, row in enumerate(raw):
         if row["split"] == "train":
@@ -52,7 +52,7 @@ def rows(root: Path, options: Options) -> Iterator[Trace]:
 
 def held_out(root: Path) -> Iterator[str]:
     """Requests of the test fold."""
-    for line in (root / "hwu64.jsonl").read_text(encoding="utf-8").splitlines():
+    for line in (root / "hwu64.jsonl").read_text(encoding="utf-8").strip().split("\n"):
         row = json.loads(line)
         if row["split"] == "test":
             yield row["text"]

@@ -73,7 +73,7 @@ def rows(root: Path, options: Options) -> Iterator[Trace]:
     rng = random.Random(options.seed)
     functions: dict[str, Function] = {}
     items: list[Item] = []
-    for line in (root / "tldr_en.jsonl").read_text(encoding="utf-8").splitlines():
+    for line in (root / "tldr_en.jsonl").read_text(encoding="utf-8").strip().split("\n"):
         page = json.loads(line)
         for number, (sentence, command) in enumerate(page["examples"]):
             options.read += 1
