@@ -184,8 +184,6 @@ def _last(out: Path, resume: bool) -> Path:
 
 def _trainer(split: Split, config: Any, out: Path, start: Path | None, preset: str, loss: str, teachers: Sequence[str]) -> Any:
     """Models, examples and validation of a run that starts from the checkpoint ``start`` (None: random weights)."""
-    import torch
-
     from needle.corpora.augment import ValueSwap
     from needle.corpora.vary import Augment
     from needle.student.modeling import PRESETS, NeedleConfig, NeedleModel
@@ -196,9 +194,11 @@ def _trainer(split: Split, config: Any, out: Path, start: Path | None, preset: s
     from needle.train.students import apart
     from needle.train.teachers import Teachers
     from needle.train.validate import Validator
+    from needle.train.world import World
 
     model = NeedleModel(NeedleConfig(**PRESETS[preset])) if start is None else load_model(start)
-    model.to("cuda" if torch.cuda.is_available() else "cpu")
+    world = World()
+    model.to(world.device)
     tokenizer = load_tokenizer(start)
     rows = with_replay(split.train, config.replay, config.seed)
     # a toolset that stays is learnt as it is; many toolsets are there to teach how to read any
@@ -210,8 +210,8 @@ def _trainer(split: Split, config: Any, out: Path, start: Path | None, preset: s
     others, shares = _others(teachers, tokenizer, model.device)
     if loss == "mutual":
         peers = others or [apart(model, config.seed + 1) if start else NeedleModel(model.config).to(model.device)]
-        return Trainer([model, *peers], tokenizer, examples, config, out, validator)
-    return Trainer([model], tokenizer, examples, config, out, validator, Teachers(others, shares) if others else None)
+        return Trainer([model, *peers], tokenizer, examples, config, out, validator, world=world)
+    return Trainer([model], tokenizer, examples, config, out, validator, Teachers(others, shares) if others else None, world)
 
 
 def _others(names: Sequence[str], tokenizer: Any, device: Any) -> tuple[list[Any], list[float]]:

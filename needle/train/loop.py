@@ -24,6 +24,7 @@ from needle.train.examples import Example, ExampleSet
 from needle.train.feed import batches, workers_for
 from needle.train.students import Students
 from needle.train.teachers import Teachers
+from needle.train.world import World
 
 Validate = Callable[[NeedleModel], dict[str, float]]
 """Scores of the model on held-out rows; ``exact`` decides which checkpoint is best."""
@@ -86,11 +87,12 @@ class Trainer:
 
     def __init__(
         self, models: Sequence[NeedleModel], tokenizer: Tokenizer, examples: ExampleSet, config: TrainConfig, out: Path, validate: Validate,
-        teachers: Teachers | None = None,
+        teachers: Teachers | None = None, world: World | None = None,
     ) -> None:  # fmt: skip
         """``models``: the student, and for co-distillation its peers."""
+        self.world = world or World()
         self.tokenizer, self.examples, self.config, self.out, self.validate = tokenizer, examples, config, out, validate
-        self.students = Students(models, config, compute_type(config.precision), teachers)
+        self.students = Students(models, config, compute_type(config.precision), teachers, self.world)
         self.workers = workers_for(self.students.device.type) if config.workers is None else config.workers
         self.step = self.rows = self.epoch = self.batch = self.validated = self.unimproved = 0
         self.seconds = 0.0
@@ -138,6 +140,8 @@ class Trainer:
 
             def note(record: dict[str, Any]) -> None:
                 self.seconds = time.monotonic() - start
+                if not self.world.first:
+                    return
                 log.write(json.dumps(record) + "\n")
                 log.flush()
                 report(record)
@@ -145,19 +149,20 @@ class Trainer:
             if self.config.keep_base and self.step == 0:
                 note({"step": 0} | self._validate(counts=False))
             feed = self._batches()
-            while self.progress < 1 and not self._stale():  # asked before a batch is drawn: one that is drawn is trained on
-                record = self._step(next(feed))
+            while (progress := self._go_on()) is not None:  # asked before a batch is drawn: one that is drawn is trained on
+                record = self._step(next(feed), progress)
                 self.seconds = time.monotonic() - start
-                if min(self.progress, 1.0) * self.config.validations >= self.validated + 1 and self._affordable():
+                if self._validation_is_due():
                     record, saved = record | self._validate(), time.monotonic()
                 note(record)
-                if interrupted or time.monotonic() - saved > SAVE_SECONDS:
+                over = piece is not None and time.monotonic() - began >= 60 * piece and self.progress < 1
+                stop, over = self.world.say((bool(interrupted), over))
+                if stop or over or time.monotonic() - saved > SAVE_SECONDS:
                     self._save()
                     saved = time.monotonic()
-                if interrupted:
+                if stop:
                     raise KeyboardInterrupt
-                if piece is not None and time.monotonic() - began >= 60 * piece and self.progress < 1:
-                    self._save()
+                if over:
                     return self._report(complete=False)
             if self.step == 0:
                 raise UserError("no step was taken: the budget is too short for this machine; give more --minutes or --steps")
@@ -168,46 +173,63 @@ class Trainer:
     def _report(self, complete: bool) -> TrainReport:
         return TrainReport(self.out, self.step, self.rows, self.seconds, self.best, complete)
 
+    def _go_on(self) -> float | None:
+        """Share of the run that is done, as the first process has it; None at its end."""
+        return self.world.say(self.progress if self.progress < 1 and not self._stale() else None)
+
     def _stale(self) -> bool:
         """Whether the last validations brought nothing."""
         return self.config.patience is not None and self.unimproved >= self.config.patience
 
-    def _affordable(self) -> bool:
-        """Whether another validation leaves most of a budget in minutes to training; the last one is always made."""
+    def _validation_is_due(self) -> bool:
+        """Whether the next one is reached and leaves most of a budget in minutes to training; the last one is always made."""
         spent = (self.validated + 1) * self.validation_seconds
-        return self.config.minutes is None or spent <= VALIDATION_SHARE * self.seconds
+        affordable = self.config.minutes is None or spent <= VALIDATION_SHARE * self.seconds
+        return self.world.say(affordable and min(self.progress, 1.0) * self.config.validations >= self.validated + 1)
 
     def _save(self) -> None:
+        if not self.world.first:
+            return
         students = self.students
         save_checkpoint(self.out / "last", self.model, self.tokenizer, self.state(), students.optimizers, students.extra())
 
     def _batches(self) -> Iterator[list[Example]]:
         while True:
-            config = self.config
-            for batch in batches(self.examples, config.seed, self.epoch, config.rows, config.rows_per_toolset, self.batch, workers=self.workers):
+            config, world = self.config, self.world
+            rows, share = -(-config.rows // world.size), (world.rank, world.size)
+            for batch in batches(self.examples, config.seed, self.epoch, rows, config.rows_per_toolset, self.batch, share, self.workers):
                 self.batch += 1  # before the yield: whoever saves while this batch is in hand has done it
                 yield batch
             self.epoch, self.batch = self.epoch + 1, 0
 
-    def _step(self, examples: list[Example]) -> dict[str, Any]:
+    def _step(self, examples: list[Example], progress: float) -> dict[str, Any]:
         """One optimiser step, as a line of the log."""
-        began, progress = time.monotonic(), self.progress
+        began = time.monotonic()
         try:
             parts = self.students.update(examples, progress)
         except UserError as error:
             raise UserError(f"step {self.step + 1}: {error}") from error
         self.step += 1
-        self.rows += len(examples)
+        rows = int(self.world.total([len(examples)])[0])
+        self.rows += rows
         seconds = time.monotonic() - began
         tokens = parts.pop("tokens")
         return {"step": self.step, "epoch": self.epoch, "rows": self.rows, **parts, "tokens_per_second": tokens / seconds,
-                "rows_per_second": len(examples) / seconds, "progress": progress}  # fmt: skip
+                "rows_per_second": rows / seconds, "progress": progress}  # fmt: skip
 
     def _validate(self, counts: bool = True) -> dict[str, float]:
         """Score the weights as they would ship (rounded, once quantisation is on), keep the best of all students and the last state.
 
-        ``counts``: whether it is one of the run's planned validations.
+        The first process does so while the others wait. ``counts``: whether it is one of the run's planned validations.
         """
+        found = self._judge(counts) if self.world.first else {}
+        names = ("validated", "unimproved", "best", "best_rounded", "validation_seconds")
+        found, values = self.world.say((found, [getattr(self, name) for name in names]))
+        for name, value in zip(names, values, strict=True):
+            setattr(self, name, value)
+        return found
+
+    def _judge(self, counts: bool) -> dict[str, float]:
         began = time.monotonic()
         self.validated += counts
         self.unimproved += 1

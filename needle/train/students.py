@@ -19,13 +19,16 @@ from needle.train.examples import Example
 from needle.train.losses import SoftTargets, hard_label_loss, soft_label_loss
 from needle.train.optimizer import make_optimizers, rate, set_rate
 from needle.train.teachers import Teachers
+from needle.train.world import World
 
 
 class Students:
     """One or several models with their optimisers; the first is the one that the run is about."""
 
-    def __init__(self, models: Sequence[NeedleModel], config: TrainConfig, dtype: torch.dtype, teachers: Teachers | None = None) -> None:
-        self.models, self.config, self.dtype, self.teachers = list(models), config, dtype, teachers
+    def __init__(
+        self, models: Sequence[NeedleModel], config: TrainConfig, dtype: torch.dtype, teachers: Teachers | None = None, world: World | None = None
+    ) -> None:
+        self.models, self.config, self.dtype, self.teachers, self.world = list(models), config, dtype, teachers, world or World()
         self.device = models[0].embedding.weight.device
         self.optimizers = [optimizer for model in models for optimizer in make_optimizers(model, config)]
         self.steps = 0
@@ -44,7 +47,7 @@ class Students:
         return peers | {f"average{number}": model for number, model in enumerate(self.averages)}
 
     def update(self, examples: Sequence[Example], progress: float) -> dict[str, float]:
-        """One optimiser step of every model on the same rows; losses are averaged over the token weights of the whole step.
+        """One optimiser step of every model on the same rows; losses are averaged over the token weights of the whole step, all processes.
 
         Returns the loss parts of the first model, ``norm``, ``rate`` and ``tokens``. Raises ``UserError`` when one is not finite.
         """
@@ -54,7 +57,7 @@ class Students:
                 set_quantization(model, config.quantize_bits if config.rounds(progress) else None)
         for model in self.models:
             model.train()
-        total = sum(config.token_weights[kind] for example in examples for kind in example.classes)
+        [total] = self.world.total([sum(config.token_weights[kind] for example in examples for kind in example.classes)])
         sums: dict[str, float] = {}
         tokens = 0
         for batch in micro_batches(examples, config.micro_rows, config.token_weights, self.rows_per_block, self.share_toolsets):
@@ -68,6 +71,10 @@ class Students:
                     for name, (_, loss) in parts.items():
                         sums[name] = sums.get(name, 0.0) + loss.item() / total
             tokens += len(batch.source.ids_N) + len(batch.labels_N)
+        for model in self.models:
+            self.world.sum_gradients(model.parameters())
+        tokens, *values = self.world.total([tokens, *sums.values()])
+        sums = dict(zip(sums, values, strict=True))
         norms = [torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip).item() for model in self.models]
         if not all(map(math.isfinite, [*norms, *sums.values()])):
             raise UserError("the loss is not finite; lower muon_lr and adam_lr, or look for broken rows in the data")
