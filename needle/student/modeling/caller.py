@@ -33,6 +33,7 @@ class StudentCaller(Caller):
         self.model, self.tokenizer, self.name = model, tokenizer, name
         self.constraint = Constraint(tokenizer) if constrained else None
         self.beams, self.rows, self.dtype = beams, rows, dtype
+        self.weight_bytes: int | None = None
         self._tools: dict[str, list[int]] = {}
 
     @classmethod
@@ -42,7 +43,9 @@ class StudentCaller(Caller):
         model = load_model(folder)
         digest = hashlib.blake2b((folder / WEIGHTS).read_bytes(), digest_size=4).hexdigest()
         mode = "".join(f", {key} {value}" for key, value in sorted(options.items()))
-        return cls(model, load_tokenizer(folder), name=f"{folder} ({digest}{mode})", **options)
+        caller = cls(model, load_tokenizer(folder), name=f"{folder} ({digest}{mode})", **options)
+        caller.weight_bytes = (folder / WEIGHTS).stat().st_size
+        return caller
 
     def answer(self, requests: Sequence[Request]) -> list[CallResult]:
         """Answer in batches of similar requests, tools of a batch read once for all requests that share them."""
@@ -53,13 +56,22 @@ class StudentCaller(Caller):
                 rendered[place] = self._render(request)
             except UserError as error:
                 results[place] = CallResult(error=str(error))
-        order = sorted(rendered, key=lambda place: (rendered[place][0], len(rendered[place][1])))
+        order = sorted(rendered, key=lambda place: (len(self._tools[rendered[place][0]]), rendered[place][0], len(rendered[place][1])))
         rows = 1 if self.beams > 1 else self.rows
         for start in range(0, len(order), rows):
             places = order[start : start + rows]
             for place, result in zip(places, self._answer_batch([(requests[p], *rendered[p]) for p in places]), strict=True):
                 results[place] = result
         return [result for result in results if result is not None]
+
+    def show_prompt(self, request: Request) -> str:
+        """What the model reads, as text with its marks."""
+        ids = [*render_tools(self.tokenizer, request.tools), *render_request(self.tokenizer, request)]
+        return self.tokenizer.decode(ids, skip_special_tokens=False)
+
+    def facts(self) -> dict[str, int | None]:
+        """Number of parameters, and bytes of the weights file (None for a model that was not loaded from one)."""
+        return {"parameters": sum(weight.numel() for weight in self.model.parameters()), "bytes": self.weight_bytes}
 
     def _render(self, request: Request) -> tuple[str, list[int]]:
         """Fingerprint of the tools and ids of the request. Raises ``UserError`` for what does not fit or compile."""
