@@ -58,21 +58,48 @@ def load(path_or_id: str | Path | None = None, **options: Any) -> StudentCaller:
     return StudentCaller.from_folder(folder, **options)
 
 
-def open_caller(model: str | None, *, traces: Sequence[Trace] = (), constrained: bool = True, beams: int = 1) -> Caller:
-    """What ``--model`` names: ``baseline:NAME``, ``URL#name`` or ``embedded`` (an endpoint), a checkpoint, or None (the bundled base)."""
+def open_caller(
+    model: str | None, *, traces: Sequence[Trace] = (), constrained: bool = True, beams: int = 1, parser: str = "auto", concurrency: int = 8
+) -> Caller:
+    """What ``--model`` names.
+
+    ``baseline:NAME``; an endpoint (``URL#name``, ``teacher:PROFILE``, ``embedded``); a program, function, Hugging Face model or
+    saved outputs (``cmd:...``, ``py:...``, ``hf:...``, ``replay:...``); a checkpoint or hub id; None for the bundled base.
+
+    Args:
+        traces: the rows to be answered; only ``gold``, ``copy`` and ``replay:`` look at them.
+        parser: how output text is read, ``needle.evals.parsers.PARSERS``; an endpoint's ``tool_calls`` need none.
+        concurrency: requests that an endpoint gets at a time.
+
+    Raises:
+        UserError: no such model, or an option that it does not have.
+    """
+    from needle.evals.adapters import PREFIXES, open_adapter
+    from needle.evals.parsers import parser_named
+
+    parser_named(parser)
     if model and model.startswith("baseline:"):
         from needle.evals import baseline
 
-        name = model.removeprefix("baseline:")
-        return baseline(name, traces) if name == "gold" else baseline(name)
-    if model and (model == "embedded" or model.startswith(("http://", "https://"))):
-        from needle.teacher import EndpointCaller
-
-        url, _, name = model.partition("#")
-        if url != "embedded" and not name:
-            raise UserError(f"{model}: which model there? write URL#name")
-        return EndpointCaller(url, name or "embedded-teacher")
+        return baseline(model.removeprefix("baseline:"), traces, dialect="json" if parser == "auto" else parser)
+    if model and model.startswith(PREFIXES):
+        return open_adapter(model, traces=traces, parser=parser)
+    if model and (model == "embedded" or model.startswith(("http://", "https://", "teacher:"))):
+        return _open_endpoint(model, parser, concurrency)
+    if parser != "auto":
+        raise UserError(f"--parser {parser}: a student reads its own output; leave it out")
     return load(model, constrained=constrained, beams=beams)
+
+
+def _open_endpoint(model: str, parser: str, concurrency: int) -> Caller:
+    from needle.evals.adapters.content import ContentCaller
+    from needle.teacher import EndpointCaller, resolve_teacher
+
+    named = model.removeprefix("teacher:")
+    if named.startswith(("http://", "https://")) and not named.partition("#")[2]:
+        raise UserError(f"{model}: which model there? write URL#name")
+    caller = EndpointCaller(config=resolve_teacher(named), concurrency=concurrency)
+    return caller if parser in ("auto", "openai") else ContentCaller(caller, parser)
 
 
 def export_quantized(model: str | None, out: Path, bits: int) -> int:

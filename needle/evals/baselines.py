@@ -1,8 +1,9 @@
 """Callers that know nothing: the floors under every score, and the ceiling that proves the harness itself.
 
 ``never`` abstains always; ``first-tool`` calls the first tool; ``random`` any tool or none; ``lexical`` the tool
-whose words overlap the request most, or none; ``gold`` writes the right calls as text and reads them back, and must
-score 100.
+whose words overlap the request most, or none. Two know the answers: ``copy`` calls the right tools with those values
+that stand in the request or are listed by the schema and leaves out the rest, the ceiling of a model that only
+copies; ``gold`` writes the right calls as text in a dialect and reads them back, and must score 100.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from typing import Any
 from needle.errors import UserError
 from needle.evals.causes import words
 from needle.evals.fill import Extractor
-from needle.evals.parse import parse_calls, render_calls
+from needle.evals.parsers import parse_output
+from needle.evals.parsers.render import RENDERERS
 from needle.tools.caller import Caller, CallResult, Request
 from needle.tools.spec import ToolCall, ToolSpec
 from needle.traces.trace import Trace
@@ -38,13 +40,14 @@ _COMMON = frozenset(
 class Baseline(Caller):
     """A caller whose answer to one request is a plain function."""
 
-    def __init__(self, name: str, choose: Callable[[Request], list[ToolCall]]) -> None:
-        self.name = f"baseline:{name}"
-        self._choose = choose
+    def __init__(self, name: str, choose: Callable[[Request], list[ToolCall]], dialect: str = "json") -> None:
+        self.name = f"baseline:{name}" + ("" if dialect == "json" else f" ({dialect})")
+        self._choose, self.dialect = choose, dialect
 
     def answer(self, requests: Sequence[Request]) -> list[CallResult]:
         """Answer each request; the calls pass through text and the parser like any model's."""
-        return [parse_calls(render_calls(self._choose(request))) for request in requests]
+        write = RENDERERS[self.dialect]
+        return [parse_output(write(self._choose(request)), self.dialect, request.tools) for request in requests]
 
 
 def _never(request: Request) -> list[ToolCall]:
@@ -115,31 +118,69 @@ def _gold(traces: Iterable[Trace]) -> Callable[[Request], list[ToolCall]]:
         calls = known.get(_key(request))
         if calls is None:
             raise UserError(
-                f"baseline:gold has no row for {request.query!r}; build it from the suite that it is to answer"
+                f"no gold calls for {request.query!r}; build copy and gold from the suite that they are to answer"
             )
         return list(calls)
 
     return choose
 
 
+def _copy(traces: Iterable[Trace]) -> Callable[[Request], list[ToolCall]]:
+    gold = _gold(traces)
+
+    def choose(request: Request) -> list[ToolCall]:
+        tools = {tool.name: tool for tool in request.tools}
+        words_of = Extractor(request.query)
+        return [_copied(call, tools.get(call.name), words_of) for call in gold(request)]
+
+    return choose
+
+
+def _copied(call: ToolCall, tool: ToolSpec | None, request: Extractor) -> ToolCall:
+    schemas = tool.properties if tool else {}
+    kept = {key: value for key, value in call.arguments.items() if _at_hand(value, schemas.get(key), request)}
+    return ToolCall(call.name, kept)
+
+
+def _at_hand(value: Any, schema: Any, request: Extractor) -> bool:
+    """Whether a value can be had without thinking: it stands in the request, or the schema lists it."""
+    if isinstance(value, dict):
+        return all(_at_hand(one, None, request) for one in value.values())
+    if isinstance(value, list):
+        return all(_at_hand(one, (schema or {}).get("items"), request) for one in value)
+    if isinstance(value, bool) or (isinstance(schema, dict) and value in (schema.get("enum") or ())):
+        return True
+    if isinstance(value, int | float):
+        return float(value) in request.numbers
+    return value is None or request.mentions(value)
+
+
 def _key(request: Request) -> tuple[Any, ...]:
     return request.query, request.system, request.tools, json.dumps(request.messages, ensure_ascii=False)
 
 
-BASELINES = ("never", "first-tool", "random", "lexical", "gold")
+BASELINES = ("never", "first-tool", "random", "lexical", "copy", "gold")
+CEILINGS = ("copy", "gold")
+"""Baselines that are told the answers."""
 FLOORS = ("never", "first-tool", "lexical")
 """Baselines that every run scores beside the model."""
 
 
-def baseline(name: str, traces: Iterable[Trace] = (), *, seed: int = 0) -> Caller:
-    """Baseline by name (one of ``BASELINES``). ``gold`` needs the traces that it is to answer. Raises ``UserError``."""
+def baseline(name: str, traces: Iterable[Trace] = (), *, seed: int = 0, dialect: str = "json") -> Caller:
+    """Baseline by name (one of ``BASELINES``), writing a dialect of ``RENDERERS``.
+
+    Those of ``CEILINGS`` need the traces that they are to answer. Raises ``UserError``.
+    """
     made: dict[str, Callable[[], Callable[[Request], list[ToolCall]]]] = {
         "never": lambda: _never,
         "first-tool": lambda: _first_tool,
         "random": lambda: _random(seed),
         "lexical": lambda: _lexical,
+        "copy": lambda: _copy(traces),
         "gold": lambda: _gold(traces),
     }
     if name not in made:
         raise UserError(f"no baseline {name!r}; choose one of {', '.join(BASELINES)}")
-    return Baseline(name, made[name]())
+    if dialect not in RENDERERS:
+        raise UserError(f"no dialect {dialect!r}; choose one of {', '.join(RENDERERS)}")
+    return Baseline(name, made[name](), dialect)

@@ -1,18 +1,25 @@
-"""Two runs over the same suite, row by row: is B better than A, by how much, and which rows changed?
+"""Runs over the same suite, row by row: is B better than A, by how much, where, and which rows changed?
 
 print(compare("runs/a", "runs/b").render())
+print(compare_all(["runs/a", "runs/b", "runs/c"]).render())
+
+Holm's correction runs over everything that one report tests: the headline rates of every pair of runs.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 from needle.errors import UserError
+from needle.evals.gaps import Gap, gap_lines, gaps
+from needle.evals.provenance import require_one_scorer
 from needle.evals.rows import RowReader
-from needle.evals.run import load_results
-from needle.evals.statistics import Paired, compare_paired
+from needle.evals.run import Results, load_results
+from needle.evals.statistics import Paired, compare_paired, holm
 from needle.evals.summary import cluster_labels
 from needle.evals.text import LABELS, VERDICT_RATES, percent
 
@@ -47,6 +54,10 @@ class Comparison:
     """Rows whose correctness differs, in the order of the suite."""
     complete: bool
     """Neither run has rows that an endpoint failed on."""
+    gaps: tuple[Gap, ...] = ()
+    """The difference by skill and by kind."""
+    agreement: float = 0.0
+    """Share of rows on which both gave the same calls, right or wrong."""
 
     @property
     def correct(self) -> Paired:
@@ -56,22 +67,24 @@ class Comparison:
     def to_dict(self) -> dict[str, Any]:
         """JSON object."""
         rates = {name: vars(paired) for name, paired in self.rates.items()}
-        return vars(self) | {"rates": rates, "flips": [vars(flip) for flip in self.flips]}
+        lists = {"flips": [vars(flip) for flip in self.flips], "gaps": [gap.to_dict() for gap in self.gaps]}
+        return vars(self) | {"rates": rates} | lists
 
     def render(self, limit: int = 10) -> str:
         """Plain text for a terminal; ``limit`` rows of each direction are shown."""
-        width = max(map(len, LABELS.values()))
         lines = [
             f"A  {self.first}",
             f"B  {self.second}",
             f"on {self.suite}, {self.correct.n:,} rows; B minus A in points",
             "",
+            *self._table(),
+            "",
+            f"{self.correct.gained:,} rows gained, {self.correct.lost:,} lost; {self._reading()}",
+            f"Same calls on {percent(self.agreement)} % of the rows.",
+            "",
+            *gap_lines(self.gaps),
+            "",
         ]
-        for name, paired in self.rates.items():
-            span = f"{100 * paired.low:+.1f} to {100 * paired.high:+.1f}"
-            points = f"{100 * paired.difference:+6.1f}"
-            lines.append(f"{LABELS[name]:<{width}}  {points}  95 % {span}  McNemar p = {paired.p_value:.3g}")
-        lines += ["", f"{self.correct.gained:,} rows gained, {self.correct.lost:,} lost; {self._reading()}"]
         for gained, title in ((True, "gained"), (False, "lost")):
             rows = [flip for flip in self.flips if flip.gained is gained]
             lines += [f"  {title} {flip.id}: {flip.query[:80]!r} ({flip.cause})" for flip in rows[:limit]]
@@ -79,6 +92,17 @@ class Comparison:
         if not self.complete:
             lines.append("Incomplete: rows that got no answer count as wrong; run them again before trusting this.")
         return "\n".join(lines)
+
+    def _table(self) -> list[str]:
+        width = max(map(len, LABELS.values()))
+        lines = []
+        for name, paired in self.rates.items():
+            span = f"{100 * paired.low:+.1f} to {100 * paired.high:+.1f}"
+            points = f"{100 * paired.difference:+6.1f}"
+            tests = f"McNemar p = {paired.p_value:.3g}, over {paired.clusters:,} clusters p = {paired.p_permutation:.3g}"
+            holmed = "" if paired.p_adjusted is None else f", Holm p = {paired.p_adjusted:.3g}"
+            lines.append(f"{LABELS[name]:<{width}}  {points}  95 % {span}  {tests}{holmed}")
+        return lines
 
     def _reading(self) -> str:
         paired = self.correct
@@ -89,24 +113,76 @@ class Comparison:
         return f"no difference shown (one of {percent(paired.detectable)} points would be found four times in five)."
 
 
+@dataclass(frozen=True)
+class Comparisons:
+    """Every pair of several runs, corrected together."""
+
+    names: tuple[str, ...]
+    """Callers of the runs, in the order given."""
+    pairs: tuple[Comparison, ...]
+    """First run against second, first against third ..., second against third ..."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON object."""
+        return {"names": list(self.names), "pairs": [pair.to_dict() for pair in self.pairs]}
+
+    def render(self, limit: int = 10) -> str:
+        """Plain text: one pair in full; several as one table of ``correct``."""
+        if len(self.pairs) == 1:
+            return self.pairs[0].render(limit)
+        lines = [f"{_letter(place)}  {name}" for place, name in enumerate(self.names)]
+        tests = len(self.pairs) * len(self.pairs[0].rates)
+        lines += ["", f"on {self.pairs[0].suite}, {self.pairs[0].correct.n:,} rows; correct, points; Holm over {tests} tests"]
+        for (one, two), pair in zip(combinations(range(len(self.names)), 2), self.pairs, strict=True):
+            paired = pair.correct
+            span = f"{100 * paired.low:+.1f} to {100 * paired.high:+.1f}"
+            mark = "*" if paired.significant else " "
+            head = f"{_letter(two)} minus {_letter(one)}"
+            found = f"{100 * paired.difference:+6.1f}{mark} 95 % {span}, Holm p = {paired.p_adjusted or 0:.3g}"
+            lines.append(f"{head}  {found}, detectable {percent(paired.detectable)}, {paired.gained:,} gained, {paired.lost:,} lost")
+        if not all(pair.complete for pair in self.pairs):
+            lines.append("Incomplete: rows that got no answer count as wrong; run them again before trusting this.")
+        return "\n".join(lines)
+
+
+def _letter(place: int) -> str:
+    return chr(ord("A") + place) if place < 26 else f"run {place + 1}"
+
+
 def compare(dir_a: str | Path, dir_b: str | Path) -> Comparison:
     """Compare two result folders. Raises ``UserError`` when they differ in suite, rows or scorer version."""
-    a, b = load_results(dir_a), load_results(dir_b)
-    for what, left, right in (
-        ("scorer versions", a.summary["scorer_version"], b.summary["scorer_version"]),
-        ("suites", a.summary["suite"]["hash"], b.summary["suite"]["hash"]),
-    ):
-        if left != right:
-            remedy = (
-                "score both again with needle.evals.rescore"
-                if what == "scorer versions"
-                else "run both on the same suite, limit and seed"
-            )
-            raise UserError(f"{dir_a} and {dir_b} have different {what} ({left} and {right}); {remedy}")
-    others = {row["id"]: row for row in b.rows}
-    if [row["id"] for row in a.rows] != list(others):
+    return compare_all([dir_a, dir_b]).pairs[0]
+
+
+def compare_all(folders: Sequence[str | Path]) -> Comparisons:
+    """Compare every pair of result folders. Raises ``UserError`` when they differ in suite, rows or scorer version."""
+    if len(folders) < 2:
+        raise UserError("one run has nothing to be compared with; name two or more folders")
+    runs = [load_results(folder) for folder in folders]
+    require_one_scorer([(str(folder), run.summary["scorer_version"]) for folder, run in zip(folders, runs, strict=True)])
+    for folder, run in zip(folders[1:], runs[1:], strict=True):
+        _require_same_rows(folders[0], runs[0], folder, run)
+    pairs = [_pair(first, second) for first, second in combinations(runs, 2)]
+    adjusted = iter(holm([paired.p for pair in pairs for paired in pair.rates.values()]))
+    corrected = (
+        replace(pair, rates={name: replace(one, p_adjusted=next(adjusted)) for name, one in pair.rates.items()})
+        for pair in pairs
+    )
+    return Comparisons(tuple(run.summary["caller"] for run in runs), tuple(corrected))
+
+
+def _require_same_rows(dir_a: str | Path, a: Results, dir_b: str | Path, b: Results) -> None:
+    left, right = a.summary["suite"]["hash"], b.summary["suite"]["hash"]
+    if left != right:
+        raise UserError(
+            f"{dir_a} and {dir_b} have different suites ({left} and {right}); run both on the same suite, limit and seed"
+        )
+    if [row["id"] for row in a.rows] != [row["id"] for row in b.rows]:
         raise UserError(f"{dir_a} and {dir_b} do not hold the same rows; run both again")
-    pairs = [(row, others[row["id"]]) for row in a.rows]
+
+
+def _pair(a: Results, b: Results) -> Comparison:
+    pairs = list(zip(a.rows, b.rows, strict=True))
     reader = RowReader()
     labels = cluster_labels([reader.trace(row) for row, _ in pairs])
     rates = {
@@ -125,5 +201,7 @@ def compare(dir_a: str | Path, dir_b: str | Path) -> Comparison:
         for one, two in pairs
         if one["verdict"]["correct"] != two["verdict"]["correct"]
     )
+    same = sum(one["calls"] == two["calls"] and one["error"] is two["error"] is None for one, two in pairs)
     names = (a.summary["caller"], b.summary["caller"], a.summary["suite"]["name"])
-    return Comparison(*names, rates, flips, a.complete and b.complete)
+    agreement = same / len(pairs) if pairs else 0.0
+    return Comparison(*names, rates, flips, a.complete and b.complete, gaps(pairs, labels), agreement)

@@ -8,6 +8,7 @@ caller.call("dim the kitchen to 10", tools)
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -56,6 +57,25 @@ class EndpointCaller(Caller):
         """Tokens and requests of all answers so far."""
         self._transport = transport
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What decides the answers beside endpoint and model."""
+        extra = dict(self.config.extra_body)
+        return {"temperature": self.temperature} | ({"extra_body": extra} if extra else {})
+
+    def body_of(self, request: Request, names: WireNames) -> dict[str, Any]:
+        """The parameters that are sent."""
+        body: dict[str, Any] = {"messages": messages_of(request)}
+        if request.tools:
+            body["tools"] = tools_to_wire(request.tools, names)
+        if self.temperature is not None:
+            body["temperature"] = self.temperature
+        return body
+
+    def show_prompt(self, request: Request) -> str:
+        """The parameters that are sent, as JSON."""
+        return json.dumps(self.body_of(request, WireNames(request.tools)), indent=1, ensure_ascii=False)
+
     def answer(self, requests: Sequence[Request]) -> list[CallResult]:
         """Answer each request, in order.
 
@@ -89,11 +109,7 @@ class EndpointCaller(Caller):
     async def _answer_one(self, teacher: Teacher, request: Request) -> CallResult:
         started = time.perf_counter()
         names = WireNames(request.tools)
-        body: dict[str, Any] = {"messages": messages_of(request)}
-        if request.tools:
-            body["tools"] = tools_to_wire(request.tools, names)
-        if self.temperature is not None:
-            body["temperature"] = self.temperature
+        body = self.body_of(request, names)
         try:
             answer = await teacher.complete(body)
         except TransientError as error:

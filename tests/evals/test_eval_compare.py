@@ -49,7 +49,7 @@ def test_other_suites_and_other_scorers_are_not_compared(make_suite, tmp_path, m
         compare(tmp_path / "a", tmp_path / "b")
     monkeypatch.setattr(runs, "SCORER_VERSION", "next")
     evaluate(baseline("never"), make_suite(30), tmp_path / "c")
-    with pytest.raises(UserError, match="different scorer versions .* score both again"):
+    with pytest.raises(UserError, match="different scorer versions .* --rescore DIR"):
         compare(tmp_path / "a", tmp_path / "c")
     with pytest.raises(UserError, match="no finished run"):
         compare(tmp_path / "a", tmp_path / "none")
