@@ -99,3 +99,60 @@ def stages(count: int) -> Iterator[Callable[[str, str], Callable[..., None]]]:
         yield begin
     finally:
         close()
+
+
+@contextmanager
+def generation_panel() -> Iterator[Callable[[Any], None]]:
+    """A progress function for the snapshots of a generation: a live table by kind, or plain lines elsewhere."""
+    from rich.live import Live
+
+    if not _err.is_terminal:
+        bar = _Bar("traces")
+
+        def plain(snapshot: Any) -> None:
+            bar.note = generation_line(snapshot)
+            bar(snapshot.accepted, snapshot.total)
+
+        yield plain
+        return
+    with Live(console=_err, auto_refresh=False) as live:
+        last = [0.0]
+
+        def draw(snapshot: Any) -> None:
+            if time.monotonic() - last[0] >= 0.25 or snapshot.accepted >= snapshot.total:
+                last[0] = time.monotonic()
+                live.update(_generation_table(snapshot), refresh=True)
+
+        yield draw
+
+
+def generation_line(snapshot: Any) -> str:
+    """A ``Snapshot`` of ``needle.generate`` in one line: rows, money, pace."""
+    parts = [f"{snapshot.accepted:,} of {snapshot.total:,} accepted, {snapshot.refused:,} refused"]
+    cap = f" of {snapshot.usd_cap:g}" if snapshot.usd_cap is not None else ""
+    foreseen = snapshot.projected_usd
+    parts.append(f"${snapshot.usd:.4f}{cap}" + (f" (at the end about ${foreseen:.2f})" if foreseen else ""))
+    used = f"{snapshot.tokens:,} tokens" + (f" of {snapshot.token_cap:,}" if snapshot.token_cap else "")
+    parts.append(used)
+    if snapshot.seconds > 0:
+        parts.append(f"{snapshot.answered / snapshot.seconds:.1f} rows/s")
+    if snapshot.eta_s is not None:
+        parts.append(f"{snapshot.eta_s / 60:.0f} min left" if snapshot.eta_s >= 90 else f"{snapshot.eta_s:.0f} s left")
+    if snapshot.hits:
+        parts.append(f"{100 * snapshot.hit_rate:.0f} % from the store")
+    return "; ".join(parts)
+
+
+def _generation_table(snapshot: Any) -> Any:
+    from rich.table import Table
+
+    table = Table(caption=generation_line(snapshot), caption_justify="left")
+    for name in ("kind", "accepted", "wanted", "asked", "passed", "US dollars", "a row"):
+        table.add_column(name, justify="left" if name == "kind" else "right")
+    for kind, wanted in snapshot.wanted.items():
+        tally = snapshot.tally
+        asked, accepted, usd = tally.asked.get(kind, 0), tally.accepted.get(kind, 0), tally.usd.get(kind, 0.0)
+        passed = f"{100 * accepted / asked:.0f} %" if asked else "-"
+        each = f"{usd / accepted:.5f}" if accepted else "-"
+        table.add_row(kind, f"{accepted:,}", f"{wanted:,}", f"{asked:,}", passed, f"{usd:.4f}", each)
+    return table

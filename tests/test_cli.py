@@ -20,7 +20,8 @@ HOME = ROOT / "data" / "toolsets" / "home.json"
 OPTIONS = {
     "": "--version --debug",
     "quickstart": "--tools --out --rows --minutes --teacher --seed",
-    "generate": "--tools --out --teacher --model --n --budget --price-in --price-out --concurrency --seed",
+    "generate": "--tools --out --config --teacher --model --n --seed --budget --max-tokens-total --price-in --price-out --concurrency --batch --engine --workers "
+    "--student --round --estimate --preview --reverify --config-schema --parquet",
     "train": "--traces --out --base --preset --loss --teacher --minutes --steps --bits --rows --resume --seed",
     "train-base": "--out --data --minutes --steps --rows --piece --seed",
     "train-tokenizer": "--traces --out --text --vocabulary",

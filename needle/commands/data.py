@@ -1,4 +1,4 @@
-"""Verbs that make and look at data: ``generate``, ``traces``, ``tools``."""
+"""Verbs that look at data: ``traces``, ``tools``."""
 
 from __future__ import annotations
 
@@ -8,40 +8,14 @@ from typing import Annotated, Any
 
 import typer
 
-from needle.commands.options import Out, Seed, Tools, show_problems
-from needle.terminal import say, tracker
+from needle.commands.options import Out, Seed, show_problems
+from needle.terminal import say
 
 app = typer.Typer()
 traces_app = typer.Typer(no_args_is_help=True, help="Look at, convert and split trace files.")
 tools_app = typer.Typer(no_args_is_help=True, help="Check toolset files.")
 app.add_typer(traces_app, name="traces")
 app.add_typer(tools_app, name="tools")
-
-
-@app.command()
-def generate(
-    tools: Tools,
-    out: Out,
-    teacher: Annotated[str, typer.Option(help="OpenAI-compatible base URL, or embedded (no key needed).")] = "embedded",
-    model: Annotated[str, typer.Option(help="Model name at the endpoint.")] = "",
-    n: Annotated[int, typer.Option("--n", help="Accepted traces wanted.")] = 1000,
-    budget: Annotated[float | None, typer.Option(help="Stop before so many US dollars are spent; needs both prices.")] = None,
-    price_in: Annotated[float | None, typer.Option(help="US dollars for a million input tokens.")] = None,
-    price_out: Annotated[float | None, typer.Option(help="US dollars for a million output tokens.")] = None,
-    concurrency: Annotated[int, typer.Option(help="Requests under way at a time.")] = 16,
-    seed: Seed = 0,
-) -> None:
-    """Ask a teacher for verified traces over a toolset. The same command continues a stopped run."""
-    from needle.generate import GenerateConfig
-    from needle.generate import generate as run
-
-    config = GenerateConfig(tools, out, teacher, model, n, seed, budget_usd=budget, price_in=price_in, price_out=price_out, concurrency=concurrency)
-    with tracker("traces") as progress:
-        report = run(config, lambda snapshot: progress(snapshot.accepted, snapshot.total))
-    for note in report.notes:
-        say(f"note: {note}")
-    counts = ", ".join(f"{rows:,} {part}" for part, rows in report.rows.items())
-    say(f"{counts}; refused {sum(report.tally.refused.values()):,}; spent ${report.usd:.4f}\nTraces are in {out}")
 
 
 @traces_app.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -54,6 +55,8 @@ class Asker:
     """For writing."""
     checks: Checks = Checks()
     """How far labels are doubted."""
+    known: Callable[[Plan, str], Awaitable[Refusal | None]] | None = None
+    """With a student: a refusal when it knows the answer to a request, asked before the label is paid for."""
 
     def __post_init__(self) -> None:
         self._labels = Labeller(self.desk, self.checks)
@@ -77,6 +80,8 @@ class Asker:
             refusals = verify_request(request, self.tools)
             if refusals:
                 return self._outcome(plan, answers, request, refusals=tuple(refusals), meta=meta)
+            if self.known and (refusal := await self.known(plan, request)):
+                return self._outcome(plan, answers, request, refusals=(refusal,), meta=meta)
             label = await self._labels.settle(plan, request, self.tools, lambda seed: label_body(request, self.tools, seed))
             answers += label.answers
             meta |= label.meta

@@ -73,16 +73,19 @@ class Budget:
         Raises:
             BudgetSpent: nothing is under way and it would still pass a cap.
         """
-        while True:
-            wanted = worst * self.stretch
-            if self._fits(wanted):
-                self.reserved += wanted
-                return wanted
-            if not self.reserved.tokens > 0:
-                raise BudgetSpent(self.words(wanted))
+        while not self._fits(worst * self.stretch) and self.reserved.tokens > 0:
             changed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._changed.append(changed)
             await changed
+        return self.take(worst)
+
+    def take(self, worst: Amount) -> Amount:
+        """Set aside the worst case of one question now. Raises BudgetSpent when it might pass a cap."""
+        wanted = worst * self.stretch
+        if not self._fits(wanted):
+            raise BudgetSpent(self.words(wanted))
+        self.reserved += wanted
+        return wanted
 
     def settle(self, set_aside: Amount, cost: Amount) -> None:
         """Replace what was set aside by what it came to."""

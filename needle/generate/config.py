@@ -7,14 +7,15 @@ import json
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from needle.errors import UserError
 from needle.generate.checks import Checks
 from needle.generate.prompts import PROMPT_VERSION
-from needle.teacher.endpoint import check_url, is_embedded
+from needle.teacher.config import STRICT, Role
+from needle.teacher.endpoint import is_embedded
 from needle.tools.read import load_toolset
 from needle.tools.spec import ToolSpec, fingerprint
 from needle.traces.trace import KINDS
@@ -33,8 +34,32 @@ JOB_FILE = "job.json"
 
 
 @dataclass(frozen=True)
+class TeacherChoice:
+    """One of several teachers of a run."""
+
+    __pydantic_config__ = STRICT
+
+    use: str
+    """Name of a profile, address of an OpenAI-compatible endpoint, or ``embedded``; ``#model`` may follow."""
+    model: str = ""
+    """Model name at the endpoint, when ``use`` does not say it."""
+    name: str = ""
+    """What the rows call it; left out: ``use`` with the model."""
+    roles: tuple[Role, ...] = ()
+    """What it is asked for: author, labeller, judge; left out: what its profile says."""
+    weight: float | None = None
+    """Share of the questions (and of the votes) among the teachers of a role; left out: what its profile says."""
+    price_in: float | None = None
+    """US dollars for a million input tokens; left out: what its profile says."""
+    price_out: float | None = None
+    """US dollars for a million output tokens; left out: what its profile says."""
+
+
+@dataclass(frozen=True)
 class GenerateConfig:
     """One run."""
+
+    __pydantic_config__ = STRICT
 
     tools: str | os.PathLike[str]
     """File with the toolset, in any shape that ``needle.tools`` reads."""
@@ -42,7 +67,7 @@ class GenerateConfig:
     """Folder for the rows, the stored responses and the reports; the same folder and settings continue a stopped
     run."""
     teacher: str = "embedded"
-    """Address of an OpenAI-compatible endpoint, or ``embedded``."""
+    """Name of a teacher profile, address of an OpenAI-compatible endpoint, or ``embedded``; ``#model`` may follow."""
     model: str = ""
     """Model name at that endpoint; the embedded teacher has only one."""
     n: int = 1000
@@ -59,6 +84,24 @@ class GenerateConfig:
     """US dollars for a million output tokens."""
     max_tokens_total: int | None = None
     """Stop before so many tokens are used, input and output, earlier runs in the folder included."""
+    teachers: tuple[TeacherChoice, ...] = ()
+    """Several teachers in place of ``teacher``, by role and weight."""
+    profiles: str | None = None
+    """File with teacher profiles; left out: ``needle-teachers.toml`` in the working folder, where there is one."""
+    batch: bool = False
+    """Ask through the Batch API: often half the price, answers after minutes or hours."""
+    engine: Literal["local", "ray"] = "local"
+    """Where rows are asked for: in this process, or by workers on a Ray cluster. The rows are the same."""
+    workers: int = 2
+    """Workers of the Ray engine."""
+    ray_address: str | None = None
+    """Address of the Ray cluster; left out: the one of RAY_ADDRESS, else one on this machine."""
+    round: int = 0
+    """Number of this round, recorded in the rows; 0: no student has been asked."""
+    keep_known: float = 0.1
+    """With a student: share of the rows it gets right that are labelled and kept all the same, against forgetting."""
+    unsure_below: float = 0.9
+    """With a student that gives a confidence: below this it counts as unsure."""
     concurrency: int = 16
     """Rows under way at a time."""
     temperature: float = 1.0
@@ -72,12 +115,14 @@ class GenerateConfig:
 
     @property
     def model_name(self) -> str:
-        """The model that is asked."""
-        return self.model or "embedded-teacher"
+        """The model that the settings name; empty where a profile does."""
+        return self.model or ("embedded-teacher" if is_embedded(self.teacher) else "")
 
     def shaping(self, tools: list[ToolSpec]) -> dict[str, Any]:
         """The settings that shape the rows: two runs that differ in one of them do not belong in one folder."""
-        return {
+        several = {"teachers": [asdict(choice) for choice in self.teachers]} if self.teachers else {}
+        rounds = {"round": self.round, "keep_known": self.keep_known, "unsure_below": self.unsure_below}
+        return several | (rounds if self.round else {}) | {
             "tools": fingerprint(tools),
             "teacher": self.teacher,
             "model": self.model_name,
@@ -94,14 +139,14 @@ def check_config(config: GenerateConfig) -> list[ToolSpec]:
     """The toolset, after every setting has been found usable.
 
     Raises:
-        UserError: bad number, unknown kind, missing or unusable tools file, budget without prices, no model for an
-        endpoint.
+        UserError: bad number, unknown kind, missing or unusable tools file.
     """
-    check_url(config.teacher)
     if config.n <= 0:
         raise UserError(f"n is {config.n}; ask for at least one row")
-    if config.concurrency < 1 or config.template_cap < 1 or not config.deadline_s > 0:
-        raise UserError("concurrency, template_cap and deadline_s must be positive")
+    if config.concurrency < 1 or config.template_cap < 1 or not config.deadline_s > 0 or config.workers < 1:
+        raise UserError("concurrency, template_cap, deadline_s and workers must be positive")
+    if config.round < 0 or not 0 <= config.keep_known <= 1:
+        raise UserError("round must not be negative, and keep_known is a share between 0 and 1")
     unknown = sorted(set(config.mix) - set(KINDS))
     if unknown:
         raise UserError(f"mix names unknown kind {unknown[0]!r}; kinds are {', '.join(KINDS)}")
@@ -111,13 +156,9 @@ def check_config(config: GenerateConfig) -> list[ToolSpec]:
         or not sum(config.mix.values())
     ):
         raise UserError("mix needs shares that are not negative and not all zero, such as single=0.8,irrelevant=0.2")
-    if not is_embedded(config.teacher) and not config.model:
-        raise UserError(f"which model of {config.teacher}? give --model NAME")
     if config.budget_usd is not None:
         if not config.budget_usd > 0:
             raise UserError(f"budget is {config.budget_usd}; give a positive number of US dollars")
-        if not is_embedded(config.teacher) and (config.price_in is None or config.price_out is None):
-            raise UserError("a budget needs the prices: give price_in and price_out in US dollars for a million tokens")
     if config.max_tokens_total is not None and config.max_tokens_total <= 0:
         raise UserError(f"max_tokens_total is {config.max_tokens_total}; give a positive number of tokens")
     for price in (config.price_in, config.price_out):

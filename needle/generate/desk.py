@@ -19,7 +19,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
-from needle.generate.budget import Amount, Budget, Halt, worst_usage
+from needle.generate.budget import NOTHING, Amount, Budget, Halt, worst_usage
 from needle.generate.prompts import PROMPT_VERSION
 from needle.generate.store import Question, ResponseStore, response_key
 from needle.teacher.client import Teacher
@@ -48,7 +48,7 @@ class Seat:
 
     name: str
     """How a run calls it; unique at the desk."""
-    teacher: Teacher
+    teacher: Teacher | BatchTeacher
     """The client."""
     roles: frozenset[str] = frozenset(ROLES)
     """What it may be asked for."""
@@ -60,7 +60,33 @@ class Seat:
     def cost(self, usage: Mapping[str, int]) -> Amount:
         """Dollars and tokens of a token count."""
         tokens = usage.get("prompt_tokens", 0) + usage.get("completion_tokens", 0)
-        return Amount(self.prices.cost(usage), tokens)
+        return Amount(self.prices.cost(usage, batch=getattr(self.teacher, "batch", False)), tokens)
+
+
+@dataclass
+class _Flight:
+    """Money of one question under way."""
+
+    budget: Budget
+    worst: Amount
+    """Of one attempt."""
+    aside: Amount
+    """Set aside for all attempts so far."""
+    lost: Amount = NOTHING
+    """Worst case of attempts that may have been billed without an answer."""
+    sent: bool = False
+    ended: bool = False
+
+    def resend(self) -> None:
+        """Another attempt beside one that may have been billed. Raises BudgetSpent when it might pass a cap."""
+        self.lost += self.worst
+        self.aside += self.budget.take(self.worst)
+
+    def end(self, cost: Amount) -> None:
+        """Settle, once."""
+        if not self.ended:
+            self.ended = True
+            self.budget.settle(self.aside, cost + self.lost)
 
 
 @dataclass
@@ -75,8 +101,8 @@ class RowAccount:
     """Questions so far, stored ones included."""
     cost: Amount = Amount()
     """Price of all its answers, stored ones included."""
-    stages: dict[str, Amount] = field(default_factory=dict)
-    """The same by stage."""
+    teachers: dict[str, str] = field(default_factory=dict)
+    """Who answered, by stage."""
 
 
 _ROW: ContextVar[RowAccount | None] = ContextVar("row", default=None)
@@ -176,28 +202,36 @@ class Desk:
         size = len(json.dumps(body, ensure_ascii=False).encode())
         if self._halted:
             raise Halt(self._halted)
-        aside = await self.budget.reserve(seat.cost(worst_usage(body, size)))
-        spent = aside  # until we know better, the worst case
+        worst = seat.cost(worst_usage({**seat.teacher.config.extra_body, **body}, size))
+        flight = _Flight(self.budget, worst, await self.budget.reserve(worst))
         try:
-            await self.store.depart(question, aside.usd, aside.tokens)
+            await self.store.depart(question, flight.aside.usd, flight.aside.tokens)
             if self._halted:
-                spent = Amount()
                 raise Halt(self._halted)
             self.asked += 1
-            answer = await seat.teacher.complete(body)
+            flight.sent = True
+            answer = await seat.teacher.complete(body, on_resend=flight.resend)
             # an endpoint that does not count tokens is charged the worst case
             counted = {"prompt_tokens", "completion_tokens"} <= answer.usage.keys()
-            spent = seat.cost(answer.usage) if counted else aside
-            await asyncio.shield(self.store.arrive(question, answer.raw, spent.usd, answer.usage, answer.request_id))
+            cost = seat.cost(answer.usage) if counted else worst
+            flight.end(cost)
+            await asyncio.shield(self._arrived(question, answer, cost, flight.lost))
             return answer
         except (PermanentError, TransientError, Halt) as error:
             # an answer that never came may have been made (and billed) all the same; a refused question was not
+            if getattr(error, "maybe_billed", False):
+                flight.lost += worst
+            flight.end(NOTHING)
             reason = getattr(error, "reason", "halt")
-            spent = aside if isinstance(error, TransientError) and reason in MAYBE_BILLED else Amount()
-            await asyncio.shield(self.store.lose(question, spent.usd, spent.tokens, reason))
+            await asyncio.shield(self.store.lose(question, flight.lost.usd, flight.lost.tokens, reason))
             raise
         finally:
-            self.budget.settle(aside, spent)
+            flight.end(flight.aside if flight.sent else NOTHING)  # cancelled: it may have been billed
+
+    async def _arrived(self, question: Question, answer: Answer, cost: Amount, lost: Amount) -> None:
+        await self.store.arrive(question, answer.raw, cost.usd, answer.usage, answer.request_id)
+        if lost.tokens:
+            await self.store.lose(question, lost.usd, lost.tokens, "sent again")
 
     def _question(self, stage: str, body: dict[str, Any], seat: Seat) -> Question:
         config, row = seat.teacher.config, _ROW.get()
@@ -218,14 +252,9 @@ class Desk:
 
     def _charge(self, stage: str, seat: Seat, answer: Answer) -> Answer:
         if row := _ROW.get():
-            cost = seat.cost(answer.usage)
-            row.cost += cost
-            row.stages[stage] = row.stages.get(stage, Amount()) + cost
+            row.cost += seat.cost(answer.usage)
+            row.teachers[stage] = seat.name
         return answer
-
-
-MAYBE_BILLED = frozenset({"timeout", "connection", "not_json"})
-"""Failures after which the endpoint may have made an answer. A rate limit or an error of the server bills nothing."""
 
 
 def _role(stage: str) -> str:

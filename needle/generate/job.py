@@ -27,15 +27,18 @@ from needle.generate.config import GenerateConfig, check_config
 from needle.generate.dedup import Deduplicator
 from needle.generate.desk import NotStored, RowAccount
 from needle.generate.events import EventLog
-from needle.generate.plan import impossible_kinds, plan_for
+from needle.generate.plan import impossible_kinds
 from needle.generate.prompts import PROMPT_VERSION
-from needle.generate.quota import LAG, Quotas
+from needle.generate.quota import LAG, ROUND, Quotas
 from needle.generate.report import GenerateReport, Snapshot, Tally
+from needle.generate.rounds import LEAST_SHARE, PROBE
 from needle.generate.rows import Part, TraceView
-from needle.generate.session import Session, make_seats, open_session
+from needle.generate.seats import make_seats, resolve_teachers
+from needle.generate.session import Session, open_session
 from needle.generate.verify import Refusal
 from needle.generate.write import split_rows, write_folder
 from needle.teacher.caller import run_sync
+from needle.tools.caller import Caller
 from needle.tools.lint import lint_tools
 from needle.traces.trace import Trace
 
@@ -56,6 +59,7 @@ def generate(
     *,
     transport: httpx2.AsyncBaseTransport | None = None,
     reverify: bool = False,
+    student: Caller | None = None,
 ) -> GenerateReport:
     """Generate traces into a folder; the same call continues a run that was stopped.
 
@@ -63,6 +67,7 @@ def generate(
         config: what is wanted.
         progress: called after every answered row.
         transport: replaces the network, for endpoints that live in this process.
+        student: in a round with a student, who answers first (see ``needle.generate.rounds``).
         reverify: make the rows again from the stored responses alone; nothing is asked and nothing paid.
 
     Raises:
@@ -71,10 +76,10 @@ def generate(
         Interrupted: Ctrl-C; the text says what is there.
     """
     tools = check_config(config)
-    seats = make_seats(config, transport)
+    seats = make_seats(config, resolve_teachers(config), transport)
 
     async def run() -> GenerateReport:
-        async with open_session(config, tools, seats, replay=reverify) as session:
+        async with open_session(config, tools, seats, replay=reverify, transport=transport, student=student) as session:
             return await _Job(session, progress).run()
 
     return run_sync(run())
@@ -146,12 +151,14 @@ class _Job:
         if self.desk.replay:  # rows of which nothing is stored cannot be made
             stored = dict(self.session.store.rows("SELECT kind, MAX(plan) + 1 FROM responses GROUP BY kind"))
             limits = {kind: stored.get(kind, 0) for kind in mix}
-        return Quotas(mix, self.config.n, limits=limits, notes=self.notes)
+        size = PROBE if self.session.student else ROUND
+        return Quotas(mix, self.config.n, size=size, limits=limits, notes=self.notes)
 
     async def _rounds(self) -> None:
         pending: deque[list[asyncio.Task[Judged | None]]] = deque()
         while True:
-            while not self.stopped and len(pending) < LAG and (plans := self.quotas.next_round()):
+            lag = LAG if self.quotas.size == ROUND else 1
+            while not self.stopped and len(pending) < lag and (plans := self.quotas.next_round()):
                 pending.append([self._start(kind, index) for kind, index in plans])
             if not pending:
                 return
@@ -167,7 +174,7 @@ class _Job:
     async def _row(self, kind: str, index: int) -> Judged | None:
         """One row; None when it was left unasked. What stops the whole run is kept for the end."""
         async with self.gate:
-            plan = plan_for(kind, index, self.tools, self.config.seed)
+            plan = self.session.plan(kind, index)
             try:
                 judged = await self.session.row(plan)
             except NotStored:
@@ -268,6 +275,10 @@ class _Job:
                 fresh[kind] = fresh.get(kind, 0) + 1
             verdicts.append((kind, not reasons))
         self.quotas.judge(verdicts)
+        if self.session.student and self.quotas.size == PROBE:  # the first round with a student
+            self.quotas.size = ROUND
+            failures = self.session.student.failures()
+            self.quotas.shift({kind: max(failures.get(kind, 1.0), LEAST_SHARE) for kind in self.quotas.wanted})
         self.rows.flush()
         self.quarantine.flush()
 
@@ -283,11 +294,13 @@ class _Job:
         toolset = Path(self.config.tools).name.partition(".")[0]
         meta: dict[str, Any] = {
             "teacher": self.config.teacher,
-            "model": self.config.model_name,
+            "model": self.session.model,
             "prompt_version": PROMPT_VERSION,
             "seed": self.config.seed,
             "request_ids": list(outcome.request_ids),
         }
+        if self.session.student and (opinion := self.session.student.opinion(outcome.plan)):
+            meta |= {"round": self.config.round, "student": {"name": self.session.student.caller.name} | opinion.to_dict()}
         if account.cost.usd:
             meta["usd"] = round(account.cost.usd, 8)
         if outcome.spans:
@@ -301,7 +314,10 @@ class _Job:
     def _finish(self) -> GenerateReport:
         self.tally.refused = dict(sorted(self.tally.refused.items(), key=lambda item: (-item[1], item[0])))
         parts = split_rows(TraceView(self.rows, range(len(self.rows))), self.config.seed)
-        settings = self.config.shaping(self.tools) | {"toolset": Path(self.config.tools).name.partition(".")[0]}
+        settings = self.config.shaping(self.tools) | {
+            "toolset": Path(self.config.tools).name.partition(".")[0],
+            "model": self.session.model,
+        }
         report = GenerateReport(
             out=self.session.out,
             files={part: self.session.out / f"{part}.jsonl" for part in parts},

@@ -73,6 +73,15 @@ class Quotas:
         for kind, count in fresh.items():
             self._idle[kind] = 0 if count else self._idle[kind] + 1
 
+    def shift(self, weights: Mapping[str, float]) -> None:
+        """Divide what is still missing anew: each kind's share times its weight (1 for a kind without one)."""
+        missing = self.n - sum(self.accepted.values())
+        mix = {kind: share * weights.get(kind, 1.0) for kind, share in self.mix.items()}
+        if missing > 0 and any(mix.values()):
+            self.mix = mix
+            more = quotas(missing, mix)
+            self.wanted = {kind: self.accepted[kind] + more.get(kind, 0) for kind in self.wanted}
+
     def full(self, kind: str, accepted_in_round: int = 0) -> bool:
         """Whether a kind has what it needs."""
         return self.accepted[kind] + accepted_in_round >= self.wanted[kind]

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO, Self, overload
 from needle.errors import UserError
 from needle.tools.spec import ToolCall, ToolSpec
 from needle.traces.trace import Trace
-from needle.traces.write import dump_json
+from needle.traces.write import dump_json, write_rows
 
 
 class Part:
@@ -115,3 +115,16 @@ class TraceView(Sequence[Trace]):
                 self._toolsets.clear()
             self._toolsets[key] = tuple(ToolSpec(**tool) for tool in tools)
         return self._toolsets[key]
+
+
+def export_parquet(files: Mapping[str, Path]) -> dict[str, Path]:
+    """The parts of a finished run as Parquet, in ``parquet/`` beside the JSONL. Raises UserError when ``datasets`` is not installed."""
+    try:
+        import datasets  # noqa: F401: what write_rows uses for Parquet
+    except ImportError:
+        raise UserError('Parquet needs the datasets package: pip install "needle-distill[train]"') from None
+    done = {}
+    for part, path in files.items():
+        with open(path, encoding="utf-8") as lines:
+            done[part] = write_rows(path.parent / "parquet" / f"{part}.parquet", (json.loads(line) for line in lines))
+    return done

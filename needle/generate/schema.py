@@ -28,5 +28,7 @@ CREATE TABLE IF NOT EXISTS flights (
 CREATE TABLE IF NOT EXISTS losses (
     key TEXT, stage TEXT, kind TEXT, teacher TEXT, usd REAL, tokens INTEGER, reason TEXT, created REAL
 );
+CREATE TABLE IF NOT EXISTS batches (teacher TEXT PRIMARY KEY, records TEXT NOT NULL);   -- under way at the Batch API
+CREATE TABLE IF NOT EXISTS students (key TEXT PRIMARY KEY, answer TEXT NOT NULL);       -- answers of a student, JSON
 PRAGMA user_version = {LAYOUT};
 """

@@ -99,8 +99,11 @@ class ResponseStore:
         if old or version not in (0, LAYOUT):
             raise UserError(f"{self.path} was made by another version of needle; use another --out")
         self._db.executescript(TABLES)
-        # marks left by a killed process: sent, never answered
+        # marks left by a killed process: sent, never answered; but what is in a batch is answered yet
+        records = [text for (text,) in self._db.execute("SELECT records FROM batches")]
+        alive = json.dumps([key for text in records for record in json.loads(text) for key in record["keys"]])
         self._db.execute("BEGIN")
+        self._db.execute("DELETE FROM flights WHERE key IN (SELECT value FROM json_each(?))", (alive,))
         self._db.execute("INSERT INTO losses SELECT key, stage, kind, teacher, usd, tokens, 'killed', sent FROM flights")
         self._db.execute("DELETE FROM flights")
         self._db.execute("COMMIT")
@@ -158,6 +161,14 @@ class ResponseStore:
     async def write(self, *work: Work) -> None:
         """Run statements in one transaction; on disk when this returns."""
         await self._commit(list(work))
+
+    def pending(self, teacher: str) -> PendingRecords:
+        """Record of a teacher's batches under way."""
+        return PendingRecords(self, teacher)
+
+    def write_now(self, *work: Work) -> None:
+        """As ``write``, for callers that cannot wait in an event loop."""
+        self._thread.submit(self._write, [work]).result()
 
     def rows(self, query: str, parameters: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
         """Rows of a query."""
@@ -245,6 +256,25 @@ class ResponseStore:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise disk_full(self.path) from error
             raise
+
+
+@dataclass(frozen=True)
+class PendingRecords:
+    """Batches of one teacher under way, for ``needle.teacher.batch``."""
+
+    store: ResponseStore
+    """Where they are kept."""
+    teacher: str
+    """Its name."""
+
+    def load_pending(self) -> list[dict[str, Any]]:
+        """What was saved last."""
+        rows = self.store.rows("SELECT records FROM batches WHERE teacher = ?", (self.teacher,))
+        return json.loads(rows[0][0]) if rows else []
+
+    def save_pending(self, batches: list[dict[str, Any]]) -> None:
+        """Replace the list; it is on disk when this returns."""
+        self.store.write_now(("INSERT OR REPLACE INTO batches VALUES (?, ?)", (self.teacher, json.dumps(batches))))
 
 
 def disk_full(path: Path) -> UserError:

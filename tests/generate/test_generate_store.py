@@ -126,7 +126,7 @@ class Slow:
     def recall(self, body: dict) -> None:
         pass
 
-    async def complete(self, body: dict):
+    async def complete(self, body: dict, on_resend=None):
         self.calls += 1
         await asyncio.sleep(0.02)
         return read_answer(b'{"choices": [{"message": {"content": "x"}}]}')

@@ -179,7 +179,7 @@ def test_a_kind_that_runs_out_gives_its_share_to_the_others(run, tmp_path):
 @pytest.mark.parametrize(("settings", "words"), [
     ({"n": 0}, "at least one"), ({"n": -5}, "at least one"), ({"mix": {"sngle": 1}}, "sngle"),
     ({"mix": {"single": 0}}, "mix"), ({"mix": {}}, "mix"),
-    ({"tools": "nowhere.json"}, "nowhere.json"), ({"teacher": "nonsense"}, "no URL"),
+    ({"tools": "nowhere.json"}, "nowhere.json"), ({"teacher": "nonsense"}, "no teacher"),
     ({"teacher": "http://localhost:9/v1"}, "--model"),
     ({"teacher": "http://localhost:9/v1", "model": "m", "budget_usd": 1.0}, "prices"), ({"budget_usd": 0.0},
     "positive"), ({"concurrency": 0}, "positive"),
