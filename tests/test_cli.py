@@ -43,6 +43,7 @@ OPTIONS = {
     "teacher show": "TEACHER --model --profiles",
     "teacher probe": "TEACHER --model --out --profiles",
     "teacher schema": "",
+    "teacher prices": "FILE MODELS",
     "corpora list": "",
     "corpora build": "CONFIG --out --data --workers --against",
 }

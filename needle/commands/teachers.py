@@ -1,4 +1,4 @@
-"""Verbs about teachers: ``teacher list``, ``show``, ``probe``, ``schema``."""
+"""Verbs about teachers: ``teacher list``, ``show``, ``probe``, ``schema``, ``prices``."""
 
 from __future__ import annotations
 
@@ -78,3 +78,16 @@ def schema() -> None:
     from needle.teacher.profiles import profile_schema
 
     say(json.dumps(profile_schema(), indent=1))
+
+
+@teacher_app.command()
+def prices(
+    file: Annotated[Path, typer.Argument(help="Price list as JSON, in the shape of LiteLLM's model_prices_and_context_window.json.")],
+    models: Annotated[list[str], typer.Argument(help="Model names in that list; PROVIDER/* for all of one provider.")],
+) -> None:
+    """Print the prices of models as lines for a profile file."""
+    from needle.teacher.prices import read_price_list, toml_line
+
+    found = read_price_list(file, models)
+    say("\n".join(toml_line(model, price) for model, price in found.items()))
+    say(f"{len(found)} prices in US dollars for a million tokens; put the lines into a table of your profile file", error=True)

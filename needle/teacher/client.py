@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -97,7 +97,7 @@ class Teacher:
         Args:
             body: parameters of the endpoint (``messages``, ``tools``, ``temperature`` ...); the model is added here.
             on_resend: called before an attempt that may be billed beside an earlier one of the same call; what it
-                raises (no money left, say) ends the call.
+                raises (no money left, say) ends the call. Without it no slow call is hedged.
 
         Raises:
             PermanentError: (a ``UserError``) asking again cannot help; ``Starved`` when the rate limit lets nothing through.
@@ -110,7 +110,8 @@ class Teacher:
             ticket = await limiter.acquire(*(estimate_tokens(sent) if limiter.counts_tokens else (0, 0)))
             started = loop.time()
             try:
-                return await self._attempt(sent, min(self.config.attempt_s, left), limiter, ticket, again)
+                work = self._attempt(sent, min(self.config.attempt_s, left), limiter, ticket, again)
+                return await (self._hedged(work, sent, left, limiter, on_resend) if self.config.hedge_s and on_resend else work)
             except PermanentError as error:
                 if not self._adapt(error, sent):
                     raise
@@ -178,6 +179,27 @@ class Teacher:
         self.usage.count(answer.usage)
         return answer
 
+    async def _hedged(
+        self, work: Coroutine[Any, Any, Answer], sent: dict[str, Any], left: float, limiter: Limiter, on_resend: Callable[[], None]
+    ) -> Answer:
+        """An attempt, and beside it a second one when it is slow and the owner of the money allows it; the first answer counts."""
+        tasks, hedge_s = {asyncio.create_task(work)}, self.config.hedge_s
+        try:
+            done, _ = await asyncio.wait(tasks, timeout=hedge_s)
+            if not done and _allowed(on_resend):
+                ticket = await limiter.acquire(*(estimate_tokens(sent) if limiter.counts_tokens else (0, 0)))
+                tasks.add(asyncio.create_task(self._attempt(sent, min(self.config.attempt_s, left - hedge_s), limiter, ticket, True)))
+            waiting = set(tasks)
+            while True:
+                done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                answered = [task for task in done if task.exception() is None]
+                if answered or not waiting:
+                    return (answered or list(done))[0].result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
     def _read(self, response: httpx2.Response) -> Answer:
         try:
             return read_answer(response.content)
@@ -211,6 +233,14 @@ class Teacher:
     def _backoff(self, attempt: int) -> float:
         # jitter keeps many clients apart; it shapes waiting only, never data, so it needs no seed
         return min(self.config.backoff_s * 2**attempt, 20.0) * (1 - 0.25 * random.random())
+
+
+def _allowed(on_resend: Callable[[], None]) -> bool:
+    try:
+        on_resend()
+    except Exception:  # no money for a second attempt is no reason to give up the first
+        return False
+    return True
 
 
 def estimate_tokens(body: Mapping[str, Any]) -> tuple[int, int]:

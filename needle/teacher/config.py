@@ -116,6 +116,9 @@ class TeacherConfig:
     """Attempts for one call; those turned away by the rate limit do not count."""
     backoff_s: float = 0.5
     """First wait after a transient error; doubles each time up to 20 s, less up to a quarter of jitter."""
+    hedge_s: float | None = None
+    """Seconds after which a slow call is sent a second time beside the first, where the owner of the money allows it;
+    None: never. It cuts the tail of slow endpoints and costs up to twice for the slow calls."""
     starvation_s: float = 900.0
     """Seconds without any answer while the endpoint limits the rate, after which the work stops and says so."""
     profile: str = ""

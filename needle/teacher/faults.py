@@ -20,7 +20,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
@@ -93,7 +93,10 @@ class FaultApp:
         }
 
     async def _complete(self, request: Request) -> Response:
-        body = json.loads(await request.body())
+        try:
+            body = json.loads(await request.body())
+        except ClientDisconnect:
+            return Response(status_code=499)
         name = self._next()
         self.seen.append(body)
         self.keys.append(request.headers.get("authorization", ""))
@@ -159,7 +162,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     chances = {name: float(chance) for name, _, chance in (text.partition("=") for text in asked.chance)}
     limits = Limits(requests_per_minute=asked.rpm) if asked.rpm else None
     app = FaultApp(asked.script, latency_s=asked.latency, chances=chances, seed=asked.seed, limits=limits, batches=asked.batch or ("ok",))
-    uvicorn.run(app.asgi, host="127.0.0.1", port=asked.port, log_level="warning")
+    uvicorn.run(app.asgi, host="127.0.0.1", port=asked.port, log_level="warning", timeout_keep_alive=75)
 
 
 if __name__ == "__main__":

@@ -69,6 +69,8 @@ class Profile:
     """Seconds that one call may take in all."""
     attempt_s: Positive = 60.0
     """Seconds that one attempt may take."""
+    hedge_s: Positive | None = None
+    """Seconds after which a slow call is sent a second time, at up to twice the price; left out: never."""
     starvation_s: Positive = 900.0
     """Seconds without an answer under the rate limit, after which the work stops."""
     top_logprobs: Annotated[int, Field(ge=0, le=20)] = 0
@@ -158,6 +160,14 @@ def resolve_teacher(
     return known_capabilities(config) if probed else config
 
 
+def teacher_facts(config: TeacherConfig) -> dict[str, Any]:
+    """A config as JSON values, for people and manifests; without capabilities that nobody knows and limits that are not set."""
+    facts = asdict(config)
+    for part in ("limits", "capabilities"):
+        facts[part] = {name: value for name, value in facts[part].items() if value is not None}
+    return facts
+
+
 def _from_address(name: str, model: str, profiles: Mapping[str, Profile], own_file: Path | None) -> TeacherConfig:
     if "/" not in name and ":" not in name:
         raise UserError(f"no teacher {name!r}; there are embedded, {', '.join(profiles)}; or give an address, e.g. http://localhost:8000/v1")
@@ -172,14 +182,9 @@ def _from_address(name: str, model: str, profiles: Mapping[str, Profile], own_fi
 
 def _configured(name: str, profile: Profile, model: str) -> TeacherConfig:
     model = model or profile.model
-    same = ("key_env", "headers", "extra_body", "limits", "capabilities", "roles", "weight", "deadline_s", "attempt_s", "starvation_s", "top_logprobs")
-    return TeacherConfig(
-        base_url=check_url(profile.base_url),
-        model=model,
-        profile=name,
-        prices=profile.prices.get(model) or profile.prices.get("*"),
-        **{key: getattr(profile, key) for key in same},
-    )
+    own = {key: value for key, value in vars(profile).items() if key not in ("about", "like", "base_url", "model", "prices")}
+    prices = profile.prices.get(model) or profile.prices.get("*")
+    return TeacherConfig(base_url=check_url(profile.base_url), model=model, profile=name, prices=prices, **own)
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -225,11 +230,3 @@ def _check(name: str, profile: Profile, source: Path) -> None:
         raise UserError(f"{source}: profile {name!r}: {error}") from None
     if profile.key_env and not re.fullmatch(r"[A-Z_][A-Z0-9_]*", profile.key_env):
         raise UserError(f"{source}: profile {name!r}: key_env is the name of an environment variable in capitals, never the key itself")
-
-
-def teacher_facts(config: TeacherConfig) -> dict[str, Any]:
-    """A config as JSON values, for people and manifests; without capabilities that nobody knows and limits that are not set."""
-    facts = asdict(config)
-    for part in ("limits", "capabilities"):
-        facts[part] = {name: value for name, value in facts[part].items() if value is not None}
-    return facts

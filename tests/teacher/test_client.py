@@ -105,6 +105,33 @@ def test_before_what_may_be_billed_twice_the_owner_of_the_money_is_asked():
     assert len(app.seen) == 4, "two that cost nothing, then one allowed and one refused"
 
 
+def test_a_slow_call_is_sent_again_only_where_it_is_wished_and_paid_for():
+    asked = []
+    app = FaultApp(["hang", "plain"])
+    started = time.monotonic()
+    answer, usage = _ask(app, hedge_s=0.1, on_resend=lambda: asked.append(1))
+    assert answer.text == "fine" and len(asked) == 1 and usage.requests == 2 and time.monotonic() - started < 2
+    for settings in ({"hedge_s": 0.1}, {"on_resend": lambda: None}):
+        app = FaultApp(["hang", "plain"])
+        with pytest.raises(TransientError):
+            _ask(app, deadline_s=0.4, attempt_s=0.4, max_attempts=1, **settings)
+        assert len(app.seen) == 1
+
+    def broke():
+        raise RuntimeError("no money")
+
+    app = FaultApp(["hang", "plain"])
+    with pytest.raises(TransientError):
+        _ask(app, hedge_s=0.05, deadline_s=0.4, attempt_s=0.3, max_attempts=1, on_resend=broke)
+    assert len(app.seen) == 1, "no money for a second attempt; the first goes on to its end"
+
+
+def test_of_two_attempts_one_that_fails_does_not_end_the_other():
+    app = FaultApp(["hang", "server_error", "plain"])
+    answer, usage = _ask(app, hedge_s=0.05, attempt_s=0.3, on_resend=lambda: None)
+    assert answer.text == "fine" and usage.requests == 3
+
+
 @pytest.mark.parametrize("fault", ["hang", "trickle"])
 def test_no_call_outlives_its_deadline_however_slowly_the_body_comes(fault):
     started = time.monotonic()

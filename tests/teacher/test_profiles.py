@@ -167,3 +167,21 @@ def test_the_verbs_print_profiles_facts_and_schema(cli, own, monkeypatch):
     assert json.loads(cli("teacher", "schema").out) == profile_schema()
     assert "no teacher" in cli("teacher", "show", "nothing").complaint
     assert json.loads(json.dumps(teacher_facts(resolve_teacher("cheap#m", profiles_path=own))))["weight"] == 2.5
+
+
+def test_prices_of_a_list_become_lines_of_a_profile(cli, write, tmp_path):
+    listed = {
+        "mini": {"input_cost_per_token": 1.5e-07, "output_cost_per_token": 6e-07, "cache_read_input_token_cost": 7.5e-08, "input_cost_per_token_batches": 7.5e-08},
+        "x/a": {"input_cost_per_token": 1e-06, "output_cost_per_token": 2e-06},
+        "x/picture": {"output_cost_per_image": 0.04},
+    }
+    path = write("prices.json", listed)
+    outcome = cli("teacher", "prices", path, "mini", "x/*")
+    assert outcome.code == 0 and len(outcome.out.splitlines()) == 2
+    profile = tmp_path / "p.toml"
+    profile.write_text(f"[t]\nbase_url = 'http://x/v1'\n{outcome.out}")
+    assert resolve_teacher("t#mini", profiles_path=profile).prices == Prices(0.15, 0.6, 0.075, 0.5)
+    assert resolve_teacher("t#x/a", profiles_path=profile).prices == Prices(1, 2)
+    assert "there is mini" in cli("teacher", "prices", path, "min").complaint
+    assert "no price of 'x/picture'" in cli("teacher", "prices", path, "x/picture").complaint
+    assert "cannot be read" in cli("teacher", "prices", write("bad.json", "{"), "a").complaint
