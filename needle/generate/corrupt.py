@@ -23,6 +23,8 @@ from needle.tools.spec import ToolCall
 from needle.tools.validate import is_valid
 from needle.traces.trace import Trace
 
+SUGGEST = 0.6
+"""Chance that the planner suggests a value to the author."""
 CLASSES = ("wrong_tool", "dropped_value", "invented_value", "swapped_arguments", "wrong_number_form", "extra_call")
 
 
@@ -48,8 +50,12 @@ class Pool:
         return rng.sample(named, min(12, len(named))) + rng.sample(any_name, min(12, len(any_name)))
 
 
-def plan_of(trace: Trace) -> Plan:
-    """The plan that a right row fulfils: its tools, optional arguments, and settled values of enums and booleans."""
+def plan_of(trace: Trace, rng: random.Random | None = None) -> Plan:
+    """The plan that a right row fulfils: its tools, optional arguments, and settled values of enums and booleans.
+
+    With ``rng``, other values are also suggested, each with the chance ``SUGGEST`` of ``needle.generate.plan``, as if the
+    author had used every suggestion.
+    """
     by_name = {tool.name: tool for tool in trace.tools}
     calls = []
     for call in trace.calls:
@@ -61,7 +67,8 @@ def plan_of(trace: Trace) -> Plan:
             for path, value in flat.items()
             if isinstance(value, bool) or schema_at(tool.parameters, path).get("enum")
         }
-        calls.append(PlannedCall(call.name, mention, settled))
+        hints = {path: value for path, value in flat.items() if path not in settled and rng and rng.random() < SUGGEST}
+        calls.append(PlannedCall(call.name, mention, settled, suggest=hints))
     return Plan(trace.kind, 0, 0, tuple(calls))
 
 

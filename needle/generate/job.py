@@ -97,7 +97,7 @@ class _Job:
         self.tally.usd = dict.fromkeys(self.quotas.wanted, 0.0)
         self.rows = Part(session.out / "rows.jsonl")
         self.quarantine = Part(session.out / "quarantine.jsonl")
-        self.dedup = Deduplicator(self.config.template_cap)
+        self.dedup = Deduplicator(self.config.template_cap, self.config.checks.decontaminate)
         self.gate = asyncio.Semaphore(self.config.concurrency)
         self.events = EventLog(session.out)
         self.began = time.monotonic()
