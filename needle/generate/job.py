@@ -333,7 +333,10 @@ class _Job:
             lost=self.session.store.lost(),
             stopped=self.stopped,
         )
-        write_folder(self.session.out, parts, report.summary(), settings, self.session.where)
+        judge = self.session.asker.judge
+        judged = {name: item.to_dict() for name, item in (judge.agreement or {}).items()} if judge else {}
+        summary = report.summary() | ({"judge": judged} if judged else {})
+        write_folder(self.session.out, parts, summary, settings, self.session.where, self.config.checks)
         return report
 
 

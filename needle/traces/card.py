@@ -32,6 +32,8 @@ class CardText:
     """Who wrote the rows, how, and how they were checked."""
     limits: str
     """Known errors, gaps and biases."""
+    figures: str = ""
+    """Tables on how the rows came to be (asked, kept, refused, cost), as Markdown."""
     rules: str = ""
     """How the data may be used, such as which part is never trained on."""
     command: str = ""
@@ -64,6 +66,7 @@ def dataset_card(parts: Mapping[str, list[Trace]], text: CardText, folder: str =
         f"## Where it comes from\n\n{text.provenance}",
         "## Parts\n\n" + _part_table(counts),
         "## Mix\n\n" + "\n".join(f"- **{name}**: {value}" for name, value in everything.lines()),
+        f"## How it was made, in figures\n\n{text.figures}" if text.figures else "",
         f"## Rules of use\n\n{text.rules}" if text.rules else "",
         f"## Made by\n\n```\n{text.command}\n```" if text.command else "",
         f"## Known limits\n\n{text.limits}",

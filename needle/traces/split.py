@@ -75,13 +75,11 @@ def split_by_request(
     The parts' sizes are in rows and come as near to ``fractions`` as whole templates allow. Raises UserError when there
     are fewer templates than parts.
     """
-    by_template: dict[str, list[int]] = defaultdict(list)
-    for index, trace in enumerate(traces):
-        by_template[template(trace)].append(index)
+    by_template = _joined([(f"form {template(trace)}", *_line(trace)) for trace in traces])
     if len(by_template) < sum(share > 0 for share in fractions):
         raise UserError(f"{len(by_template)} different phrasing(s) are too few to split; bring more traces")
     rng = random.Random(seed)
-    groups = rng.sample(list(by_template.values()), len(by_template))
+    groups = rng.sample(by_template, len(by_template))
     room = {part: share * len(traces) for part, share in zip(PARTS, fractions, strict=True)}
     part_of = []
     for number, rows in enumerate(groups):
@@ -128,9 +126,35 @@ def _leaves(value: Any) -> Iterable[str]:
         yield str(value).casefold().strip()
 
 
+def lineage(trace: Trace) -> str:
+    """Id of the row that a row descends from (``evolved`` from, cut from, or a copy of it with noise); its own when from none."""
+    line = trace.meta.get("evolved")
+    parent = line.get("parent") if isinstance(line, dict) else trace.meta.get("parent")
+    return str(parent or trace.id).partition("~")[0]
+
+
+def _line(trace: Trace) -> list[str]:
+    ancestor = lineage(trace)
+    return [f"line {trace.toolset} {ancestor}"] if ancestor else []
+
+
 def _toolset_groups(traces: Sequence[Trace]) -> list[list[int]]:
-    """Row numbers of traces that must stay together: same toolset name, or same set of tools. In order of first row."""
-    parent = list(range(len(traces)))
+    """Row numbers of traces that must stay together: same toolset name, same set of tools, or same ancestor."""
+    prints: dict[int, str] = {}
+    keys = []
+    for trace in traces:
+        if id(trace.tools) not in prints:  # rows of a toolset usually share one tuple
+            prints[id(trace.tools)] = fingerprint(
+                sorted(trace.tools, key=lambda tool: json.dumps(tool.to_dict(), sort_keys=True))
+            )
+        named = [f"name {trace.toolset}"] if trace.toolset else []
+        keys.append((f"tools {prints[id(trace.tools)]}", *_line(trace), *named))
+    return _joined(keys)
+
+
+def _joined(keys: Sequence[Sequence[str]]) -> list[list[int]]:
+    """Places in groups such that two that share a key are in one group; in order of first place."""
+    parent = list(range(len(keys)))
 
     def root(index: int) -> int:
         while parent[index] != index:
@@ -139,18 +163,12 @@ def _toolset_groups(traces: Sequence[Trace]) -> list[list[int]]:
         return index
 
     first: dict[str, int] = {}
-    prints: dict[int, str] = {}
-    for index, trace in enumerate(traces):
-        if id(trace.tools) not in prints:  # rows of a toolset usually share one tuple
-            prints[id(trace.tools)] = fingerprint(
-                sorted(trace.tools, key=lambda tool: json.dumps(tool.to_dict(), sort_keys=True))
-            )
-        keys = [f"tools {prints[id(trace.tools)]}"] + ([f"name {trace.toolset}"] if trace.toolset else [])
-        for key in keys:
+    for index, mine in enumerate(keys):
+        for key in mine:
             a, b = root(first.setdefault(key, index)), root(index)
             parent[max(a, b)] = min(a, b)
     groups: dict[int, list[int]] = defaultdict(list)
-    for index in range(len(traces)):
+    for index in range(len(keys)):
         groups[root(index)].append(index)
     return list(groups.values())
 

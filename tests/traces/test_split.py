@@ -1,11 +1,13 @@
 """Splits do not leak: no toolset, tool list or (for one toolset) phrasing is in two parts; they repeat by seed."""
 
+from dataclasses import replace
+
 import pytest
 
 from needle.errors import UserError
 from needle.tools import ToolCall, ToolSpec
 from needle.traces import Trace, split_by_request, split_by_toolset, split_traces, template
-from needle.traces.split import PARTS, family
+from needle.traces.split import PARTS, family, lineage
 
 
 def toolset(name, rows=5, domain="things"):
@@ -110,3 +112,15 @@ def test_too_few_toolsets_or_phrasings_are_an_error():
         split_by_toolset(toolset("a"))
     with pytest.raises(UserError, match="too few"):
         split_by_request([phrased("dim 1", x="1"), phrased("dim 2", x="2")])
+
+
+def test_a_row_is_never_in_another_part_than_the_row_it_descends_from():
+    rows = [phrased(f"{'word ' * (n + 1)}x", x="x") for n in range(40)]
+    rows = [replace(row, id=f"r{n}") for n, row in enumerate(rows)]
+    made = [replace(row, id=f"{row.id}~ab{n}", query=f"other {n} {row.query}", meta={"evolved": {"parent": row.id}}) for n in range(3) for row in rows]
+    for seed in range(5):
+        parts = split_by_request(rows + made, seed)
+        where = {row.id: part for part, held in parts.items() for row in held}
+        assert all(where[row.id] == where[row.meta["evolved"]["parent"]] for row in made) and len(set(where.values())) == 3
+    families = [replace(row, id=f"{row.id}~x", toolset=f"{row.toolset}-twin", tools=row.tools[:1] + (ToolSpec("more"),), meta={"parent": row.id}) for row in MANY]
+    assert lineage(families[0]) == MANY[0].id and lineage(MANY[0]) == MANY[0].id
