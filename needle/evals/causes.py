@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 from needle.evals.match import local_schema, same_value
@@ -45,10 +46,16 @@ def canonical(value: Any) -> str:
     return " ".join(word for word in words(value) if word not in _FILLER)
 
 
+@lru_cache(maxsize=256)
+def _present(text: str) -> frozenset[str]:
+    """Words of a request; the values of one row are looked for in the same one."""
+    return frozenset(words(text))
+
+
 def grounded(value: Any, trace: Trace) -> bool:
     """Whether every word of the value stands in the request, its facts or the earlier turns."""
     told = [trace.query, trace.system or "", *(str(message.get("content") or "") for message in trace.messages)]
-    present = set(words(" ".join(told)))
+    present = _present(" ".join(told))
     return all(word in present for word in words(value))
 
 

@@ -194,12 +194,13 @@ def align(grid: match.Grid) -> Pairs:
 
 def _count_arguments(trace: Trace, calls: Sequence[ToolCall], pairs: Pairs) -> tuple[int, int, int]:
     """Right, wrong and missed arguments; what defaults or alternatives excuse counts as none of them."""
-    outcomes = Counter(outcome for _, found in pairs.values() for outcome in found.arguments.values())
+    outcomes = [outcome for _, found in pairs.values() for outcome in found.arguments.values()]
     taken = {j for j, _ in pairs.values()}
     stray = sum(len(call.arguments) for j, call in enumerate(calls) if j not in taken)
     unmet = sum(len(call.arguments) for i, call in enumerate(trace.calls) if i not in pairs)
-    different = outcomes[match.WRONG_VALUE]
-    return outcomes[match.RIGHT], different + outcomes[match.EXTRA] + stray, different + outcomes[match.MISSING] + unmet
+    different = outcomes.count(match.WRONG_VALUE)
+    wrong = different + outcomes.count(match.EXTRA) + stray
+    return outcomes.count(match.RIGHT), wrong, different + outcomes.count(match.MISSING) + unmet
 
 
 def _row_details(trace: Trace, calls: Sequence[ToolCall], pairs: Pairs, modes: dict[str, bool]) -> Iterator[Detail]:
@@ -221,16 +222,18 @@ def _row_details(trace: Trace, calls: Sequence[ToolCall], pairs: Pairs, modes: d
     taken = {j for j, _ in pairs.values()}
     due = [call.name for i, call in enumerate(trace.calls) if i not in pairs]
     offered = {tool.name for tool in trace.tools}
-    folded = {_fold(name) for name in offered}
     for j, call in enumerate(calls):
-        if call.name not in offered and _fold(call.name) in folded:
-            yield Detail("near_tool", got=str(j), note=call.name)
-        elif call.name in offered and j not in taken and due:
+        if call.name not in offered:
+            if _fold(call.name) in map(_fold, offered):
+                yield Detail("near_tool", got=str(j), note=call.name)
+        elif j not in taken and due:
             yield Detail("wrong_tool", got=str(j), note=f"{call.name} instead of {due[0]}")
 
 
 def _needless_repeat(trace: Trace, calls: Sequence[ToolCall]) -> int | None:
     """First place at which a call stands once more than the gold calls have it, having stood before."""
+    if len(calls) < 2:
+        return None
     allowed = Counter(render_calls([call]) for call in trace.calls)
     seen: Counter[str] = Counter()
     for place, call in enumerate(calls):
