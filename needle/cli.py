@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from needle import __version__
-from needle.commands import corpora, data, generate, learn, measure, reports, teachers, use
+from needle.commands import browse, corpora, data, generate, learn, measure, reports, teachers, use
 from needle.errors import UserError
 from needle.terminal import say
 
@@ -22,7 +22,7 @@ STOPPED = 130
 """Exit code after Ctrl-C (128 + SIGINT), as shells have it."""
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Distil tool calling into a 26M-parameter student.", rich_markup_mode=None, pretty_exceptions_enable=False)
-for verbs in (use, generate, data, corpora, teachers, learn, measure, reports):
+for verbs in (use, generate, data, browse, corpora, teachers, learn, measure, reports):
     app.add_typer(verbs.app)
 
 

@@ -90,12 +90,17 @@ def _compressed(raw: BinaryIO, suffix: str) -> BinaryIO:
 def _write_parquet(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     from datasets import Dataset  # here: importing it takes seconds, and only Parquet needs it
 
-    flat = [
-        {
-            key: dump_json(value) if key in JSON_COLUMNS and not isinstance(value, str) else value
-            for key, value in row.items()
-        }
-        for row in rows
-    ]
-    names = dict.fromkeys(name for row in flat for name in row)
-    Dataset.from_dict({name: [row.get(name) for row in flat] for name in names}).to_parquet(str(path))
+    rows = list(rows)
+    Dataset.from_dict(flat_columns(rows, list(dict.fromkeys(name for row in rows for name in row)))).to_parquet(str(path))
+
+
+def flat_columns(rows: Iterable[Mapping[str, Any]], names: Iterable[str]) -> dict[str, list[Any]]:
+    """Rows as columns of plain values: what differs in shape from row to row is JSON text, what a row lacks None."""
+    rows = list(rows)
+    return {
+        name: [
+            dump_json(row[name]) if name in JSON_COLUMNS and name in row and not isinstance(row[name], str) else row.get(name)
+            for row in rows
+        ]
+        for name in names
+    }
