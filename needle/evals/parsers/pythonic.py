@@ -7,6 +7,7 @@ that Python cannot write (``get-weather``) are understood where the tools are kn
 from __future__ import annotations
 
 import ast
+import keyword
 import re
 import warnings
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ from needle.tools.spec import ToolCall, ToolSpec
 
 LFM_START, LFM_END = "<|tool_call_start|>", "<|tool_call_end|>"
 _LFM = re.compile(re.escape(LFM_START) + r"(.*?)" + re.escape(LFM_END), re.DOTALL)
+_STRING = r"""\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*'"""
 _CONSTANTS = {"true": True, "false": False, "null": None}
 _PLAIN_NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 
@@ -50,10 +52,7 @@ def read_lfm(text: str, tools: Sequence[ToolSpec] = ()) -> list[ToolCall]:
 
 def read_call_syntax(text: str, tools: Sequence[ToolSpec] = ()) -> list[ToolCall]:
     """Calls of ``[f(a=1), g()]`` or ``f(a=1)`` read as Python syntax. Raises ``Unreadable``."""
-    odd = [tool.name for tool in tools if not _PLAIN_NAME.fullmatch(tool.name)]
-    spelled = {f"_tool_{place}_": name for place, name in enumerate(sorted(odd, key=len, reverse=True))}
-    for stand_in, name in spelled.items():
-        text = text.replace(f"{name}(", f"{stand_in}(")
+    text, spelled = _protect(text, tools)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # odd escapes in a model's strings are not our program's problem
@@ -66,16 +65,38 @@ def read_call_syntax(text: str, tools: Sequence[ToolSpec] = ()) -> list[ToolCall
     return [_call(item, spelled) for item in items]
 
 
+def _protect(text: str, tools: Sequence[ToolSpec]) -> tuple[str, dict[str, str]]:
+    """The text with stand-ins for names that are no Python (``get-weather(``, ``from=``), and what they stand for."""
+    odd = sorted((tool.name for tool in tools if not _writable(tool.name)), key=len, reverse=True)
+    heads = "|".join(map(re.escape, odd)) or "(?!)"
+    spelled: dict[str, str] = {}
+
+    def stand_in(match: re.Match[str]) -> str:
+        name = match["tool"] or match["argument"]
+        if not name or (match["argument"] and not keyword.iskeyword(name)):
+            return match[0]
+        spelled[f"_name_{len(spelled)}_"] = name
+        return f"_name_{len(spelled) - 1}_"
+
+    pattern = rf"{_STRING}|(?<![\w.])(?P<tool>{heads})(?=\()|\b(?P<argument>[a-z]+)(?=\s*=(?!=))"
+    return re.sub(pattern, stand_in, text), spelled
+
+
+def _writable(name: str) -> bool:
+    return bool(_PLAIN_NAME.fullmatch(name)) and not any(map(keyword.iskeyword, name.split(".")))
+
+
 def _call(node: ast.expr, spelled: dict[str, str]) -> ToolCall:
     if not isinstance(node, ast.Call):
         raise Unreadable("wrong_envelope: a call is f(argument=value)")
-    if node.args or any(keyword.arg is None for keyword in node.keywords):
+    if node.args or any(word.arg is None for word in node.keywords):
         raise Unreadable("wrong_envelope: every argument needs its name")
     name = ast.unparse(node.func)
-    keys = [keyword.arg for keyword in node.keywords if keyword.arg]
+    pairs = [(spelled.get(word.arg or "", word.arg or ""), word.value) for word in node.keywords]
+    keys = [key for key, _ in pairs]
     if len(set(keys)) < len(keys):
         raise Unreadable(f"duplicate_key: {next(key for key in keys if keys.count(key) > 1)}")
-    return ToolCall(spelled.get(name, name), {word.arg: _literal(word.value) for word in node.keywords if word.arg})
+    return ToolCall(spelled.get(name, name), {key: _literal(value) for key, value in pairs})
 
 
 def _literal(node: ast.expr) -> Any:
