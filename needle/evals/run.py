@@ -20,6 +20,7 @@ from needle.errors import UserError
 from needle.evals.asking import PREVIOUS, ROWS, Progress, ask, write_rows
 from needle.evals.batching import BATCH_TOKENS
 from needle.evals.cache import AnswerCache, reused
+from needle.evals.calibration import calibration
 from needle.evals.parsers import parser_named
 from needle.evals.provenance import model_facts, package_version, provenance, require_one_scorer
 from needle.evals.reading import reading, repaired_verdict
@@ -174,7 +175,10 @@ def _finish(out: Path, rows: Sequence[Row], manifest: dict[str, Any], second: Re
         _verdict_free(row) | {"repaired": found, "scorer": SCORER_VERSION, "verdict": one.verdict.to_dict(), "slots": _slots(one)}
         for row, one, (found, _) in zip(rows, scored, lenient, strict=True)
     ]
-    parts = {"reading": reading(rows, scored, [verdict for _, verdict in lenient])}
+    parts: dict[str, Any] = {"reading": reading(rows, scored, [verdict for _, verdict in lenient])}
+    parts["confidence"] = calibration(
+        [None if row["infra_error"] else row["confidence"] for row in rows], [one.verdict.correct for one in scored]
+    )
     if second is not None:
         parts["variants"] = {FREE: attach(rows, cluster_labels([one.trace for one in scored]), second)}
     if "model" in manifest:
