@@ -12,6 +12,7 @@ from needle.terminal import generation_panel, say
 
 app = typer.Typer()
 MONEY, ASKING, RUNS = "Money", "How it is asked", "Other than a run"
+DOUBT = "How far labels are doubted"
 
 
 @app.command()
@@ -33,6 +34,12 @@ def generate(
     workers: Annotated[int | None, typer.Option(help="Workers of the Ray engine.", rich_help_panel=ASKING)] = None,
     student: Annotated[str | None, typer.Option(help="Checkpoint that answers first; rows are kept where it is unsure or wrong.", rich_help_panel=ASKING)] = None,
     round_: Annotated[int | None, typer.Option("--round", help="Number of this round, with --student.  [default: 1]", rich_help_panel=ASKING)] = None,
+    votes: Annotated[int | None, typer.Option(help="Most labels of a row: 1, 3 or 5; more than one only where label and plan disagree.  [default: 1]", rich_help_panel=DOUBT)] = None,
+    judge: Annotated[bool, typer.Option("--judge", help="Have a teacher with the role of judge question every row.", rich_help_panel=DOUBT)] = False,
+    no_repair: Annotated[bool, typer.Option("--no-repair", help="Refuse a faulty label at once, without asking again with the fault in words.", rich_help_panel=DOUBT)] = False,
+    decontaminate: Annotated[list[Path] | None, typer.Option(help="File or folder of an evaluation suite whose requests no row may have; repeat for several.", rich_help_panel=DOUBT)] = None,
+    teacher_terms: Annotated[str | None, typer.Option(help="For the card: what the teacher's terms say about training on its output.")] = None,
+    licence: Annotated[str | None, typer.Option(help="For the card: licence of the rows, as the hub spells it.")] = None,
     estimate: Annotated[bool, typer.Option("--estimate", help="Ask for some 20 rows and say what the run will cost.", rich_help_panel=RUNS)] = False,
     preview: Annotated[int, typer.Option(help="Show so many rows of each kind with their whole story.", rich_help_panel=RUNS)] = 0,
     reverify: Annotated[bool, typer.Option("--reverify", help="Make the rows again from stored responses; nothing is asked.", rich_help_panel=RUNS)] = False,
@@ -49,6 +56,10 @@ def generate(
     settings = load_config(config, {
         "tools": tools, "out": out, "teacher": teacher, "model": model, "n": n, "seed": seed, "budget_usd": budget,
         "max_tokens_total": max_tokens_total, "price_in": price_in, "price_out": price_out, "concurrency": concurrency,
+        "checks": {name: value for name, value in {
+            "votes": votes, "judge": judge or None, "repair": False if no_repair else None, "teacher_terms": teacher_terms,
+            "decontaminate": [str(path) for path in decontaminate] if decontaminate else None, "licence": licence,
+        }.items() if value is not None} or None,
         "batch": batch or None, "engine": engine, "workers": workers, "round": (round_ or 1) if student else round_,
     })  # fmt: skip
     if estimate or preview:

@@ -40,7 +40,10 @@ def load_config(path: str | os.PathLike[str] | None, overrides: Mapping[str, Any
     from pydantic import TypeAdapter, ValidationError  # here: only settings from a file need it
 
     said = {name: value for name, value in overrides.items() if value is not None}
-    settings = (_read(Path(path)) if path else {}) | said
+    held = _read(Path(path)) if path else {}
+    if isinstance(held.get("checks"), dict) and isinstance(said.get("checks"), dict):
+        said["checks"] = held["checks"] | said["checks"]
+    settings = held | said
     missing = [name for name in ("tools", "out") if name not in settings]
     if missing:
         flags = " and ".join(f"--{name}" for name in missing)
