@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from needle.generate.checks import Checks
+from needle.generate.cut import cut_positive
 from needle.generate.desk import Desk
 from needle.generate.judge import Judge
-from needle.generate.labels import Labeller
+from needle.generate.labels import Labelled, Labeller
 from needle.generate.plan import Plan
-from needle.generate.prompts import clean_request, label_body, write_body
+from needle.generate.prompts import Written, label_body, read_written, write_body
 from needle.generate.refusal import Refusal
 from needle.generate.verify import verify_request
 from needle.teacher.errors import PermanentError, TransientError
@@ -27,6 +28,8 @@ class Outcome:
     """The plan."""
     request: str = ""
     """What the teacher wrote."""
+    messages: tuple[dict[str, Any], ...] = field(default=(), hash=False)
+    """Earlier turns."""
     calls: tuple[ToolCall, ...] = ()
     """How it labelled it."""
     refusals: tuple[Refusal, ...] = ()
@@ -71,23 +74,30 @@ class Asker:
             UserError: the store cannot be written.
         """
         answers: list[Answer] = []
-        request, meta = "", {}
+        written, offered, meta = Written(""), plan.offered(self.tools), {}
         try:
             question = write_body(plan, self.tools, self.temperature)
             meta["author"] = self.desk.pick("write", question)
             answers.append(await self.desk.ask("write", question, teacher=meta["author"]))
-            request = clean_request(answers[0].text)
-            refusals = verify_request(request, self.tools)
+            written = read_written(plan, answers[0].text)
+            refusals = verify_request(written.request, self.tools)
             if refusals:
-                return self._outcome(plan, answers, request, refusals=tuple(refusals), meta=meta)
-            if self.known and (refusal := await self.known(plan, request)):
-                return self._outcome(plan, answers, request, refusals=(refusal,), meta=meta)
-            label = await self._labels.settle(plan, request, self.tools, lambda seed: label_body(request, self.tools, seed))
+                return self._outcome(plan, answers, written, refusals=tuple(refusals), meta=meta)
+            if self.known and not plan.cut and (refusal := await self.known(plan, written.request)):
+                return self._outcome(plan, answers, written, refusals=(refusal,), meta=meta)
+            around = around_of(plan, written)
+
+            def body(seed: int) -> dict[str, Any]:
+                return label_body(written.request, offered, seed, facts=plan.facts, messages=written.messages)
+
+            label = await self._labels.settle(plan.as_written, written.request, offered, body, around)
             answers += label.answers
             meta |= label.meta
             against = label.verdict.refusals
             if self.judge and not against:
-                found, meta["judge"], answer = await self.judge.refusals(request, label.calls, self.tools, plan.seed)
+                found, meta["judge"], answer = await self.judge.refusals(
+                    written.request, label.calls, offered, plan.seed, around
+                )
                 answers.append(answer)
                 against = tuple(found)
         except (TransientError, PermanentError) as error:
@@ -95,14 +105,39 @@ class Asker:
                 raise
             trouble = isinstance(error, TransientError)
             refused = (Refusal(f"teacher:{error.reason}", str(error)),)
-            return self._outcome(plan, answers, request, refusals=refused, trouble=trouble, meta=meta)
+            return self._outcome(plan, answers, written, refusals=refused, trouble=trouble, meta=meta)
+        if plan.cut and not against:
+            return self._cut(plan, answers, written, label, offered, meta)
         return self._outcome(
-            plan, answers, request, calls=label.calls, refusals=against, spans=label.verdict.spans, meta=meta
+            plan, answers, written, calls=label.calls, refusals=against, spans=label.verdict.spans, meta=meta
         )
 
-    def _outcome(self, plan: Plan, answers: list[Answer], request: str, **rest: Any) -> Outcome:
+    def _cut(
+        self,
+        plan: Plan,
+        answers: list[Answer],
+        written: Written,
+        label: Labelled,
+        offered: list[ToolSpec],
+        meta: dict[str, Any],
+    ) -> Outcome:
+        """A whole request has been verified; without one value no call is due."""
+        rest = cut_positive(written.request, label.calls, offered, plan.cut, label.verdict.spans)
+        refused = () if rest else (Refusal("cut_impossible", plan.cut),)
+        kept = {key: value for key, value in meta.items() if key not in ("votes", "topk", "rejected")}
+        kept["cut"] = {"argument": plan.cut, "request": written.request}
+        return self._outcome(plan, answers, Written(rest or written.request), refusals=refused, meta=kept)
+
+    def _outcome(self, plan: Plan, answers: list[Answer], written: Written, **rest: Any) -> Outcome:
         tokens = {
             name: sum(answer.usage.get(name, 0) for answer in answers)
             for name in ("prompt_tokens", "completion_tokens")
         }
-        return Outcome(plan, request, request_ids=tuple(answer.request_id for answer in answers), tokens=tokens, **rest)
+        ids = tuple(answer.request_id for answer in answers)
+        return Outcome(plan, written.request, written.messages, request_ids=ids, tokens=tokens, **rest)
+
+
+def around_of(plan: Plan, written: Written) -> str | None:
+    """What values may come from beside the request: facts and earlier turns."""
+    said = [plan.facts or "", *(str(message.get("content", "")) for message in written.messages)]
+    return "\n".join(filter(None, said)) or None

@@ -40,6 +40,7 @@ from needle.generate.write import split_rows, write_folder
 from needle.teacher.caller import run_sync
 from needle.tools.caller import Caller
 from needle.tools.lint import lint_tools
+from needle.tools.spec import ToolSpec
 from needle.traces.trace import Trace
 
 TROUBLES = 10
@@ -97,6 +98,7 @@ class _Job:
         self.tally.usd = dict.fromkeys(self.quotas.wanted, 0.0)
         self.rows = Part(session.out / "rows.jsonl")
         self.quarantine = Part(session.out / "quarantine.jsonl")
+        self.offers: dict[tuple[str, ...], tuple[ToolSpec, ...]] = {}
         self.dedup = Deduplicator(self.config.template_cap, self.config.checks.decontaminate)
         self.gate = asyncio.Semaphore(self.config.concurrency)
         self.events = EventLog(session.out)
@@ -307,8 +309,20 @@ class _Job:
             meta["spans"] = {path: list(span) for path, span in outcome.spans.items()}
         meta |= outcome.meta
         name = f"{toolset}-{outcome.plan.kind}-{outcome.plan.index:05d}"
+        plan = outcome.plan
+        meta["style"] = plan.style.to_dict()
+        offered = self.offers.setdefault(plan.withheld, tuple(plan.offered(self.tools)))
         return Trace(
-            name, outcome.request, tuple(self.tools), outcome.calls, outcome.plan.kind, toolset, toolset, meta=meta
+            name,
+            outcome.request,
+            offered,
+            outcome.calls,
+            plan.kind,
+            toolset,
+            toolset,
+            plan.facts,
+            messages=outcome.messages,
+            meta=meta,
         )
 
     def _finish(self) -> GenerateReport:

@@ -7,17 +7,21 @@ The static part comes first and the toolset next, so that endpoints with a promp
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from needle.generate.context import CONTEXT_RULES
+from needle.generate.kinds import HIDDEN_RULE, KIND_RULES
 from needle.teacher.wire import WireNames, tools_to_wire
 from needle.tools.spec import ToolSpec
 
 if TYPE_CHECKING:
-    from needle.generate.plan import Plan
+    from needle.generate.plan import Plan, PlannedCall
 
-PROMPT_VERSION = "1"
-MAX_TOKENS = {"write": 300, "label": 1000}
+PROMPT_VERSION = "2"
+MAX_TOKENS = {"write": 400, "label": 1000}
 """Output tokens allowed, by stage."""
 SKIP = "SKIP"
 """What a teacher answers when a plan makes no sense."""
@@ -26,69 +30,60 @@ WRITE = """You write one message that a real person would type or say to an app'
 Below are the app's tools and a plan. Write the message only: no quotation marks around it, no explanation, never the
 technical name of a tool or an argument.
 - Give every required argument of each planned call, each optional argument listed under "mention", and no other.
-- Make up specific, varied, realistic values; those under "values" are given: say them in everyday words.
+- Make up specific, varied, realistic values. Those under "values" are given: say them in everyday words. Those under
+  "suggest" are suggestions: use them, or others as unusual; a person's own words (titles, messages, searches) you make up.
 - Say every value so that it can be read off the message: names and texts word for word, dates with day, month and
-  year, times without doubt about morning or evening. Never rely on today's date or on anything outside the message.
+  year unless facts say what today is, times without doubt about morning or evening. Never rely on anything outside the
+  message, the facts and the earlier turns.
 - Mention the calls in the order of the plan.
 - Follow the style. If the plan makes no sense, answer SKIP."""
 
-KIND_RULES = {
-    "single": "The message asks for exactly the planned call.",
-    "parallel": "The message asks for all planned calls, in that order, and for nothing else.",
-    "irrelevant": (
-        "The message asks for something that none of the tools can do, though it may come near to what they do."
-    ),
-    "missing": (
-        'The message asks for the planned call but leaves the argument under "omit" quite open, so that one would '
-        "have to ask back."
-    ),
-    "negated": (
-        "The message says that the planned call should NOT be made (a refusal, a change of mind, a warning), so that "
-        "nothing is to be done."
-    ),
-    "chat": "The message is small talk or a remark to the assistant; it asks for nothing.",
-}
-STYLE_RULES = {
-    "command": "an order or a telegraphic phrase",
-    "request": "a polite question",
-    "need": "a statement of what the person needs or wants",
-    "plain": "typed casually",
-    "written": "correct capitals and punctuation",
-    "lower": "all small letters, no punctuation, as speech recognition writes it",
-    "short": "at most 10 words, where the values allow it",
-    "medium": "one sentence",
-    "long": "one or two sentences with some background",
-}
 LABEL = """You operate an app through its tools.
 Call the tools that the user's message asks for, one call for each thing asked, in order of mention. Copy names and
-texts exactly as the user wrote them; write dates, times and numbers as the tool's schema wants them. Give an optional
-argument only if the user states it. If no tool does what is asked, if a required value is missing, or if the user says
-not to do it, call no tool and say so."""
+texts exactly as the user wrote them; write dates, times and numbers as the tool's schema wants them, counting from the
+facts where the user does. Give an optional argument only if the user states it. Where the user corrects himself, the
+last word counts. If a message asks for several things, make the calls that can be made and leave out the others. If no
+tool does what is asked, if a required value is missing, or if the user says not to do it, call no tool and say so."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """What an author's answer holds."""
+
+    request: str
+    """The message."""
+    messages: tuple[dict[str, Any], ...] = ()
+    """Earlier turns in OpenAI's shape, oldest first."""
 
 
 def write_body(plan: Plan, tools: Sequence[ToolSpec], temperature: float) -> dict[str, Any]:
     """Chat completion parameters that ask for a request."""
     names = WireNames(tools)
-    calls = []
-    for call in plan.calls:
-        item: dict[str, Any] = {"tool": names.out(call.tool)}
-        item |= {"mention": list(call.mention)} if call.mention else {}
-        item |= {"values": call.values} if call.values else {}
-        item |= {"omit": call.omit} if call.omit else {}
-        calls.append(item)
-    order = {
+    order: dict[str, Any] = {
         "task": "write_request",
         "tools": [wire["function"] for wire in tools_to_wire(tools, names)],
-        "kind": plan.kind,
-        "calls": calls,
-        "style": {"form": plan.form, "case": plan.case, "length": plan.length},
+        "kind": plan.as_written.kind,
+        "calls": [_call(call, names) for call in plan.calls],
+        "style": plan.style.to_dict(),
     }
-    style = "; ".join(STYLE_RULES[choice] for choice in (plan.form, plan.case, plan.length))
-    rules = f"{KIND_RULES[plan.kind]}\nStyle: {style}."
+    optional = {
+        "withheld": [names.out(name) for name in plan.withheld],
+        "beside": names.out(plan.beside) if plan.beside else "",
+        "distractor": plan.distractor,
+        "facts": plan.facts,
+        "context": plan.context,
+        "differs" if plan.context == "followup" else "asked": plan.ask_back,
+    }
+    order |= {key: value for key, value in optional.items() if value}
+    hidden = bool(plan.withheld and plan.calls)
+    rules = [KIND_RULES["single" if plan.cut or (hidden and plan.kind != "half") else plan.kind]]
+    rules += [HIDDEN_RULE] if hidden else []
+    rules += [CONTEXT_RULES[plan.context]] if plan.context else []
+    rules.append(f"Style: {'; '.join(plan.style.rules())}.")
     return {
         "messages": [
             {"role": "system", "content": WRITE},
-            {"role": "user", "content": f"{json.dumps(order, ensure_ascii=False)}\n\n{rules}"},
+            {"role": "user", "content": f"{json.dumps(order, ensure_ascii=False)}\n\n" + "\n".join(rules)},
         ],
         "temperature": temperature,
         "seed": plan.seed,
@@ -96,15 +91,59 @@ def write_body(plan: Plan, tools: Sequence[ToolSpec], temperature: float) -> dic
     }
 
 
-def label_body(request: str, tools: Sequence[ToolSpec], seed: int) -> dict[str, Any]:
-    """Chat completion parameters that ask for the calls, with native tools."""
+def _call(call: PlannedCall, names: WireNames) -> dict[str, Any]:
+    item: dict[str, Any] = {"tool": names.out(call.tool), "mention": list(call.mention), "values": call.values}
+    item |= {"suggest": call.suggest, "omit": call.omit, "first": call.first, "due": "" if call.due else False}
+    return {key: value for key, value in item.items() if value not in ("", [], {})}
+
+
+def label_body(
+    request: str,
+    tools: Sequence[ToolSpec],
+    seed: int,
+    *,
+    facts: str | None = None,
+    messages: Sequence[dict[str, Any]] = (),
+) -> dict[str, Any]:
+    """Chat completion parameters that ask for the calls, with native tools.
+
+    Args:
+        request: the message to answer.
+        tools: the tools on offer.
+        seed: of the row.
+        facts: what holds for the request, as the trace's ``system`` will say it.
+        messages: earlier turns.
+    """
+    system = LABEL + (f"\nFacts: {facts}" if facts else "")
     return {
-        "messages": [{"role": "system", "content": LABEL}, {"role": "user", "content": request}],
+        "messages": [
+            {"role": "system", "content": system}, *messages, {"role": "user", "content": request},
+        ],
         "tools": tools_to_wire(tools, WireNames(tools)),
         "temperature": 0.0,
         "seed": seed,
         "max_tokens": MAX_TOKENS["label"],
-    }
+    }  # fmt: skip
+
+
+def read_written(plan: Plan, text: str) -> Written:
+    """The request of an author's answer and the turns before it; an answer without the turns that were asked for has an
+    empty request."""
+    if plan.context not in ("followup", "answer"):
+        return Written(clean_request(text))
+    if text.strip(" .`\n") == SKIP:
+        return Written(SKIP)
+    turns = re.findall(
+        r"^\W*(User|Assistant)\W*?:\** *(.+?)(?=\n\W*(?:User|Assistant)\W*:|\Z)", text.strip(), re.S | re.M | re.I
+    )
+    said = [(role.lower(), clean_request(content)) for role, content in turns]
+    if (
+        len(said) < 3
+        or [role for role, _ in said] != (["user", "assistant"] * len(said))[: len(said)]
+        or len(said) % 2 == 0
+    ):
+        return Written("")
+    return Written(said[-1][1], tuple({"role": role, "content": content} for role, content in said[:-1]))
 
 
 def clean_request(text: str) -> str:

@@ -24,6 +24,8 @@ from needle.tools.validate import validate_calls
 
 MAX_REQUEST = 2000
 """Characters."""
+BESIDE = frozenset({"extraction", "corrected", "half"})
+"""Kinds whose requests hold values that no argument is to take."""
 
 
 @dataclass(frozen=True)
@@ -71,9 +73,16 @@ def verify_calls(
     groundings = ground_calls(calls, tools, request, facts)
     found = content_refusals(calls, tools, request, groundings)
     if plan is not None:
+        found = [refusal for refusal in found if not _meant(refusal, plan)]
         found = intent_refusals(plan, calls, tools, groundings) or found
     spans = {item.path: item.span for item in groundings if item.span}
     return Verdict(tuple(found), spans, {item.path: item.how for item in groundings if item.how})
+
+
+def _meant(refusal: Refusal, plan: Plan) -> bool:
+    """Whether a value is left out because the plan has it so: said in passing, taken back, or part of what no tool does."""
+    beside = plan.kind in BESIDE or (plan.distractor and plan.distractor in refusal.detail)
+    return refusal.code == "dropped" and bool(beside)
 
 
 def content_refusals(

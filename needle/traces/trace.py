@@ -8,7 +8,10 @@ from typing import Any
 from needle.tools.caller import Request
 from needle.tools.spec import ToolCall, ToolSpec
 
-KINDS = ("single", "parallel", "irrelevant", "missing", "chat", "negated")
+KINDS = (
+    "single", "sibling", "parallel", "several", "extraction", "corrected", "half",
+    "irrelevant", "near_miss", "missing", "negated", "chat",
+)  # fmt: skip
 """Kinds of requests; ``docs/formats.md`` says what each is."""
 NO_CALL = frozenset({"irrelevant", "near_miss", "missing", "negated", "chat"})
 """Kinds whose right answer is no call."""

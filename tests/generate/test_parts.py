@@ -9,47 +9,14 @@ from generate_helpers import TOOLS
 
 from needle.generate.dedup import Deduplicator, wording
 from needle.generate.ground import ground_calls
-from needle.generate.plan import Plan, PlannedCall, impossible_kinds, plan_for, quotas
+from needle.generate.plan import Plan, PlannedCall
 from needle.generate.prompts import clean_request
 from needle.generate.verify import verify_calls, verify_request
-from needle.teacher.schema import schema_at
 from needle.tools.read import read_tools
 from needle.tools.spec import ToolCall, ToolSpec
-from needle.traces.trace import KINDS, Trace
+from needle.traces.trace import Trace
 
 SPECS = read_tools(TOOLS)
-
-
-def test_quotas_add_up_and_follow_the_mix():
-    for n in (1, 7, 100, 1001):
-        counts = quotas(n, {"single": 0.5, "parallel": 0.3, "chat": 0.2, "missing": 0.0})
-        assert sum(counts.values()) == n and "missing" not in counts
-        assert all(
-            abs(counts[kind] - n * share) < 1 for kind, share in {"single": 0.5, "parallel": 0.3, "chat": 0.2}.items()
-        )
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_plans_depend_on_seed_and_index_only_and_tools_take_turns(kind):
-    plans = [plan_for(kind, index, SPECS, seed=4) for index in range(24)]
-    assert plans[5] == plan_for(kind, 5, SPECS, seed=4) and plans[5].seed != plan_for(kind, 5, SPECS, seed=5).seed
-    if kind not in ("irrelevant", "chat"):
-        assert {plan.calls[0].tool for plan in plans[: len(SPECS)]} == {tool.name for tool in SPECS}
-
-
-def test_what_a_plan_omits_is_required_and_not_boolean():
-    for index in range(40):
-        call = plan_for("missing", index, SPECS, seed=0).calls[0]
-        tool = next(tool for tool in SPECS if tool.name == call.tool)
-        assert (
-            call.omit in tool.required
-            and schema_at(tool.parameters, call.omit)["type"] != "boolean"
-            and call.omit not in call.values
-        )
-
-
-def test_impossible_kinds_are_named():
-    assert set(impossible_kinds([ToolSpec("stop")])) == {"missing", "parallel"} and impossible_kinds(SPECS) == {}
 
 
 @pytest.mark.parametrize(("said", "clean"), [

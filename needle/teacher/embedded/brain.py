@@ -16,11 +16,12 @@ from typing import Any
 
 from needle.errors import UserError
 from needle.teacher.embedded.bank import Bank
-from needle.teacher.embedded.compose import WantedCall, Wish, compose
+from needle.teacher.embedded.compose import compose
 from needle.teacher.embedded.data import find_traces, read_rows
 from needle.teacher.embedded.matcher import match
 from needle.teacher.embedded.phrasing import Voice
 from needle.teacher.embedded.values import ValueBank
+from needle.teacher.embedded.wish import read_wish
 from needle.tools.spec import ToolCall, ToolSpec, fingerprint
 
 MODEL = "embedded-teacher"
@@ -73,23 +74,17 @@ class EmbeddedTeacher:
     def _write(self, plan: dict[str, Any], seed: Any) -> str:
         try:
             tools = [_spec(item) for item in plan["tools"]]
-            wanted = tuple(
-                WantedCall(
-                    item["tool"], tuple(item.get("mention", ())), dict(item.get("values", {})), item.get("omit", "")
-                )
-                for item in plan.get("calls", ())
-            )
-            style = plan.get("style", {})
-            wish = Wish(plan["kind"], wanted, style.get("form", "command"), style.get("case", "plain"))
+            wish = read_wish(plan)
         except (KeyError, TypeError, AttributeError) as error:
             raise UserError(f"plan is malformed: {error!r}") from None
         digest = hashlib.blake2b(json.dumps([plan, seed], sort_keys=True).encode(), digest_size=8).digest()
         made = compose(wish, tools, self.voice(tools), random.Random(int.from_bytes(digest, "big")))
         if made is None:
             return UNSAYABLE
-        request, calls = made
-        self._memory[(fingerprint(tools), request, seed)] = calls
-        return request
+        offered = [tool for tool in tools if tool.name not in wish.withheld]
+        self._memory[(fingerprint(offered), made.text, seed)] = made.calls
+        turns = [f"{'User' if number % 2 == 0 else 'Assistant'}: {text}" for number, text in enumerate(made.turns)]
+        return "\n".join([*turns, f"User: {made.text}"]) if turns else made.text
 
     def _label(self, request: str, tools: list[ToolSpec], seed: Any) -> list[ToolCall]:
         remembered = self._memory.get((fingerprint(tools), request, seed)) if seed is not None else None

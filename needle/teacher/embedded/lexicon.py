@@ -345,3 +345,60 @@ CHAT = (
     "phew, done for today",
     "i miss the summer", "sounds good to me", "wow, nice", "i'm bored",
 )  # fmt: skip
+
+REGISTERS: dict[str, dict[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
+    "polite": {
+        "command": (("please ", "please ", "kindly "), ("", "", ", thank you", ", thanks a lot")),
+        "request": (("could you please ", "would you mind and ", "would you be so kind and ", "can you please "), ("", "", " for me")),
+        "need": (("i'd be grateful if you could ", "it would be great if you could ", "i'd like you to "), ("", ", please")),
+    },
+    "formal": {
+        "command": (("please ", "kindly "), ("", "")),
+        "request": (("would you please ", "could you kindly ", "may i ask you to "), ("",)),
+        "need": (("i would like you to ", "i request that you ", "you are asked to "), ("",)),
+    },
+    "blunt": {
+        "command": (("", "", "just ", "come on, ", "now "), ("", "", " now", " already", ", quick")),
+        "request": (("can you finally ", "can you just ", "will you "), ("", " now")),
+        "need": (("i said ", "i need you to ", "you have to "), ("", " now")),
+    },
+}
+"""Register to form to what goes before and after an imperative; other registers take ``PREFIXES`` and ``SUFFIXES``."""
+FILLED_PAUSES = ("um,", "uh,", "er,", "hmm,", "so, um,", "okay so", "let me think,", "well,", "right, so", "erm,")
+PASSING_NUMBERS = (
+    "i have {} things on my mind today", "there are {} of us here",
+    "we live at number {}", "my bus is the number {}", "i'm on page {} of my book", "this is my {}th try today",
+    "room {} has been noisy all day", "we won by {} points",
+)
+PASSING_NAMES = (
+    "{} says hi by the way", "i'm here with {}", "{} is driving me mad today", "{} just left", "it's {}'s idea",
+    "{} is asleep on the sofa", "{} told me to ask you", "i promised {} not to forget",
+)
+REMARKS = (
+    "i'm in a hurry", "what a long day", "my hands are full", "sorry to bother you again", "it's been one of those days",
+    "i keep forgetting this", "i'm half asleep", "nearly done for today", "the dog is barking", "i'm cooking right now",
+)
+"""Said in passing: with a number, with a name, with neither."""
+CORRECTIONS = (
+    "{0}, no wait, {1}", "{0}, sorry, {1}", "{0}, i mean {1}", "{0}, actually {1}", "{0} no make that {1}",
+    "{0}, no, {1}", "{0}, scratch that, {1}", "{0} or rather {1}", "{0}, oops, {1}", "{0}, hang on, {1}",
+)
+"""One value taken back for another."""
+WITHDRAWALS = (
+    "{0} and {1}, no wait, only {2}", "{0} and {1}... on second thought only {2}", "{0} and then {1}, no, just {2}",
+    "{0}, also {1}, hmm, forget that, only {2}",
+)
+"""Two wishes of which the last-named stays: first, second, the one that stays."""
+CONTRARY_VERBS = {
+    "set": ("delete", "cancel", "show me"), "create": ("cancel", "delete", "print"), "add": ("remove", "count"),
+    "start": ("cancel", "pause"), "send": ("read me", "delete", "unsend"), "play": ("record", "delete", "buy"),
+    "lock": ("replace", "paint"), "move": ("clean", "order"), "book": ("cancel", "rate"), "schedule": ("cancel",),
+    "get": ("change", "correct"), "find": ("book", "rate", "review"), "search": ("export", "delete"), "order": ("review",),
+    "open": ("clean", "repair"), "call": ("block", "record"), "track": ("cancel", "reroute"), "navigate": ("describe",),
+    "apply": ("remove", "share"), "remove": ("replace", "restore"), "request": ("withdraw",), "notify": ("stop notifying",),
+    "place": ("cancel", "duplicate"), "control": ("repair", "clean"), "heat": ("repair", "fold down"), "deploy": ("audit",),
+    "approve": ("archive", "print"), "reject": ("reprint",), "extract": ("translate", "delete"), "take": ("print",),
+    "convert": ("explain",), "evaluate": ("plot",), "list": ("export", "print"), "reply": ("forward", "print"),
+    "scale": ("rename",), "restart": ("rename",), "run": ("audit",), "delete": ("restore", "duplicate"),
+}
+"""Verb of a tool to verbs of wishes that it does not serve."""

@@ -8,6 +8,7 @@ orders.
 
 from __future__ import annotations
 
+import datetime
 import random
 import re
 from collections.abc import Mapping, Sequence
@@ -64,6 +65,9 @@ class Voice:
     words_of: dict[str, set[str]] = field(default_factory=dict, hash=False)
     """Vocabulary by tool name, filled on first use."""
 
+    today: datetime.date | None = None
+    """From which days are counted, where facts say so."""
+
     def vocabulary(self, tools: Sequence[ToolSpec]) -> set[str]:
         """Words of the tools and words that people use with tools like them."""
         for tool in tools:
@@ -84,7 +88,13 @@ class Voice:
         return self.patterns[tool.name]
 
 
-def say(tool: ToolSpec, arguments: Mapping[str, Any], voice: Voice, rng: random.Random) -> Clause | None:
+def say(
+    tool: ToolSpec,
+    arguments: Mapping[str, Any],
+    voice: Voice,
+    rng: random.Random,
+    style: Mapping[str, str] | None = None,
+) -> Clause | None:
     """A clause for one call.
 
     Args:
@@ -92,6 +102,7 @@ def say(tool: ToolSpec, arguments: Mapping[str, Any], voice: Voice, rng: random.
         arguments: flat ``path -> value``.
         voice: what is known about the toolset's language.
         rng: the only source of variety.
+        style: value of each axis of style; an absent one is plain.
 
     Returns:
         None when some argument cannot be worded.

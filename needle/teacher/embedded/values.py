@@ -7,7 +7,6 @@ embedded teacher invents anything.
 
 from __future__ import annotations
 
-import datetime
 import random
 import re
 from collections import Counter, defaultdict
@@ -17,6 +16,7 @@ from needle.teacher.embedded import lexicon
 from needle.teacher.embedded.bank import Bank, tool_tokens
 from needle.teacher.embedded.lexicon import PERSONS
 from needle.teacher.embedded.text import FUNCTION, UNIT, content, kin, locate, member_forms, stem, words
+from needle.teacher.embedded.typed import examples, fits, typed_number, typed_string
 from needle.teacher.schema import leaves, plain_schema, schema_at, value_class
 from needle.teacher.wording import number_words, spoken_date, spoken_time
 from needle.tools.spec import ToolSpec
@@ -25,8 +25,6 @@ MAX_VALUES = 120
 """Recorded values kept for one parameter, nearest first."""
 FEW = 40
 """Below so many near values, farther ones are let in."""
-FIRST_DAY = datetime.date(2026, 12, 1)
-"""Dates are drawn from the 400 days after it (a fixed day keeps the output a function of the seed alone)."""
 
 
 class ValueBank:
@@ -115,7 +113,7 @@ class ValueBank:
         if kind == "boolean":
             return rng.random() < 0.6
         if kind in ("integer", "number"):
-            return _number(schema, words(path), kind, rng)
+            return typed_number(schema, words(path), kind, rng)
         if kind == "array":
             items = schema.get("items") if isinstance(schema.get("items"), dict) else {}
             low, high = schema.get("minItems", 1), min(schema.get("maxItems", 3), 3)
@@ -128,16 +126,16 @@ class ValueBank:
         return self._string(tool, path, schema, rng) if kind == "string" else None
 
     def _string(self, tool: ToolSpec, path: str, schema: dict[str, Any], rng: random.Random) -> str | None:
-        made = _formatted(schema, words(path), rng)
+        made = typed_string(schema, words(path), rng)
         if made is not None:
             return made
-        described = _examples(schema)
+        described = examples(schema)
         recorded = self.recorded(tool, path)
         # the nearest values are the likeliest: the index of the smaller of two draws
         choices = [*described, *described] + recorded if described else recorded
         if not choices:
             choices = _fallback(path, schema)
-        fitting = [value for value in choices if _fits(value, schema)]
+        fitting = [value for value in choices if fits(value, schema)]
         if not fitting:
             return None
         return fitting[int(len(fitting) * rng.random() * rng.random())]
@@ -166,6 +164,13 @@ def surfaces(value: Any, schema: dict[str, Any], root: dict[str, Any]) -> list[s
     return [value]
 
 
+def sayable(value: Any, schema: dict[str, Any]) -> bool:
+    """Whether a value from elsewhere may stand for an argument: a text that fits, or a number of the right kind."""
+    if isinstance(value, str):
+        return "enum" not in schema and fits(value, schema)
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
 def join_words(items: list[str]) -> str:
     """``a, b and c``."""
     return items[0] if len(items) == 1 else ", ".join(items[:-1]) + " and " + items[-1]
@@ -192,105 +197,6 @@ def _speakable(item: Any, said: str) -> bool:
     return re.fullmatch(r"[ -~\u00a0-\u024f’€–]+", item) is not None and not re.search(r'[\\{}<>|"]', item)
 
 
-def _number(schema: dict[str, Any], name: tuple[str, ...], kind: str, rng: random.Random) -> int | float:
-    low = schema.get("minimum", schema.get("exclusiveMinimum", -1) + 1 if "exclusiveMinimum" in schema else 1)
-    guess = (
-        2000 if "amount" in name or "price" in name else 30 if {"temperature", "celsius", "degrees"} & set(name) else 60
-    )
-    high = schema.get(
-        "maximum", schema["exclusiveMaximum"] - 1 if "exclusiveMaximum" in schema else max(guess, low * 4)
-    )
-    low, high = min(low, high), max(low, high)
-    step = schema.get("multipleOf") or (rng.choice((1, 5, 5, 10)) if high - low >= 20 else 1)
-    if high - low > 120 and low >= 0 and rng.random() < 0.8:  # people rarely use the far end of a long range
-        high = max(low, low + (high - low) // 5)
-    if step >= 1 or "multipleOf" in schema:
-        first = -(-low // step) * step
-        value = first + step * rng.randint(0, max(0, int((high - first) // step)))
-        value = round(value, 4) if low <= value <= high else low
-    else:
-        value = low
-    if (
-        kind == "number"
-        and "multipleOf" not in schema
-        and high - low <= 100
-        and rng.random() < 0.25
-        and value + 0.5 <= high
-    ):
-        value += 0.5
-    return int(value) if value == int(value) else value
-
-
-def _formatted(schema: dict[str, Any], name: tuple[str, ...], rng: random.Random) -> str | None:
-    """A string whose form the schema fixes: a time, a date, an address; None for free text."""
-    form = schema.get("format") or ""
-    text = f"{schema.get('description', '')} {schema.get('pattern', '')}"
-    hour = rng.randrange(6, 23) if rng.random() < 0.85 else rng.randrange(24)
-    time = f"{hour:02d}:{rng.choice((0, 0, 0, 15, 30, 30, 45, 5, 20, 50)):02d}"
-    day = (FIRST_DAY + datetime.timedelta(days=rng.randrange(400))).isoformat()
-    if form == "date-time":
-        return f"{day}T{time}:00"
-    if form == "time" or (not form and re.search(r"HH:MM(?!:SS)", text)):
-        return time
-    if form == "date" or (not form and "YYYY-MM-DD" in text):
-        return day
-    person, word = rng.choice(lexicon.NAMES).lower(), rng.choice(lexicon.WORDS)
-    if form == "email" or (not form and name[-1:] == ("email",)):
-        return f"{person}@{word}.example"
-    if form in ("uri", "url") or (not form and name[-1:] in (("url",), ("link",))):
-        return f"https://{word}.example/{rng.choice(lexicon.WORDS)}"
-    if form == "ipv4":
-        return f"10.0.{rng.randrange(256)}.{rng.randrange(1, 255)}"
-    if form == "hostname":
-        return f"{word}.example"
-    if form == "uuid":
-        digits = f"{rng.getrandbits(128):032x}"
-        return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
-    if form == "duration":
-        return None
-    if "pattern" in schema:
-        return _from_pattern(schema["pattern"], rng)
-    return None
-
-
-def _from_pattern(pattern: str, rng: random.Random) -> str | None:
-    """A string for simple patterns (literals, classes such as ``[A-Z]`` and ``\\d``, counts); None where it needs
-    more."""
-    made = []
-    body = pattern.removeprefix("^").removesuffix("$")
-    for atom, low, high in re.findall(r"(\\d|\[[^\]]+\]|\\.|[^\\()|*+?{}\[\].^$])(?:\{(\d+)(?:,(\d+))?\})?", body):
-        count = rng.randint(int(low), int(high or low)) if low else 1
-        for _ in range(count):
-            if atom == r"\d" or atom in ("[0-9]", r"[\d]"):
-                made.append(str(rng.randrange(10)))
-            elif atom.startswith("["):
-                made.append(
-                    rng.choice(
-                        "ABCDEFGHJKLMNPRSTUVWXYZ"
-                        if "A-Z" in atom
-                        else "abcdefghkmnprstuvwxyz"
-                        if "a-z" in atom
-                        else atom[1]
-                    )
-                )
-            else:
-                made.append(atom[-1])
-    text = "".join(made)
-    return text if re.search(pattern, text) else None
-
-
-def _examples(schema: dict[str, Any]) -> list[str]:
-    """Values that the schema itself names: ``examples``, and "e.g. kitchen, living room" in the description."""
-    named = [item for item in schema.get("examples") or () if isinstance(item, str)]
-    match = re.search(
-        r"(?:e\.g\.|for example|such as|for instance)[:,]?\s+([^().;]+)", schema.get("description", ""), re.IGNORECASE
-    )
-    if match:
-        parts = re.split(r",\s*(?:or |and )?|\s+or\s+|\s+and\s+", match[1])
-        named += [part.strip(" '\"`") for part in parts if 1 < len(part.strip(" '\"`")) <= 40]
-    return named
-
-
 def _fallback(path: str, schema: dict[str, Any]) -> list[str]:
     """A plain list for a parameter that nothing recorded resembles."""
     about = set(content(path)) | set(content(schema.get("description", "")))
@@ -307,12 +213,3 @@ def _fallback(path: str, schema: dict[str, Any]) -> list[str]:
         if about & keys:
             return list(values)
     return list(lexicon.WORDS)
-
-
-def _fits(value: str, schema: dict[str, Any]) -> bool:
-    if not schema.get("minLength", 0) <= len(value) <= schema.get("maxLength", 80):
-        return False
-    try:
-        return re.search(schema["pattern"], value) is not None if "pattern" in schema else True
-    except re.error:
-        return True
