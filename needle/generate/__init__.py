@@ -13,9 +13,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from needle.generate.ahead import estimate, preview
     from needle.generate.config import DEFAULT_MIX, GenerateConfig, TeacherChoice
     from needle.generate.job import Interrupted, generate
-    from needle.generate.ahead import estimate, preview
     from needle.generate.report import GenerateReport, Snapshot
 
 _HOME = {

@@ -18,7 +18,7 @@ from collections.abc import Iterable
 
 from needle.generate.said import STOP, stem, words_of
 from needle.generate.votes import canonical
-from needle.teacher.embedded.lexicon import PREFIXES, SUFFIXES
+from needle.teacher.embedded.frames import PREFIXES, SUFFIXES
 from needle.traces.contamination import Knowledge
 from needle.traces.read import read_traces
 from needle.traces.split import template

@@ -20,6 +20,7 @@ from needle.traces.stats import trace_stats
 from needle.traces.trace import Trace
 from needle.traces.write import atomic, write_traces
 
+
 def split_rows(traces: Sequence[Trace], seed: int) -> dict[str, list[Trace]]:
     """Train, validation and test such that no wording is in two of them; everything is train where there are too
     few wordings."""

@@ -13,8 +13,8 @@ from needle.teacher.embedded.arguments import arguments_for, nested
 from needle.teacher.embedded.dialogue import with_turns
 from needle.teacher.embedded.foreign import foreign, near_by
 from needle.teacher.embedded.fragments import is_speech
+from needle.teacher.embedded.frames import CORRECTIONS, JOINERS, WITHDRAWALS
 from needle.teacher.embedded.letters import letter
-from needle.teacher.embedded.lexicon import CORRECTIONS, JOINERS, WITHDRAWALS
 from needle.teacher.embedded.phrasing import Clause, Voice, say
 from needle.teacher.embedded.reference import count_from, today_of
 from needle.teacher.embedded.styling import negated, spoken, styled

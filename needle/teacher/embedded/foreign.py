@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from needle.teacher.embedded.lexicon import CHAT, CONTRARY_VERBS, OFF_TOPIC, VERBS
+from needle.teacher.embedded.frames import CHAT, OFF_TOPIC
+from needle.teacher.embedded.lexicon import CONTRARY_VERBS, VERBS
 from needle.teacher.embedded.phrasing import Clause, Voice
 from needle.teacher.embedded.text import content, stem, words
 from needle.teacher.embedded.verbs import split_link, verb_stem, verbs_and_noun

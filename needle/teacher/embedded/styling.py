@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from needle.teacher.embedded.lexicon import (
+from needle.teacher.embedded.frames import (
     FILLED_PAUSES,
     NEGATIONS,
     PASSING_NAMES,
