@@ -10,6 +10,7 @@ import ipaddress
 import os
 import re
 from collections.abc import Mapping
+from importlib.util import find_spec
 from urllib.parse import parse_qsl, urlsplit
 
 import httpx2
@@ -134,7 +135,7 @@ def open_client(
         headers: further headers, filled in.
     """
     url = EMBEDDED_URL if is_embedded(base_url) else base_url
-    http_client = httpx2.AsyncClient(transport=transport, timeout=timeout_s) if transport else None
+    http_client = httpx2.AsyncClient(transport=transport, timeout=timeout_s) if transport else _http_client(timeout_s)
     return openai.AsyncOpenAI(
         api_key=key,
         base_url=url,
@@ -143,3 +144,12 @@ def open_client(
         http_client=http_client,
         default_headers=dict(headers or {}),
     )
+
+
+def _http_client(timeout_s: float) -> httpx2.AsyncClient | None:
+    """The SDK's aiohttp client, which takes about a quarter less time of the processor, where aiohttp is installed and no
+    proxy is set (the SDK's own client knows all ways in which proxies are named); None: the SDK's own."""
+    proxied = any(name.lower() in ("http_proxy", "https_proxy", "all_proxy") and value for name, value in os.environ.items())
+    if proxied or find_spec("aiohttp") is None:
+        return None
+    return openai.DefaultAioHttpClient(timeout=timeout_s)

@@ -92,15 +92,22 @@ def classify(error: Exception, asked: Asked) -> PermanentError | TransientError:
         body = error.body if isinstance(error.body, dict) else {}
         return by_status(error.status_code, body, asked, error.response.headers, error.response.text)
     where = asked.where
-    if isinstance(error, openai.APITimeoutError | TimeoutError):
+    cause = error.__cause__ or error
+    connecting = isinstance(cause, httpx2.ConnectError | httpx2.ConnectTimeout)
+    if isinstance(error, openai.APITimeoutError | TimeoutError) and not connecting:
         return TransientError(f"{where} did not answer in time", "timeout")
     if isinstance(error, openai.APIConnectionError | httpx2.TransportError | OSError):
-        cause = error.__cause__ or error
         said = asked.detail(str(cause) or type(cause).__name__)
-        return TransientError(f"cannot reach {where} ({said})", "connection", maybe_billed=not isinstance(cause, httpx2.ConnectError))
+        return TransientError(f"cannot reach {where} ({said})", "connection", maybe_billed=not (connecting and _never_sent(cause)))
     if isinstance(error, openai.APIResponseValidationError | ValueError):
         return TransientError(f"{where} answered with something that is no chat completion ({asked.detail(error)})", "not_json")
     raise error
+
+
+def _never_sent(cause: BaseException) -> bool:
+    """No connection came about. The aiohttp transport of the SDK also calls it a connect time-out when the server hung
+    up after the request."""
+    return isinstance(cause, httpx2.ConnectError) or type(cause.__cause__).__name__ not in ("ServerDisconnectedError", "ClientConnectionError", "ClientConnectionResetError", "ClientOSError")
 
 
 def by_status(

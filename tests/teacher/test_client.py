@@ -164,14 +164,69 @@ def test_a_key_that_the_endpoint_repeats_is_struck_out_everywhere(monkeypatch):
     assert all("very-secret" not in text for text in said) and "***" in said[0]
 
 
-def test_an_unreachable_endpoint_is_a_connection_error():
+@pytest.fixture(params=["aiohttp", "httpx2"])
+def backend(request, monkeypatch):
+    """Both HTTP clients: the faster one, and the one that is used without it or behind a proxy."""
+    if request.param == "aiohttp":
+        pytest.importorskip("aiohttp")
+    else:
+        monkeypatch.setattr("needle.teacher.endpoint.find_spec", lambda name: None)
+    return request.param
+
+
+async def _ask_socket(answer, **settings):
+    """One call to a server on a real socket that does ``answer(reader, writer)``."""
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    config = TeacherConfig(base_url=f"http://127.0.0.1:{port}/v1", model="m", max_attempts=1, **settings)
+    async with server, Teacher(config) as teacher:
+        return await teacher.complete(BODY)
+
+
+def test_an_unreachable_endpoint_is_a_connection_error_and_costs_nothing(backend):
     async def work():
         async with Teacher(TeacherConfig(base_url="http://127.0.0.1:9/v1", model="m", max_attempts=1)) as teacher:
             await teacher.complete(BODY)
 
     with pytest.raises(TransientError) as caught:
         asyncio.run(work())
-    assert caught.value.reason == "connection" and "127.0.0.1:9" in str(caught.value)
+    assert caught.value.reason == "connection" and "127.0.0.1:9" in str(caught.value) and not caught.value.maybe_billed
+
+
+def test_a_server_that_hangs_up_after_the_request_may_have_billed_it(backend):
+    async def hang_up(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.close()
+
+    with pytest.raises(TransientError) as caught:
+        asyncio.run(_ask_socket(hang_up))
+    assert caught.value.reason == "connection" and caught.value.maybe_billed
+
+
+def test_a_body_that_breaks_off_or_trickles_on_a_real_socket_ends_in_time(backend):
+    head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 1000\r\n\r\n"
+
+    async def break_off(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(head + b'{"id": "x", "choices": [')
+        await writer.drain()
+        writer.close()
+
+    async def trickle(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(head)
+        for _ in range(200):
+            writer.write(b" ")
+            await writer.drain()
+            await asyncio.sleep(0.02)
+
+    with pytest.raises(TransientError) as caught:
+        asyncio.run(_ask_socket(break_off))
+    assert caught.value.reason == "connection" and caught.value.maybe_billed
+    started = time.monotonic()
+    with pytest.raises(TransientError) as caught:
+        asyncio.run(_ask_socket(trickle, attempt_s=0.3, deadline_s=0.5))
+    assert caught.value.reason == "timeout" and caught.value.maybe_billed and time.monotonic() - started < 2
 
 
 def test_retry_after_is_understood_in_every_form():
