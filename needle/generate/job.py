@@ -29,7 +29,7 @@ from needle.generate.desk import NotStored, RowAccount
 from needle.generate.events import EventLog
 from needle.generate.plan import impossible_kinds
 from needle.generate.prompts import PROMPT_VERSION
-from needle.generate.quota import LAG, ROUND, Quotas
+from needle.generate.quota import BATCH_ROUND, LAG, ROUND, Quotas
 from needle.generate.report import GenerateReport, Snapshot, Tally
 from needle.generate.rounds import LEAST_SHARE, PROBE
 from needle.generate.rows import Part, TraceView
@@ -92,6 +92,7 @@ class _Job:
     def __init__(self, session: Session, progress: Callable[[Snapshot], None] | None) -> None:
         self.session, self.progress = session, progress
         self.config, self.tools, self.desk = session.config, session.tools, session.desk
+        self.round = BATCH_ROUND if self.config.batch else ROUND
         self.notes = [f"{finding.message}" for finding in lint_tools(self.tools) if finding.severity != "info"]
         self.quotas = self._quotas()
         self.tally = Tally(asked=self.quotas.asked, accepted=self.quotas.accepted)
@@ -100,7 +101,8 @@ class _Job:
         self.quarantine = Part(session.out / "quarantine.jsonl")
         self.offers: dict[tuple[str, ...], tuple[ToolSpec, ...]] = {}
         self.dedup = Deduplicator(self.config.template_cap, self.config.checks.decontaminate)
-        self.gate = asyncio.Semaphore(self.config.concurrency)
+        # a batch holds as many rows as are ready; otherwise concurrency says how many are under way
+        self.gate = asyncio.Semaphore(LAG * BATCH_ROUND if self.config.batch else self.config.concurrency)
         self.events = EventLog(session.out)
         self.began = time.monotonic()
         self.answered = self.troubles = 0
@@ -153,13 +155,13 @@ class _Job:
         if self.desk.replay:  # rows of which nothing is stored cannot be made
             stored = dict(self.session.store.rows("SELECT kind, MAX(plan) + 1 FROM responses GROUP BY kind"))
             limits = {kind: stored.get(kind, 0) for kind in mix}
-        size = PROBE if self.session.student else ROUND
+        size = PROBE if self.session.student else self.round
         return Quotas(mix, self.config.n, size=size, limits=limits, notes=self.notes)
 
     async def _rounds(self) -> None:
         pending: deque[list[asyncio.Task[Judged | None]]] = deque()
         while True:
-            lag = LAG if self.quotas.size == ROUND else 1
+            lag = LAG if self.quotas.size == self.round else 1
             while not self.stopped and len(pending) < lag and (plans := self.quotas.next_round()):
                 pending.append([self._start(kind, index) for kind, index in plans])
             if not pending:
@@ -278,7 +280,7 @@ class _Job:
             verdicts.append((kind, not reasons))
         self.quotas.judge(verdicts)
         if self.session.student and self.quotas.size == PROBE:  # the first round with a student
-            self.quotas.size = ROUND
+            self.quotas.size = self.round
             failures = self.session.student.failures()
             self.quotas.shift({kind: max(failures.get(kind, 1.0), LEAST_SHARE) for kind in self.quotas.wanted})
         self.rows.flush()

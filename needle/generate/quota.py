@@ -16,6 +16,8 @@ from needle.generate.plan import quotas
 
 ROUND = 200
 """Plans of one round; a constant, so that concurrency does not shape the rows."""
+BATCH_ROUND = 5000
+"""The same for runs in batches, where a round takes hours."""
 LAG = 5
 """Rounds that may be under way at a time; so up to ``LAG * ROUND`` rows can be asked for at once."""
 PATIENCE = 3

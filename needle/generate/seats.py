@@ -16,6 +16,8 @@ from needle.teacher.endpoint import is_embedded
 from needle.teacher.profiles import resolve_teacher
 
 FREE = Prices(0.0, 0.0)
+LINGER_S, POLL_S = 5.0, 30.0
+"""Seconds without a new question after which a batch is sent, and between two looks at it."""
 
 
 def resolve_teachers(config: GenerateConfig) -> dict[str, TeacherConfig]:
@@ -94,6 +96,8 @@ def in_batches(seats: list[Seat], store: ResponseStore, transport: httpx2.AsyncB
             key=lambda body: response_key(config, body),
             stored=lambda key: store.get(key) is not None,
             transport=transport,
+            linger_s=LINGER_S,
+            poll_s=POLL_S,
         )
 
     return [replace(seat, teacher=batched(seat)) for seat in seats]

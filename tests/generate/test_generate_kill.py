@@ -72,7 +72,7 @@ def test_five_kills_lose_nothing_and_the_rows_are_those_of_a_run_that_was_left_a
 
 @pytest.mark.slow
 def test_a_hundred_kills_lose_nothing(server, tools_file, tmp_path, environment):
-    kills_lose_nothing(server, tools_file, tmp_path / "killed", environment, 100, 1500, 50)
+    kills_lose_nothing(server, tools_file, tmp_path / "killed", environment, 100, 800, 25)
 
 
 def test_ctrl_c_waits_for_what_is_under_way_and_says_exactly_what_is_there(server, tools_file, tmp_path, environment):
