@@ -17,6 +17,7 @@ from needle.generate.refusal import Refusal
 from needle.generate.verify import verify_request
 from needle.teacher.errors import PermanentError, TransientError
 from needle.teacher.wire import Answer
+from needle.tools.caller import Request
 from needle.tools.spec import ToolCall, ToolSpec
 
 
@@ -58,7 +59,7 @@ class Asker:
     """For writing."""
     checks: Checks = Checks()
     """How far labels are doubted."""
-    known: Callable[[Plan, str], Awaitable[Refusal | None]] | None = None
+    known: Callable[[Plan, Request, str | None], Awaitable[Refusal | None]] | None = None
     """With a student: a refusal when it knows the answer to a request, asked before the label is paid for."""
 
     def __post_init__(self) -> None:
@@ -83,9 +84,10 @@ class Asker:
             refusals = verify_request(written.request, self.tools)
             if refusals:
                 return self._outcome(plan, answers, written, refusals=tuple(refusals), meta=meta)
-            if self.known and not plan.cut and (refusal := await self.known(plan, written.request)):
-                return self._outcome(plan, answers, written, refusals=(refusal,), meta=meta)
             around = around_of(plan, written)
+            asked = Request(written.request, tuple(offered), plan.facts, written.messages)
+            if self.known and not plan.cut and (refusal := await self.known(plan, asked, around)):
+                return self._outcome(plan, answers, written, refusals=(refusal,), meta=meta)
 
             def body(seed: int) -> dict[str, Any]:
                 return label_body(written.request, offered, seed, facts=plan.facts, messages=written.messages)

@@ -19,7 +19,7 @@ from needle.generate.plan import Plan
 from needle.generate.store import ResponseStore
 from needle.generate.verify import Refusal, verify_calls
 from needle.tools.caller import Caller, CallResult, Request
-from needle.tools.spec import ToolCall, ToolSpec
+from needle.tools.spec import ToolCall
 
 AT_ONCE = 32
 """Requests that the student answers in one go."""
@@ -49,11 +49,9 @@ class Opinion:
 class Student:
     """Asks a ``Caller`` in the background, several requests at a time, each answer stored so that it is asked once."""
 
-    def __init__(
-        self, caller: Caller, store: ResponseStore, tools: list[ToolSpec], *, keep_known: float, unsure_below: float
-    ) -> None:
+    def __init__(self, caller: Caller, store: ResponseStore, *, keep_known: float, unsure_below: float) -> None:
         """``keep_known``: share of the rows it gets right that are kept; ``unsure_below``: confidence."""
-        self.caller, self.store, self.tools = caller, store, tools
+        self.caller, self.store = caller, store
         self._keep, self._unsure = keep_known, unsure_below
         self._waiting: list[tuple[Request, asyncio.Future[CallResult]]] = []
         self._work: asyncio.Task[None] | None = None
@@ -61,10 +59,11 @@ class Student:
         self.states: dict[str, Counter[str]] = {}
         """Opinions by kind and state; counted when a row is judged."""
 
-    async def known(self, plan: Plan, request: str) -> Refusal | None:
-        """A refusal when the student knows this one and it is not kept against forgetting."""
-        calls, error, confidence = await self._answer(Request(request, tuple(self.tools)))
-        verdict = verify_calls(plan, request, calls, error, self.tools)
+    async def known(self, plan: Plan, request: Request, around: str | None) -> Refusal | None:
+        """A refusal when the student knows this one and it is not kept against forgetting. ``around``: facts and earlier
+        turns in which values may stand."""
+        calls, error, confidence = await self._answer(request)
+        verdict = verify_calls(plan.as_written, request.query, calls, error, list(request.tools), around)
         state = "wrong" if verdict.refusals else "right"
         if state == "right" and confidence is not None and confidence < self._unsure:
             state = "unsure"
@@ -88,7 +87,9 @@ class Student:
         }
 
     async def _answer(self, request: Request) -> tuple[list[ToolCall], str | None, float | None]:
-        text = json.dumps([self.caller.name, request.query, [tool.to_dict() for tool in request.tools]], sort_keys=True)
+        tools = [tool.to_dict() for tool in request.tools]
+        parts = [self.caller.name, request.query, tools, request.system, request.messages]
+        text = json.dumps(parts, sort_keys=True)
         key = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
         rows = self.store.rows("SELECT answer FROM students WHERE key = ?", (key,))
         if rows:

@@ -104,6 +104,6 @@ async def open_session(
         desk = Desk(seats, store, budget, replay=replay)
         asker, pupil = Asker(desk, tools, config.temperature, config.checks), None
         if student is not None:
-            pupil = Student(student, store, tools, keep_known=config.keep_known, unsure_below=config.unsure_below)
+            pupil = Student(student, store, keep_known=config.keep_known, unsure_below=config.unsure_below)
             asker.known = pupil.known
         yield Session(config, tools, out, store, desk, asker, pupil)
