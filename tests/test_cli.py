@@ -21,7 +21,7 @@ OPTIONS = {
     "": "--version --debug",
     "quickstart": "--tools --out --rows --minutes --teacher --seed",
     "generate": "--tools --out --config --teacher --model --n --seed --budget --max-tokens-total --price-in --price-out --concurrency --batch --engine --workers "
-    "--student --round --votes --judge --no-repair --decontaminate --teacher-terms --licence --estimate --preview --reverify --config-schema --parquet",
+    "--student --round --noise --locale --votes --judge --no-repair --decontaminate --teacher-terms --licence --estimate --preview --reverify --config-schema --parquet",
     "train": "--traces --out --base --preset --loss --teacher --minutes --steps --bits --rows --resume --seed",
     "train-base": "--out --data --minutes --steps --rows --piece --seed",
     "train-tokenizer": "--traces --out --text --vocabulary",

@@ -34,6 +34,8 @@ def generate(
     workers: Annotated[int | None, typer.Option(help="Workers of the Ray engine.", rich_help_panel=ASKING)] = None,
     student: Annotated[str | None, typer.Option(help="Checkpoint that answers first; rows are kept where it is unsure or wrong.", rich_help_panel=ASKING)] = None,
     round_: Annotated[int | None, typer.Option("--round", help="Number of this round, with --student.  [default: 1]", rich_help_panel=ASKING)] = None,
+    noise: Annotated[float | None, typer.Option(help="Share of accepted requests that get typing slips, speech-recognition marks and the like.  [default: 0.1]", rich_help_panel=ASKING)] = None,
+    locale: Annotated[list[str] | None, typer.Option(help="Where suggested names and places come from, such as de_DE (needs Faker); repeat for several.", rich_help_panel=ASKING)] = None,
     votes: Annotated[int | None, typer.Option(help="Most labels of a row: 1, 3 or 5; more than one only where label and plan disagree.  [default: 1]", rich_help_panel=DOUBT)] = None,
     judge: Annotated[bool, typer.Option("--judge", help="Have a teacher with the role of judge question every row.", rich_help_panel=DOUBT)] = False,
     no_repair: Annotated[bool, typer.Option("--no-repair", help="Refuse a faulty label at once, without asking again with the fault in words.", rich_help_panel=DOUBT)] = False,
@@ -56,6 +58,7 @@ def generate(
     settings = load_config(config, {
         "tools": tools, "out": out, "teacher": teacher, "model": model, "n": n, "seed": seed, "budget_usd": budget,
         "max_tokens_total": max_tokens_total, "price_in": price_in, "price_out": price_out, "concurrency": concurrency,
+        "noise": noise, "locales": locale or None,
         "checks": {name: value for name, value in {
             "votes": votes, "judge": judge or None, "repair": False if no_repair else None, "teacher_terms": teacher_terms,
             "decontaminate": [str(path) for path in decontaminate] if decontaminate else None, "licence": licence,

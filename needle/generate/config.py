@@ -14,6 +14,7 @@ from typing import Any, Literal
 from needle.errors import UserError
 from needle.generate.checks import Checks
 from needle.generate.prompts import PROMPT_VERSION
+from needle.generate.values import check_locales
 from needle.teacher.config import STRICT, Role
 from needle.teacher.endpoint import is_embedded
 from needle.tools.read import load_toolset
@@ -116,6 +117,13 @@ class GenerateConfig:
     """Seconds that one teacher call may take in all, retries included."""
     template_cap: int = 8
     """Accepted rows that may share a wording when argument values are masked."""
+    value_cap: int = 0
+    """Accepted rows that may have the same text in the same argument; 0: a fiftieth of ``n``, eight at least."""
+    noise: float = 0.1
+    """Share of the accepted rows whose request gets typing slips, the marks of speech recognition, hesitation and the
+    like after it has been labelled."""
+    locales: tuple[str, ...] = ()
+    """Where suggested people and places come from, as Faker names it (``de_DE``); left out: banks that are built in."""
     checks: Checks = Checks()
     """Votes, repair, judge, suites that rows must not know."""
 
@@ -127,6 +135,7 @@ class GenerateConfig:
     def shaping(self, tools: list[ToolSpec]) -> dict[str, Any]:
         """The settings that shape the rows: two runs that differ in one of them do not belong in one folder."""
         several = {"teachers": [asdict(choice) for choice in self.teachers]} if self.teachers else {}
+        faked = {"locales": list(self.locales), "faker": check_locales(self.locales)} if self.locales else {}
         rounds = {"round": self.round, "keep_known": self.keep_known, "unsure_below": self.unsure_below}
         return several | (rounds if self.round else {}) | {
             "tools": fingerprint(tools),
@@ -137,8 +146,10 @@ class GenerateConfig:
             "mix": {kind: self.mix[kind] for kind in sorted(self.mix)},
             "temperature": self.temperature,
             "template_cap": self.template_cap,
+            "value_cap": self.value_cap,
+            "noise": self.noise,
             "prompt_version": PROMPT_VERSION,
-        } | self.checks.shaping()
+        } | faked | self.checks.shaping()
 
 
 def check_config(config: GenerateConfig) -> list[ToolSpec]:
@@ -147,6 +158,10 @@ def check_config(config: GenerateConfig) -> list[ToolSpec]:
     Raises:
         UserError: bad number, unknown kind, missing or unusable tools file.
     """
+    if not 0 <= config.noise <= 1 or config.value_cap < 0:
+        raise UserError(f"noise is {config.noise}, value_cap is {config.value_cap}; noise is a share from 0 to 1, value_cap a count")
+    if config.locales:
+        check_locales(config.locales)
     if config.n <= 0:
         raise UserError(f"n is {config.n}; ask for at least one row")
     if config.concurrency < 1 or config.template_cap < 1 or not config.deadline_s > 0 or config.workers < 1:

@@ -41,8 +41,9 @@ FILLERS = STOP | frozenset("please can could would you hey hi hello just like wa
 
 def wording(trace: Trace) -> str:
     """The request with its values masked and polite frames taken off: what must not be in two parts of a split."""
-    text = trace.query
-    for start, end in sorted((tuple(span) for span in trace.meta.get("spans", {}).values()), reverse=True):
+    # a noisy request is judged by what it was before
+    text = trace.meta.get("clean", trace.query)
+    for start, end in sorted((tuple(span) for span in (trace.meta.get("clean_spans") or trace.meta.get("spans", {})).values()), reverse=True):
         text = f"{text[:start]}0{text[end:]}"
     for _ in range(3):
         text = FRAME.sub("", text).strip()

@@ -24,9 +24,11 @@ from needle.errors import UserError
 from needle.generate.ask import Outcome
 from needle.generate.budget import BudgetSpent, Halt
 from needle.generate.config import GenerateConfig, check_config
+from needle.generate.coverage import ValueCaps, cap_for
 from needle.generate.dedup import Deduplicator
 from needle.generate.desk import NotStored, RowAccount
 from needle.generate.events import EventLog
+from needle.generate.noise import apply_noise
 from needle.generate.plan import impossible_kinds
 from needle.generate.prompts import PROMPT_VERSION
 from needle.generate.quota import BATCH_ROUND, LAG, ROUND, Quotas
@@ -99,6 +101,7 @@ class _Job:
         self.tally.usd = dict.fromkeys(self.quotas.wanted, 0.0)
         self.rows = Part(session.out / "rows.jsonl")
         self.quarantine = Part(session.out / "quarantine.jsonl")
+        self.caps = ValueCaps(self.config.value_cap or cap_for(self.config.n))
         self.offers: dict[tuple[str, ...], tuple[ToolSpec, ...]] = {}
         self.dedup = Deduplicator(self.config.template_cap, self.config.checks.decontaminate)
         # a batch holds as many rows as are ready; otherwise concurrency says how many are under way
@@ -270,12 +273,13 @@ class _Job:
             trace = self._trace(outcome, account)
             reasons = [refusal.code for refusal in outcome.refusals]
             if not reasons:
-                repeated = "surplus" if self.quotas.full(kind, fresh.get(kind, 0)) else self.dedup.refuse(trace)
+                repeated = "surplus" if self.quotas.full(kind, fresh.get(kind, 0)) else self._repeats(trace)
                 reasons = [repeated] if repeated else []
             if reasons:
                 self._refuse(outcome, trace, reasons)
             else:
-                self.rows.append(trace.to_dict())
+                self.caps.add(trace)
+                self.rows.append(apply_noise(trace, self.config.seed, self.config.noise).to_dict())
                 fresh[kind] = fresh.get(kind, 0) + 1
             verdicts.append((kind, not reasons))
         self.quotas.judge(verdicts)
@@ -285,6 +289,10 @@ class _Job:
             self.quotas.shift({kind: max(failures.get(kind, 1.0), LEAST_SHARE) for kind in self.quotas.wanted})
         self.rows.flush()
         self.quarantine.flush()
+
+    def _repeats(self, trace: Trace) -> str | None:
+        """Reason code where a row brings nothing new."""
+        return "value_cap" if self.caps.full(trace) else self.dedup.refuse(trace)
 
     def _refuse(self, outcome: Outcome, trace: Trace, reasons: list[str]) -> None:
         for reason in set(reasons):

@@ -44,7 +44,7 @@ class Session:
 
     def plan(self, kind: str, index: int) -> Plan:
         """The ``index``-th plan of a kind."""
-        return plan_for(kind, index, self.tools, self.config.seed)
+        return plan_for(kind, index, self.tools, self.config.seed, self.config.locales)
 
     async def row(self, plan: Plan) -> tuple[Outcome, RowAccount]:
         """Ask for one row; what it cost comes with it. Raises as ``Asker.row``."""

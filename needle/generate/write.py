@@ -12,6 +12,7 @@ from typing import Any
 from needle.errors import UserError
 from needle.generate.agreement import agreement, folder_rows
 from needle.generate.checks import DEFAULT, Checks
+from needle.generate.coverage import coverage
 from needle.generate.dedup import wording
 from needle.generate.story import run_card
 from needle.traces.card import dataset_card
@@ -60,7 +61,8 @@ def write_folder(
     everything = [trace for rows in parts.values() for trace in rows]
     summary = {**summary, "agreement": agreement(folder_rows(out))}
     counted = dataclasses.asdict(trace_stats(everything)) if everything else {}
-    _write_text(out / "stats.json", _json({"generation": summary, "rows": counted}))
+    slots = [slot.to_dict() for slot in coverage(everything)]
+    _write_text(out / "stats.json", _json({"generation": summary, "rows": counted, "coverage": slots}))
     _write_text(
         out / "README.md",
         dataset_card({part: rows for part, rows in parts.items() if rows}, run_card(summary, settings, source, checks))

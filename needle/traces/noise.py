@@ -113,6 +113,7 @@ def noise_trace(trace: Trace, kind: str, rng: random.Random) -> Trace:
         return trace
     meta: dict[str, Any] = {**trace.meta, "noise": kind, "clean": trace.query}
     if recorded:
+        meta["clean_spans"] = trace.meta["spans"]
         meta["spans"] = {path: list(span) for path, span in zip(recorded, moved)}
     return dataclasses.replace(trace, query=noisy, meta=meta)
 
