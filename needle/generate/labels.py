@@ -181,7 +181,8 @@ class _Row:
     async def _ask(self, stage: str, question: dict[str, Any], teacher: str) -> tuple[tuple[ToolCall, ...], str | None]:
         answer = await self.desk.ask(stage, question, teacher=teacher)
         self.answers.append(answer)
-        calls, problem = read_calls(answer, WireNames(self.tools))
+        strict = self.desk.seat(teacher).teacher.config.strict
+        calls, problem = read_calls(answer, WireNames(self.tools), nulls_left_out=strict)
         return tuple(calls), problem
 
     def labelled(self) -> Labelled:

@@ -118,7 +118,7 @@ class EndpointCaller(Caller):
             if error.stops_job:
                 raise
             return CallResult(error=f"{error.reason}: {error}", infra_error=True, seconds=time.perf_counter() - started)
-        calls, problem = read_calls(answer, names)
+        calls, problem = read_calls(answer, names, nulls_left_out=self.config.strict)
         return CallResult(
             [] if problem else calls,
             raw=answer.raw.decode(errors="replace"),

@@ -19,11 +19,12 @@ from typing import Any, Self
 
 import httpx2
 
-from needle.teacher.config import TeacherConfig
+from needle.teacher.config import TeacherConfig, check_capabilities
 from needle.teacher.content import tools_in_content
 from needle.teacher.endpoint import NO_KEY, check_url, fill_headers, find_key, is_embedded, open_client
 from needle.teacher.errors import DROPPABLE, RENAMED, Asked, PermanentError, TransientError, by_status, classify
 from needle.teacher.limits import Limiter, Ticket, limiter_for
+from needle.teacher.strict import strict_tools
 from needle.teacher.wire import Answer, ErrorBody, read_answer
 
 BYTES_A_TOKEN = 2.5
@@ -60,8 +61,9 @@ class Teacher:
         """``transport`` replaces the network (an in-process app); for the embedded teacher it is made here.
 
         Raises:
-            UserError: bad address, or no key for a remote endpoint.
+            UserError: bad address, no key for a remote endpoint, or a setting that the endpoint is known not to support.
         """
+        check_capabilities(config, config.needs)
         self.config = config
         self.usage = Usage()
         self.left_out: set[str] = set()
@@ -211,6 +213,8 @@ class Teacher:
         config = self.config
         if config.tools_in_content:
             body = tools_in_content(body, json_schema=config.capabilities.json_schema is True)
+        elif config.strict and body.get("tools"):
+            body = body | {"tools": strict_tools(body["tools"])}
         sent = {"model": config.model, **config.extra_body}
         for name, value in body.items():
             if name not in self.left_out:

@@ -139,6 +139,8 @@ class TeacherConfig:
     """What this teacher is used for: writing requests, labelling them, judging."""
     weight: float = 1.0
     """Share of the work (and of the votes) among teachers of the same role."""
+    strict: bool = False
+    """Ask the endpoint to hold calls to the schemas; tools whose schema it could not take are sent as usual."""
     top_logprobs: int = 0
     """Ask for the probabilities of so many alternatives for each token; 0: none."""
 
@@ -146,7 +148,13 @@ class TeacherConfig:
     def identity(self) -> dict[str, Any]:
         """Everything here that shapes an answer, for cache keys: two configs with the same identity may share answers."""
         shaping = {"base_url": self.base_url, "model": self.model, "headers": dict(self.headers), "extra_body": dict(self.extra_body)}
-        return shaping | {"tools_in_content": self.tools_in_content, "top_logprobs": self.top_logprobs}
+        return shaping | {"tools_in_content": self.tools_in_content, "strict": self.strict, "top_logprobs": self.top_logprobs}
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Capabilities that these settings rely on, for ``check_capabilities``."""
+        strict = ("strict",) if self.strict else ()
+        return (*strict, *(("logprobs_with_tools",) if self.top_logprobs and not self.tools_in_content else ()))
 
     @property
     def tools_in_content(self) -> bool:

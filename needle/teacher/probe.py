@@ -83,7 +83,7 @@ async def probe(
         TransientError: it cannot be reached.
     """
     report = ProbeReport(probe_key(config), datetime.date.today().isoformat())
-    plain = replace(config, capabilities=Capabilities(), max_attempts=2, top_logprobs=0)
+    plain = replace(config, capabilities=Capabilities(), max_attempts=2, top_logprobs=0, strict=False)
     names = [name.name for name in fields(Capabilities)]
     async with Teacher(plain, transport=transport) as teacher:
         asked = _Prober(teacher)

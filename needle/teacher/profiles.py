@@ -73,6 +73,8 @@ class Profile:
     """Seconds after which a slow call is sent a second time, at up to twice the price; left out: never."""
     starvation_s: Positive = 900.0
     """Seconds without an answer under the rate limit, after which the work stops."""
+    strict: bool = False
+    """Ask the endpoint to hold calls to the schemas."""
     top_logprobs: Annotated[int, Field(ge=0, le=20)] = 0
     """Alternatives for each token to ask the probabilities of."""
 

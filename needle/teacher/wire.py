@@ -14,6 +14,7 @@ from typing import Any
 
 from needle.teacher.content import read_content_calls
 from needle.teacher.logprobs import TokenProbability, read_logprobs
+from needle.teacher.strict import without_nulls
 from needle.tools.spec import ToolCall, ToolSpec
 
 MAX_NAME = 64
@@ -23,6 +24,8 @@ class WireNames:
     """One-to-one mapping between the names of a toolset and names that every endpoint accepts."""
 
     def __init__(self, tools: Sequence[ToolSpec]) -> None:
+        self.tools = {tool.name: tool for tool in tools}
+        """The tools by their own names."""
         self._out: dict[str, str] = {}
         for tool in tools:
             base = re.sub(r"[^A-Za-z0-9_-]", "_", tool.name)[:MAX_NAME] or "tool"
@@ -122,8 +125,15 @@ def read_answer(raw: bytes) -> Answer:
     )
 
 
-def read_calls(answer: Answer, names: WireNames) -> tuple[list[ToolCall], str | None]:
-    """Calls of an answer and, when it was not well formed, why (then the list holds what could be read)."""
+def read_calls(answer: Answer, names: WireNames, *, nulls_left_out: bool = False) -> tuple[list[ToolCall], str | None]:
+    """Calls of an answer and, when it was not well formed, why (then the list holds what could be read).
+
+    Args:
+        answer: of an endpoint.
+        names: of the tools that were sent.
+        nulls_left_out: null for an optional argument that may not be null means that it is left out, as ``strict``
+            endpoints write it.
+    """
     calls: list[ToolCall] = []
     if answer.finish_reason == "length":
         return calls, "truncated: the answer was cut off at the token limit"
@@ -143,7 +153,10 @@ def read_calls(answer: Answer, names: WireNames) -> tuple[list[ToolCall], str | 
             return calls, f"malformed: arguments of {wire!r} are not JSON ({error})"
         if not isinstance(arguments, dict):
             return calls, f"malformed: arguments of {wire!r} are no JSON object"
-        calls.append(ToolCall(names.back(wire), arguments))
+        name = names.back(wire)
+        if nulls_left_out and name in names.tools:
+            arguments = without_nulls(arguments, names.tools[name].parameters)
+        calls.append(ToolCall(name, arguments))
     return calls, None
 
 
