@@ -130,12 +130,13 @@ def compare(
     from needle.evals.gate import fail_under as under
     from needle.evals.gate import max_regression as lost
     from needle.evals.gate import read_thresholds
+    from needle.evals.pair_text import inherited_text
     from needle.evals.run import read_summary
     from needle.traces.write import atomic
 
     thresholds = read_thresholds(fail_under or [])
     found = compare_all(folders)
-    say(found.render(rows))
+    say("\n".join([found.render(rows), *filter(None, (inherited_text(folders[0], folder) for folder in folders[1:]))]))
     if as_json is not None:
         with atomic(as_json) as temporary:
             temporary.write_text(json.dumps(found.to_dict(), indent=1) + "\n", encoding="utf-8")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from needle.evals import droidcall, mobile_actions, seal_tools, snips, when2call
+from needle.evals import bias, droidcall, mobile_actions, seal_tools, snips, when2call
 from needle.evals.bfcl.load import CATEGORIES, find_bfcl, load_bfcl
 from needle.evals.datafiles import DataFiles
 from needle.evals.hub import HubFiles
@@ -32,6 +32,7 @@ class Loader:
 
 LOADERS = {
     "bfcl": Loader(CATEGORIES, find_bfcl, lambda data, part, seed: (load_bfcl(data, part), [])),
+    "bias": Loader(bias.AXES, bias.find_bias, bias.load_bias),
     "droidcall": Loader((), droidcall.find_droidcall, droidcall.load_droidcall, droidcall.HUB),
     "mobile-actions": Loader(
         (), mobile_actions.find_mobile_actions, mobile_actions.load_mobile_actions, mobile_actions.HUB

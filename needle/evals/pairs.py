@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
 from needle.evals.robustness import PLAIN, VARIANTS
-from needle.evals.statistics import compare_paired, rate
+from needle.evals.statistics import Paired, compare_paired, rate
 from needle.evals.verdict import Verdict
 from needle.traces.trace import Trace
 
@@ -46,7 +47,7 @@ def robustness_table(
     table = {}
     for name, places in groups.items():
         before, after = [plain[marks[n]["set"]] for n in places], [right[n] for n in places]
-        found = compare_paired(before, after, [labels[n] for n in places], seed=seed)
+        found = _compared(before, after, [labels[n] for n in places], seed)
         table[name] = {
             "n": found.n,
             "plain": sum(before) / found.n,
@@ -60,6 +61,15 @@ def robustness_table(
             "same_answer": VARIANTS[name].same_answer if name in VARIANTS else True,
         }
     return {"plain": rate(list(plain.values()), list(plain), seed=seed).to_dict(), "variants": table}
+
+
+def _compared(before: Sequence[bool], after: Sequence[bool], labels: Sequence[Hashable], seed: int) -> Paired:
+    """The paired comparison; where no row differs the interval is that of no event in n trials (3 / n), not a point."""
+    found = compare_paired(before, after, labels, seed=seed)
+    if found.gained or found.lost or not found.n:
+        return found
+    bound = min(1.0, 3 / found.n)
+    return replace(found, low=-bound, high=bound)
 
 
 def bias_table(
@@ -97,8 +107,8 @@ def _axis(
     for one, other in combinations(groups, 2):
         both = [(n, by_key.get((other, marks[n]["set"], marks[n].get("number", 0)))) for n in groups[one]]
         matched = [(n, m) for n, m in both if m is not None]
-        found = compare_paired(
-            [right[n] for n, _ in matched], [right[m] for _, m in matched], [labels[n] for n, _ in matched], seed=seed
+        found = _compared(
+            [right[n] for n, _ in matched], [right[m] for _, m in matched], [labels[n] for n, _ in matched], seed
         )
         pairs.append(
             {"first": one, "second": other, "n": found.n, "difference": found.difference, "low": found.low,

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from needle.evals.bfcl.text import bfcl_lines, bfcl_note, bfcl_rows
+from needle.evals.pair_text import pair_lines, pair_markdown
 from needle.evals.reading import reading_warnings
 
 if TYPE_CHECKING:
@@ -50,6 +51,9 @@ def warnings(summary: dict[str, Any]) -> list[str]:
             f"{len(suite['gold_suspect'])} rows have gold calls that break their own schemas ({ids}); "
             "they are scored as they are."
         )
+    if suite.get("conversions"):
+        first = next(iter(suite["conversions"]))
+        found.append(f"{suite['conversions_count']} things were lost or guessed in reading tools; first: {first}")
     return found
 
 
@@ -82,7 +86,7 @@ def summary_table(results: Results) -> str:
     found = summary["arguments"]
     notes.append("arguments: " + ", ".join(f"{name} {percent(found[name])}" for name in ("precision", "recall", "f1")))
     causes_line = [f"most frequent first causes: {causes}"] if causes else []
-    return "\n".join([head, *table, *causes_line, *notes, *warnings(summary)])
+    return "\n".join([head, *table, *causes_line, *notes, *pair_lines(summary), *warnings(summary)])
 
 
 def to_markdown(results: Results) -> str:
@@ -105,5 +109,6 @@ def to_markdown(results: Results) -> str:
         lines += ["|---|---:|---:|---:|---:|"]
         lines += [f"| {name} | {n:,} | {' | '.join(map(percent, shares))} |" for name, n, *shares in bfcl_rows(summary)]
         lines += ["", bfcl_note(summary)]
+    lines += pair_markdown(summary)
     lines += ["", f"Intervals: {summary['intervals']}.", *(f"\n> {text}" for text in warnings(summary))]
     return "\n".join(lines) + "\n"
