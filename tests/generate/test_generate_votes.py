@@ -16,6 +16,7 @@ from needle.generate.judge import QUESTIONS, Judge, judge_cases, questions_for, 
 from needle.generate.labels import Labeller, token_alternatives
 from needle.generate.plan import Plan, PlannedCall
 from needle.generate.votes import Ballot, canonical, count, decisions
+from needle.teacher.config import TeacherConfig
 from needle.teacher.wire import Answer, WireNames, read_answer
 from needle.tools.read import read_tools
 from needle.tools.spec import ToolCall
@@ -41,7 +42,7 @@ class FakeDesk:
         return self.labellers[0]
 
     def seat(self, name):
-        return SimpleNamespace(teacher=SimpleNamespace(config=SimpleNamespace(base_url="http://x/v1")))
+        return SimpleNamespace(teacher=SimpleNamespace(config=TeacherConfig(base_url="http://x/v1")))
 
     async def ask(self, stage, body, *, teacher=None):
         self.asked.append((stage, teacher, body))
