@@ -33,7 +33,7 @@ def evaluate(
     parser: Annotated[str, typer.Option(help="How output text is read: auto, json, hermes, pythonic, functiongemma, lfm or openai.")] = "auto",
     cache: Annotated[Path | None, typer.Option(envvar="NEEDLE_CACHE", help="File of answers that runs share; no answer is asked for twice.")] = None,
     concurrency: Annotated[int, typer.Option(help="Requests that an endpoint gets at a time.")] = 8,
-    batch: Annotated[int, typer.Option(help="Most rows that a local model answers together.")] = 512,
+    batch: Annotated[int, typer.Option(help="Most rows that a local model answers together.")] = 64,
     fail_under: FailUnder = None,
     selftest: Annotated[bool, typer.Option("--selftest", help="Show prompt, raw output and reading of one row, and stop.")] = False,
     rescore: Annotated[Path | None, typer.Option("--rescore", help="Score the saved outputs of this folder again; no model is run.")] = None,

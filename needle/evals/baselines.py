@@ -127,13 +127,14 @@ def _gold(traces: Iterable[Trace]) -> Callable[[Request], list[ToolCall]]:
 
 def _copy(traces: Iterable[Trace]) -> Callable[[Request], list[ToolCall]]:
     gold = _gold(traces)
+    return lambda request: copied(request, gold(request))
 
-    def choose(request: Request) -> list[ToolCall]:
-        tools = {tool.name: tool for tool in request.tools}
-        words_of = Extractor(request.query)
-        return [_copied(call, tools.get(call.name), words_of) for call in gold(request)]
 
-    return choose
+def copied(request: Request, calls: Iterable[ToolCall]) -> list[ToolCall]:
+    """The calls with those values that stand in the request or are listed by the schema; the others are left out."""
+    tools = {tool.name: tool for tool in request.tools}
+    words_of = Extractor(request.query)
+    return [_copied(call, tools.get(call.name), words_of) for call in calls]
 
 
 def _copied(call: ToolCall, tool: ToolSpec | None, request: Extractor) -> ToolCall:
@@ -147,11 +148,12 @@ def _at_hand(value: Any, schema: Any, request: Extractor) -> bool:
     if isinstance(value, dict):
         return all(_at_hand(one, None, request) for one in value.values())
     if isinstance(value, list):
-        return all(_at_hand(one, (schema or {}).get("items"), request) for one in value)
+        items = schema.get("items") if isinstance(schema, dict) else None
+        return all(_at_hand(one, items, request) for one in value)
     if isinstance(value, bool) or (isinstance(schema, dict) and value in (schema.get("enum") or ())):
         return True
     if isinstance(value, int | float):
-        return float(value) in request.numbers
+        return value in request.numbers
     return value is None or request.mentions(value)
 
 

@@ -69,7 +69,8 @@ def reading_warnings(summary: dict[str, Any]) -> list[str]:
     found = summary.get("reading")
     if not found:
         return []
-    lines = []
+    missed = (summary.get("ceilings") or {}).get("gold", {}).get("missed")
+    lines = [f"WARNING: even the gold calls are scored wrong on some rows (first: {', '.join(missed[:3])})."] if missed else []
     if found["unread_share"] > LOUD:
         parsers = ", ".join(found["parsers"])
         repaired = found["repaired"]

@@ -21,6 +21,7 @@ from needle.evals.asking import PREVIOUS, ROWS, Progress, ask, write_rows
 from needle.evals.batching import BATCH_TOKENS
 from needle.evals.cache import AnswerCache, reused
 from needle.evals.calibration import calibration
+from needle.evals.ceilings import ceilings
 from needle.evals.parsers import parser_named
 from needle.evals.provenance import model_facts, package_version, provenance, require_one_scorer
 from needle.evals.reading import reading, repaired_verdict
@@ -176,6 +177,7 @@ def _finish(out: Path, rows: Sequence[Row], manifest: dict[str, Any], second: Re
         for row, one, (found, _) in zip(rows, scored, lenient, strict=True)
     ]
     parts: dict[str, Any] = {"reading": reading(rows, scored, [verdict for _, verdict in lenient])}
+    parts["ceilings"] = ceilings([one.trace for one in scored])
     parts["confidence"] = calibration(
         [None if row["infra_error"] else row["confidence"] for row in rows], [one.verdict.correct for one in scored]
     )

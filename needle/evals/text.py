@@ -72,6 +72,8 @@ def _lines(summary: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
         yield line(label, rate)
     for name, rates in summary["floors"].items():
         yield line(f"floor: {name}", rates["correct"])
+    for name, told in (summary.get("ceilings") or {}).items():
+        yield line(f"ceiling: {name}", told["correct"])
 
 
 def summary_table(results: Results) -> str:

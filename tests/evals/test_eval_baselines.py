@@ -91,3 +91,14 @@ def test_an_unknown_baseline_and_a_foreign_request_are_refused(make_trace):
         baseline("best")
     with pytest.raises(UserError, match="build copy and gold from the suite"):
         baseline("gold", []).answer([make_trace().request])
+
+
+def test_a_perfect_copier_stands_between_the_floors_and_gold(unseen):
+    copy = share_right("copy", unseen.traces)
+    assert share_right("lexical", unseen.traces) < copy < 1.0 and copy > 0.5
+
+
+def test_a_copier_leaves_out_what_the_request_does_not_say(make_trace):
+    trace = make_trace(("set_light", {"room": "hall", "level": 5, "on": False, "label": "evening"}), query="dim it to 5")
+    (result,) = baseline("copy", [trace]).answer([trace.request])
+    assert result[0].arguments == {"room": "hall", "level": 5, "on": False}  # listed, said, listed; the label is not said
