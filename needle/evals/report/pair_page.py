@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from needle.evals.report.disturbed import change, signed
 from needle.evals.report.markup import Html, facts, join, section, table, tag
 from needle.evals.report.pack import pack
 from needle.evals.report.page import page
-from needle.evals.report.plots import Line, interval, ruler, rulers
+from needle.evals.report.plots import Line, ruler, rulers
 from needle.evals.report.sections import rows_section
 from needle.evals.taxonomy import CODES
 from needle.evals.text import LABELS, VERDICT_RATES, percent
@@ -16,7 +17,6 @@ from needle.evals.text import LABELS, VERDICT_RATES, percent
 if TYPE_CHECKING:
     from needle.evals.compare import Comparison
     from needle.evals.run import Results
-    from needle.evals.statistics import Paired
 
 
 def render_pair(comparison: Comparison, first: Results, second: Results) -> str:
@@ -25,8 +25,8 @@ def render_pair(comparison: Comparison, first: Results, second: Results) -> str:
     parts = [
         _figures(a, b),
         _tests(comparison),
-        _groups("kinds", "By kind of request", "kind", a.get("by_kind", {}), b.get("by_kind", {}), "Kinds"),
-        _groups("calls", "By number of calls due", "calls due", a.get("by_calls", {}), b.get("by_calls", {}), "Calls"),
+        _gaps(comparison, "skill", "By skill"),
+        _gaps(comparison, "kind", "By kind of request"),
         _causes(a.get("causes", {}), b.get("causes", {})),
         rows_section([comparison.first, comparison.second]),
         _about(a, b),
@@ -58,16 +58,11 @@ def _headline(comparison: Comparison) -> Html:
     else:
         verdict = "No difference shown"
     told = (
-        f": B minus A is {_signed(found.difference)} points ({_signed(found.low)} to {_signed(found.high)}) over "
+        f": B minus A is {signed(found.difference)} points ({signed(found.low)} to {signed(found.high)}) over "
         f"{found.n:,} rows, {found.gained:,} gained and {found.lost:,} lost."
     )
     small = f" A difference of {percent(found.detectable)} points would be found four times in five." if found.low <= 0 <= found.high else ""
     return tag("p", tag("b", verdict), told, small, class_="headline")
-
-
-def _signed(share: float) -> str:
-    text = f"{100 * share:+.1f}".replace("-", "−")
-    return "0.0" if text[1:] == "0.0" else text
 
 
 def _figures(a: Mapping[str, Any], b: Mapping[str, Any]) -> Html:
@@ -84,36 +79,33 @@ def _figures(a: Mapping[str, Any], b: Mapping[str, Any]) -> Html:
 
 
 def _tests(comparison: Comparison) -> Html:
-    def line(name: str, found: Paired) -> list[Any]:
-        adjusted = getattr(found, "p_holm", None) or getattr(found, "adjusted", None)
-        return [
-            LABELS.get(name, name),
-            tag("b", _signed(found.difference)),
-            f"{_signed(found.low)} to {_signed(found.high)}",
-            f"{found.p_value:.3g}",
-            "" if adjusted is None else f"{adjusted:.3g}",
-            f"{found.gained:,}",
-            f"{found.lost:,}",
-        ]
-
-    lines = [line(name, found) for name, found in comparison.rates.items()]
-    head = ["rate", "B − A, points", "95 % interval", "McNemar p", "after Holm", "gained", "lost"]
-    if not any(row[4] for row in lines):
-        head, lines = head[:4] + head[5:], [row[:4] + row[5:] for row in lines]
-    return section("tests", "Paired tests", table("Paired tests", head, lines, numbers=range(1, len(head))))
-
-
-def _groups(key: str, title: str, label: str, a: Mapping[str, Any], b: Mapping[str, Any], short: str) -> Html:
-    if len(a) < 2:
-        return Html("")
     body = []
-    for name in [name for name in a if name in b]:
-        one, two = a[name]["correct"], b[name]["correct"]
-        gap = two["value"] - one["value"]
-        shares = [percent(one["value"]), tag("b", percent(two["value"])), tag("span", _signed(gap), class_="up" if gap > 0 else "down" if gap < 0 else "")]
-        body.append([name, f"{a[name]['n']:,}", *shares, ruler(two, [("A", one["value"])], "run-b against"), tag("span", interval(two), class_="soft")])
-    head = [label, "rows", "A", "B", "B − A", "", "95 % interval of B"]
-    return section(key, title, table(title, head, body, numbers=(1, 2, 3, 4, 6), look="wide"), short=short, note="Share right. The needle is B, the notch A.")
+    for name, found in comparison.rates.items():
+        clusters = f"{found.p_permutation:.3g}" if found.clusters else ""
+        adjusted = "" if found.p_adjusted is None else f"{found.p_adjusted:.3g}"
+        tests = [f"{found.p_value:.3g}", clusters, adjusted, f"{found.gained:,}", f"{found.lost:,}"]
+        body.append([LABELS.get(name, name), *change(found.difference, found.low, found.high), *tests])
+    head = ["rate", "B − A, points", "95 % interval", "p over rows", "p over toolsets", "after Holm", "gained", "lost"]
+    note = (
+        f"p over rows: McNemar's exact test; over toolsets: sign flips of whole clusters. Both gave the same calls on "
+        f"{percent(comparison.agreement)} % of the rows."
+    )
+    return section("tests", "Paired tests", table("Paired tests", head, body, numbers=range(1, len(head))), note=note, short="Tests")
+
+
+def _gaps(comparison: Comparison, part: str, title: str) -> Html:
+    """Where B is behind or ahead, paired on the rows of each part; what A has right, does B keep it?"""
+    body = []
+    for gap in (gap for gap in comparison.gaps if gap.part == part):
+        paired, at = gap.paired, {"value": gap.second, "low": gap.second, "high": gap.second}
+        drawn = ruler(at, [("A", gap.first)], "run-b against")
+        kept = "" if gap.kept is None else percent(gap.kept)
+        shares = [f"{paired.n:,}", percent(gap.first), tag("b", percent(gap.second)), drawn]
+        body.append([gap.name, *shares, *change(paired.difference, paired.low, paired.high), kept])
+    head = [part, "rows", "A, %", "B, %", "", "B − A", "95 % interval", "kept, %"]
+    shown = table(title, head, body, numbers=(1, 2, 3, 5, 6, 7), look="wide")
+    note = "Share right; the needle is B, the notch A. Kept: of the rows that A has right, those that B has right too."
+    return section(f"{part}s", title, shown, note=note, short=f"{part.capitalize()}s")
 
 
 def _causes(a: Mapping[str, int], b: Mapping[str, int]) -> Html:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from needle.evals.report import depth, quality, sections
+from needle.evals.report import depth, disturbed, quality, sections
 from needle.evals.report.markup import join, tag
 from needle.evals.report.pack import pack
 from needle.evals.report.page import page
@@ -24,6 +24,8 @@ def render_report(summary: dict[str, Any], rows: Sequence[Row]) -> str:
         sections.figures(summary),
         sections.groups("kinds", "By kind of request", "kind", summary.get("by_kind", {}), floor, "Kinds"),
         sections.leaderboard_rules(summary),
+        disturbed.robustness(summary),
+        disturbed.bias(summary),
         sections.decisions(summary),
         sections.failures(summary),
         sections.rows_section([summary["caller"]]),

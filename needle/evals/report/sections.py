@@ -67,7 +67,7 @@ def leaderboard_rules(summary: Mapping[str, Any]) -> Html:
     """The BFCL's own figures; nothing for other suites."""
     if "bfcl" not in summary:
         return Html("")
-    lines = [(label, rate, "main" if "mean" in label else "") for label, rate in bfcl_lines(dict(summary))]
+    lines = [(label, rate, "main" if label.startswith("BFCL verdict, mean") else "") for label, rate in bfcl_lines(dict(summary))]
     floors = [(f"floor {name}", value) for name, value in summary["bfcl"].get("floors", {}).items()]
     credited = bool(summary["bfcl"].get("credited"))
     heads = ["category", "rows", "BFCL verdict", *(["without credit for malformed"] if credited else []), "correct (ours)"]
