@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,6 +24,7 @@ FailUnder = Annotated[list[str] | None, typer.Option("--fail-under", help="RATE=
 
 @app.command("eval")
 def evaluate(
+    context: typer.Context,
     model: Annotated[str | None, typer.Option("--model", help=MODEL_HELP)] = None,
     suite: Annotated[str | None, typer.Option(help=f"Suite name or trace file. Default: {SUITE}.")] = None,
     out: Out = Path("needle-eval"),
@@ -62,12 +64,23 @@ def evaluate(
         return
     second = _second(model, caller, free, options) if both else None
     with tracker("rows") as progress:
-        results = run(caller, rows, out, batch_size=batch, cache=cache, free=second, progress=progress)
+        results = run(caller, rows, out, batch_size=batch, cache=cache, free=second, command=_command(context), progress=progress)
     _show(results, out)
     _gate(results, thresholds)
     unanswered = [row["error"] for row in results.rows if row["infra_error"]]
     if unanswered:
         raise UserError(f"{len(unanswered):,} rows got no answer ({unanswered[0]}); run the same command again: it asks for these only")
+
+
+def _command(context: typer.Context) -> str:
+    """The command line that was given, without where results and answers are kept: what a reader needs to run it again."""
+    options = {parameter.name: parameter.opts[0] for parameter in context.command.params}
+    words = ["needle", "eval"]
+    for name, value in context.params.items():
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE" and name not in ("out", "cache", "fail_under"):
+            words += [options[name]] if value is True else [options[name], str(value)]
+    return shlex.join(words)
 
 
 def _second(model: str | None, caller: Any, free: bool, options: dict[str, Any]) -> Any:

@@ -42,7 +42,7 @@ SCORER_VERSION = "2"
 """Raised whenever the same output may get another verdict; results of different versions are never compared."""
 
 REPORT, RESULTS = "report.html", "results.json"
-KEPT = ("caller", "suite", "model", "resources")
+KEPT = ("caller", "suite", "model", "resources", "command")
 """What a run says about itself that scoring it again cannot know."""
 
 
@@ -75,13 +75,15 @@ def evaluate(
     resume: bool = True,
     cache: str | Path | None = None,
     free: Caller | None = None,
+    command: str = "",
     progress: Progress | None = None,
 ) -> Results:
     """Answer every row of ``suite`` in batches, score all, and write the three files to the folder ``out``.
 
     ``resume`` uses the answers of the same caller that are in ``out``, ``cache`` those in a file that runs share.
-    ``free`` answers the same rows a second time, without constraints, as a column of its own. Rows whose endpoint
-    failed count as wrong and mark the run incomplete. Raises ``UserError`` when the folder cannot be written or the
+    ``free`` answers the same rows a second time, without constraints, as a column of its own. ``command``,
+    kept in the results, is how a person runs this again. Rows whose endpoint failed count as wrong and mark the run
+    incomplete. Raises ``UserError`` when the folder cannot be written or the
     caller breaks its contract.
     """
     if batch_size < 1 or batch_tokens < 1:
@@ -99,6 +101,7 @@ def evaluate(
     model = model_facts(caller)
     spent = resources(asked, model) | {"tokens_per_row": tokens_per_row(asked.rows)}
     manifest = {"caller": caller.name, "suite": suite.to_dict(), "model": model, "resources": spent}
+    manifest |= {"command": command} if command else {}
     return _finish(out, asked.rows, manifest, second)
 
 
