@@ -270,7 +270,7 @@ class Assembler:
 
 def join_texts(texts: Sequence[str], rng: random.Random) -> str:
     """Two or three requests as one, with a connective."""
-    texts = [text.strip().rstrip(".,;") for text in texts]
+    texts = [text.strip().rstrip(".,;?!" if place + 1 < len(texts) else ".,;") for place, text in enumerate(texts)]
     joint = rng.choice(JOINTS)
     if len(texts) > 2:
         return f"{texts[0]}, {_low(texts[1])} and {_low(texts[2])}"
