@@ -20,7 +20,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from needle.corpora.catalogue import CorpusSet, Options, corpus_set, find_set, held_out_texts, set_rows
+from needle.corpora.catalogue import SETS, CorpusSet, Options, corpus_set, find_set, held_out_texts, importer, set_rows
 from needle.corpora.toolsets import Mix
 from needle.errors import UserError
 from needle.tools import ToolSpec
@@ -226,10 +226,19 @@ def _key(one: CorpusSet, root: Path, config: CorporaConfig) -> str:
     parts: list[Any] = [one.name, asdict(config.mix_of(one.name)), config.seed, known.suites if known else {}, len(_shared["held"])]
     parts += [(str(path.relative_to(root)), path.stat().st_size) for path in sorted(root.rglob("*")) if path.is_file()]
     digest.update(json.dumps(parts).encode())
-    for path in sorted(Path(__file__).parent.rglob("*")):
-        if path.suffix in (".py", ".json"):
-            digest.update(path.read_bytes())
+    for path in _code(one):
+        digest.update(path.read_bytes())
     return digest.hexdigest()
+
+
+def _code(one: CorpusSet) -> list[Path]:
+    """Files that the rows of a set depend on: its module, what that names, and what all share; not the modules of other sets."""
+    folder = Path(__file__).parent
+    own = folder / f"{importer(one).rpartition('.')[2]}.py"
+    text = own.read_text(encoding="utf-8")
+    others = {importer(other).rpartition(".")[2] for other in SETS.values()} | {"augment", "vary", "texts", "catalogue"}
+    code = [path for path in sorted(folder.glob("*.py")) if path.stem not in others or f"needle.corpora.{path.stem} " in text]
+    return [own, *code, *(path for path in sorted((folder / "specs").glob("*.json")) if f'"{path.stem}"' in text)]
 
 
 def _read_manifest(path: Path) -> dict[str, Any]:

@@ -68,6 +68,8 @@ SETS = {
         CorpusSet("polyai", "PolyAI task-specific datasets (Banking77, Restaurant-8k)", "PolyAI-LDN/task-specific-datasets@57ec275d", "CC-BY-4.0", "Casanueva et al. 2020, arXiv 2003.04807; Coope et al. 2020, arXiv 2005.08866", "polyai", "test.csv, test.json"),
         CorpusSet("clinc150", "CLINC150 (oos-eval)", "clinc/oos-eval@828f8093", "CC-BY-3.0", "Larson et al. 2019, EMNLP", "clinc150", "test, oos_test"),
         CorpusSet("ha_intents", "Home Assistant intents", "home-assistant/intents@aa550032", "CC-BY-4.0", "Home Assistant and contributors", "ha_intents"),
+        CorpusSet("recognizers", "Recognizers-Text specifications", "microsoft/Recognizers-Text@90e968ea", "MIT", "Microsoft Corporation", "recognizers_text_specs", module="needle.corpora.forms"),
+        CorpusSet("duckling", "Duckling corpus", "facebook/duckling@2c226585", "BSD-3-Clause", "Facebook, Inc.", "duckling_en", module="needle.corpora.forms"),
         CorpusSet("tldr", "tldr pages", "tldr-pages/tldr@08e345f4", "CC-BY-4.0", "tldr-pages team and contributors", "tldr_compact"),
         CorpusSet("botocore", "botocore service models", "boto/botocore@0e6e2404", "Apache-2.0", "Amazon.com, Inc. and contributors", "botocore_tools", module="needle.corpora.schemas"),
         CorpusSet("docker_mcp", "Docker MCP registry", "docker/mcp-registry@818bf169", "MIT", "Docker, Inc. and contributors", "docker_mcp_registry", module="needle.corpora.schemas"),
