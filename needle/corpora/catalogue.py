@@ -68,12 +68,16 @@ SETS = {
         CorpusSet("polyai", "PolyAI task-specific datasets (Banking77, Restaurant-8k)", "PolyAI-LDN/task-specific-datasets@57ec275d", "CC-BY-4.0", "Casanueva et al. 2020, arXiv 2003.04807; Coope et al. 2020, arXiv 2005.08866", "polyai", "test.csv, test.json"),
         CorpusSet("clinc150", "CLINC150 (oos-eval)", "clinc/oos-eval@828f8093", "CC-BY-3.0", "Larson et al. 2019, EMNLP", "clinc150", "test, oos_test"),
         CorpusSet("ha_intents", "Home Assistant intents", "home-assistant/intents@aa550032", "CC-BY-4.0", "Home Assistant and contributors", "ha_intents"),
+        CorpusSet("multiwoz", "MultiWOZ 2.1, validation and test dialogues", "thu-coai/ConvLab-2@b014b81f", "MIT", "Budzianowski et al. 2018, arXiv 1810.00278; Eric et al. 2019, arXiv 1907.01669", "multiwoz21_valtest"),
+        CorpusSet("taskmaster", "Taskmaster-3 and -4", "google-research-datasets/Taskmaster@d92cb6af", "CC-BY-4.0", "Byrne et al. 2019, arXiv 1909.05358; Google LLC", "taskmaster_compact"),
+        CorpusSet("questions", "Query-wellformedness", "google-research-datasets/query-wellformedness@fb69c214", "CC-BY-SA-4.0", "Faruqui and Das 2018, arXiv 1808.09419", "query_wellformedness"),
         CorpusSet("recognizers", "Recognizers-Text specifications", "microsoft/Recognizers-Text@90e968ea", "MIT", "Microsoft Corporation", "recognizers_text_specs", module="needle.corpora.forms"),
         CorpusSet("duckling", "Duckling corpus", "facebook/duckling@2c226585", "BSD-3-Clause", "Facebook, Inc.", "duckling_en", module="needle.corpora.forms"),
         CorpusSet("tldr", "tldr pages", "tldr-pages/tldr@08e345f4", "CC-BY-4.0", "tldr-pages team and contributors", "tldr_compact"),
         CorpusSet("botocore", "botocore service models", "boto/botocore@0e6e2404", "Apache-2.0", "Amazon.com, Inc. and contributors", "botocore_tools", module="needle.corpora.schemas"),
         CorpusSet("docker_mcp", "Docker MCP registry", "docker/mcp-registry@818bf169", "MIT", "Docker, Inc. and contributors", "docker_mcp_registry", module="needle.corpora.schemas"),
         CorpusSet("livemcp", "LiveMCPBench tool list", "icip-cas/LiveMCPBench@a928e57d", "Apache-2.0", "ICIP, Chinese Academy of Sciences", "livemcp", "its tasks; only the tool list is read", module="needle.corpora.schemas"),
+        CorpusSet("metatool", "MetaTool", "HowieHwong/MetaTool@35e81bb7", "MIT", "Huang et al. 2023, arXiv 2310.03128", "metatool", by_models=True),
     )
 }
 """All sets by name, in order of value."""

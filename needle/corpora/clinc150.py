@@ -14,7 +14,7 @@ from needle.corpora.functions import load_functions
 from needle.corpora.toolsets import Assembler, Item
 from needle.traces import Trace
 
-CHAT = frozenset("greeting goodbye thank_you yes no maybe are_you_a_bot how_old_are_you what_is_your_name who_made_you who_do_you_work_for do_you_have_pets what_are_your_hobbies where_are_you_from meaning_of_life".split())
+CHAT = frozenset(["greeting", "goodbye", "thank_you", "yes", "no", "maybe", "are_you_a_bot", "how_old_are_you", "what_is_your_name", "who_made_you", "who_do_you_work_for", "do_you_have_pets", "what_are_your_hobbies", "where_are_you_from", "meaning_of_life"])
 """Intents that ask for nothing."""
 
 

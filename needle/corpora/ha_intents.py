@@ -21,7 +21,7 @@ from needle.traces import Trace
 
 SENTENCES = 150
 """Sentences drawn for one file of templates."""
-AREAS = tuple("kitchen|bedroom|living room|office|garage|hallway|bathroom|basement|attic|patio|dining room|guest room|nursery|laundry room|entrance|study|kids room|porch|den|pantry|sunroom|library|workshop|master bedroom|loft".split("|"))
+AREAS = tuple(["kitchen", "bedroom", "living room", "office", "garage", "hallway", "bathroom", "basement", "attic", "patio", "dining room", "guest room", "nursery", "laundry room", "entrance", "study", "kids room", "porch", "den", "pantry", "sunroom", "library", "workshop", "master bedroom", "loft"])
 FLOORS = ("upstairs", "ground floor", "first floor", "second floor", "basement")
 NAMES = {
     "light": "bedroom lamp|ceiling light|reading lamp|christmas lights|desk light|porch light|floor lamp|string lights|bedside lamp|hall chandelier|night light|vanity lights|spotlights|pendant light|aquarium light",

@@ -36,8 +36,8 @@ HIDDEN = re.compile(r"token|dryrun|accept.?language|policydocument|expectedbucke
 """Parameters that no person speaks of."""
 SIMPLE = ("string", "integer", "number", "boolean")
 FRAMES = ("{}", "{}", "{}", "{}.", "Please {}", "please {}", "Can you {}?", "could you {}", "I need to {}.", "I'd like to {}", "go ahead and {}", "Help me {}.", "We need to {}", "{} for me")
-WORDS = "alpha atlas beacon cedar delta ember falcon garnet harbor iris jade kestrel lumen maple nova onyx pearl quartz ridge sierra tango umber violet willow zenith".split()
-VERBS = frozenset("get list describe create delete update start stop put add remove send search find fetch cancel enable disable set modify associate disassociate attach detach reset restore import export tag untag register deregister accept reject batch run execute query read write check test validate generate publish upload download copy move rename retrieve returns".split())
+WORDS = ["alpha", "atlas", "beacon", "cedar", "delta", "ember", "falcon", "garnet", "harbor", "iris", "jade", "kestrel", "lumen", "maple", "nova", "onyx", "pearl", "quartz", "ridge", "sierra", "tango", "umber", "violet", "willow", "zenith"]
+VERBS = frozenset(["get", "list", "describe", "create", "delete", "update", "start", "stop", "put", "add", "remove", "send", "search", "find", "fetch", "cancel", "enable", "disable", "set", "modify", "associate", "disassociate", "attach", "detach", "reset", "restore", "import", "export", "tag", "untag", "register", "deregister", "accept", "reject", "batch", "run", "execute", "query", "read", "write", "check", "test", "validate", "generate", "publish", "upload", "download", "copy", "move", "rename", "retrieve", "returns"])
 
 
 def rows(root: Path, options: Options) -> Iterator[Trace]:

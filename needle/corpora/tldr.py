@@ -22,8 +22,8 @@ from needle.corpora.toolsets import Assembler, Item
 from needle.tools.likeness import telling_words
 from needle.traces import Trace
 
-STEMS = "report notes backup photo draft summer budget intro logo data results todo archive invoice main config sample track demo holiday lecture garden poster ledger".split()
-WORDS = "alpine nimbus falcon harbor cedar orbit pepper quartz raven saffron tundra velvet willow zephyr maple copper juniper lotus marble onyx".split()
+STEMS = ["report", "notes", "backup", "photo", "draft", "summer", "budget", "intro", "logo", "data", "results", "todo", "archive", "invoice", "main", "config", "sample", "track", "demo", "holiday", "lecture", "garden", "poster", "ledger"]
+WORDS = ["alpine", "nimbus", "falcon", "harbor", "cedar", "orbit", "pepper", "quartz", "raven", "saffron", "tundra", "velvet", "willow", "zephyr", "maple", "copper", "juniper", "lotus", "marble", "onyx"]
 BANKS: dict[str, tuple[str, ...]] = {
     "directory": ("~/photos", "/var/log", "~/work/site", "/tmp/build", "docs", "~/Music", "src", "/srv/www", "assets/img", "old_projects"),
     "user": ("alice", "bob", "deploy", "maria", "root", "jsmith", "postgres", "guest", "kenji", "nora"), "group": ("admins", "staff", "docker", "editors", "www-data"),
@@ -49,7 +49,7 @@ FRAMES = ("{}", "{}", "{}", "{}", "please {}", "can you {}", "could you {}", "i 
 _OPTION = re.compile(r"\[(?:-{0,2}[\w-]+\|)*-{0,2}([\w-]+)\]")
 _PLACEHOLDER = re.compile(r"\{\{(.+?)\}\}")
 _ARTICLE = r"(?:\b(?:all (?:the )?|a(?:n)? |the |your |one |some |multiple |several |another |its )?(?:(?:specific|specified|given|particular|single|certain|local|remote|existing|new|input|output) ?)*)?"
-STOP = frozenset("a an the of in on to for with from and or specific specified given its your as by at into using all one only that be is are if when".split())
+STOP = frozenset(["a", "an", "the", "of", "in", "on", "to", "for", "with", "from", "and", "or", "specific", "specified", "given", "its", "your", "as", "by", "at", "into", "using", "all", "one", "only", "that", "be", "is", "are", "if", "when"])
 
 
 @dataclass(frozen=True)
