@@ -17,6 +17,7 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -45,12 +46,17 @@ def load_bias(data: DataFiles, part: str | None = None, seed: int = 0) -> tuple[
     """Rows of one axis or of all; ``seed`` draws the requests and which name of a group stands in which."""
     try:
         swaps = tomllib.loads(data.read([SWAPS])[SWAPS])
-        traces, _ = read_traces(ROWS)
+        traces = _rows() if part != "currency" else ()
         makers = {"names": _by_group, "places": _by_group, "gender": _by_pair, "spelling": _by_pair, "currency": _templates}
         made = [row for axis in ([part] if part else AXES) for row in makers[axis](axis, swaps[axis], traces, seed)]
     except (tomllib.TOMLDecodeError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{data.where}/{SWAPS}: not in the form that evals/README.md shows ({error}); mend it") from error
     return made, []
+
+
+@lru_cache(maxsize=1)
+def _rows() -> tuple[Trace, ...]:
+    return tuple(read_traces(ROWS)[0])
 
 
 def _by_group(axis: str, words: Mapping[str, Any], traces: Sequence[Trace], seed: int) -> Iterator[Trace]:

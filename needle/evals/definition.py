@@ -1,7 +1,7 @@
 """``suite.toml``, ``suite.yaml`` or ``suite.json``: what a suite is, where its rows are, how to get them, how to compare.
 
 Rows are either ``files`` of any known row format beside the definition or read by a ``loader`` from data that this
-repository does not carry. ``columns`` lets files with other names be used as they are, ``comparators`` loosens single
+repository does not carry. A group names other suites under ``suites`` instead. ``columns`` lets files with other names be used as they are, ``comparators`` loosens single
 parameters (``needle.evals.comparators``), ``skills`` say what a suite asks for.
 """
 
@@ -48,6 +48,8 @@ class Definition:
     """How to get data that are not here."""
     skills: tuple[str, ...] = ()
     """Of ``SKILLS``."""
+    members: tuple[str, ...] = ()
+    """Other suites that this one is made of."""
     comparators: dict[str, str] = field(default_factory=dict, hash=False)
     """``tool.parameter`` to comparator."""
     columns: dict[str, str] = field(default_factory=dict, hash=False)
@@ -65,13 +67,16 @@ class Definition:
 
     def place(self, folder: str | Path | None = None) -> str:
         """Whether the rows are ``here``, on the ``hub``, or not here."""
-        if self.loader not in LOADERS:
+        if self.loader not in LOADERS:  # files, rows of other suites, or a group of suites
             return "here" if all(file.is_file() for file in self.files) else "not here"
         found = self.find(folder)
         return "not here" if found is None else "hub" if isinstance(found, HubFiles) else "here"
 
-    def load(self, part: str | None, folder: str | Path | None, seed: int = 0) -> tuple[Rows, dict[str, str]]:
-        """Rows by the loader with the hashes of what was read. Raises ``UserError`` where data or part are not there."""
+    def load(self, part: str | None, folder: str | Path | None, seed: int = 0) -> tuple[Rows, dict[str, str], list[str]]:
+        """Rows by the loader, the hashes of what was read, and notes on files that are not the published ones.
+
+        Raises ``UserError`` where data or part are not there.
+        """
         if part and part not in self.parts:
             known = ", ".join(self.parts) or "it has none"
             raise UserError(f"{self.name}/{part}: no such part of {self.name} ({known})")
@@ -79,7 +84,14 @@ class Definition:
         if data is None:
             place = f"not in {folder}" if folder else f"not installed, and {VARIABLE} names no folder with them"
             raise UserError(f"{self.name}: its rows are not here ({place}); {self.remedy}")
-        return LOADERS[self.loader].load(data, part, seed), data.hashes
+        loader = LOADERS[self.loader]
+        rows = loader.load(data, part, seed)
+        notes = [
+            f"{name}: not the file that published figures rest on (SHA-256 {found[:12]}..., not {loader.known[name][:12]}...)"
+            for name, found in data.hashes.items()
+            if loader.known.get(name, found) != found
+        ]
+        return rows, data.hashes, notes
 
     def tags(self) -> tuple[str, ...]:
         """What ``needle eval --list --tag`` filters by: skills, and the licence in small letters."""
@@ -107,7 +119,7 @@ def read_definition(path: Path) -> Definition:
     files, rows, skills = about.pop("files", None), about.pop("rows", 0), about.pop("skills", [])
     loader, remedy = about.pop("loader", ""), about.pop("remedy", "")
     comparators = check_rules(about.pop("comparators", {}), str(path))
-    columns = about.pop("columns", {})
+    columns, members = about.pop("columns", {}), about.pop("suites", [])
     strange = sorted(set(about) - set(_TEXTS))
     if strange or not all(isinstance(value, str) for value in (*about.values(), loader, remedy)):
         unknown = ", ".join(strange) or "none"
@@ -121,6 +133,10 @@ def read_definition(path: Path) -> Definition:
     if not isinstance(columns, dict) or not all(isinstance(value, str) for value in columns.values()):
         raise UserError(f'{path}: columns map our names to those of the files, such as query = "instruction"')
     more = {"skills": tuple(skills), "comparators": comparators, "columns": columns}
+    if members:
+        if not isinstance(members, list) or not all(isinstance(one, str) for one in members) or files or loader:
+            raise UserError(f"{path}: suites must be a list of names, and files and loader have no place beside it")
+        return Definition(path.parent.name, about, rows, remedy=remedy, members=tuple(members), **more)
     if loader:
         known = (*LOADERS, *DERIVED)
         if loader not in known or files is not None:

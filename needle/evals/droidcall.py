@@ -25,6 +25,11 @@ from needle.traces.trace import Trace
 
 ROWS, TOOLS = "DroidCall_test.jsonl", "annotated_api.jsonl"
 HUB = HubFiles("mllmTeam/DroidCall", "42563ae614280d2891d57f1e7057c4bc50dd27bd", "droidcall")
+KNOWN = {
+    ROWS: "d7e40ce794c98984befb872d2d71ee28511938c0baef881b14098575cda151f2",
+    TOOLS: "29c4791f7a496e587af74b1a1398864bd6c6de9db767cb97606525d62ec05951",
+}
+"""SHA-256 of that revision, as others have published it."""
 OFFERED = 4
 """Tools on offer, unless a row needs more."""
 _SPEC_KEYS = ("name", "description", "arguments")

@@ -20,6 +20,9 @@ from needle.traces.trace import Trace
 FILE = "dataset.jsonl"
 HUB = HubFiles("google/mobile-actions", "e920309bc2acbc2e99a5e3201cf37df2b9fd9151", "mobile-actions")
 
+KNOWN = {FILE: "91d251ee958cfd295af6c4504c236a3a1ad19517de240c3bc680bacfcbf7e7d9"}
+"""SHA-256 of that revision, as others have published it."""
+
 
 def find_mobile_actions(folder: str | Path | None = None) -> DataFiles | None:
     """The file on this machine, or None; the hub is the other place."""

@@ -2,7 +2,8 @@
 
 A suite is a file of example rows (``docs/formats.md``), a folder with a definition (``needle.evals.definition``) or with
 a test split, or a name: a folder ``evals/suites/<name>/``, or what an installed package offers under the entry point
-group ``needle.suites``. Suites with a loader have parts: ``bfcl/parallel``. ``robustness:SUITE`` disturbs another suite.
+group ``needle.suites``. Suites with a loader have parts: ``bfcl/parallel``. ``robustness:SUITE`` disturbs another suite,
+``a,b`` takes several as one.
 """
 
 from __future__ import annotations
@@ -65,6 +66,8 @@ class Suite:
     """What reading foreign tool shapes lost or guessed, with the number of toolsets concerned."""
     files: dict[str, str] = field(default_factory=dict, hash=False)
     """SHA-256 of every file that was read, by name."""
+    notes: tuple[str, ...] = ()
+    """What else must be known, in words: files that are not the published ones."""
 
     def to_dict(self) -> dict[str, Any]:
         """What ``results.json`` says about the suite."""
@@ -87,6 +90,7 @@ class Suite:
         return shown | {
             "n": len(self.traces),
             "skills": list(self.skills),
+            "notes": list(self.notes),
             "problems": list(self.problems),
             "gold_suspect": sorted(self.suspects),
             "conversions": dict(list(self.conversions.items())[:50]),
@@ -110,6 +114,10 @@ def load_suite(
     definition, part = finding.find_definition(source)
     if definition and definition.loader in DERIVED:
         return _disturbed(definition, part, limit, seed, data)
+    names = definition.members if definition else _listed(source)
+    if names:
+        about = _about(definition, definition.name) if definition else {"name": ", ".join(names)}
+        return _group([load_suite(name, None, seed, data) for name in names], about, limit, seed)
     facts = _by_loader(definition, part, data, seed) if definition and definition.loader else _from_files(
         source, definition, part
     )
@@ -134,9 +142,10 @@ def _about(definition: Definition, name: str) -> dict[str, Any]:
 
 
 def _by_loader(definition: Definition, part: str | None, data: str | Path | None, seed: int) -> dict[str, Any]:
-    (rows, problems), hashes = definition.load(part, data, seed)
+    read, hashes, notes = definition.load(part, data, seed)
     name = f"{definition.name}/{part}" if part else definition.name
-    return {**_about(definition, name), "rows": rows, "unusable": problems, "files": hashes}
+    facts = {"unusable": read.problems, "conversions": dict(read.conversions), "files": hashes, "notes": tuple(notes)}
+    return {**_about(definition, name), "rows": read.traces, **facts}
 
 
 def _from_files(source: str | Path, definition: Definition | None, part: str | None) -> dict[str, Any]:
@@ -153,6 +162,33 @@ def _from_files(source: str | Path, definition: Definition | None, part: str | N
         "conversions": dict(read.conversions.most_common()),
         "files": read.hashes,
     }
+
+
+def _listed(source: str | Path) -> tuple[str, ...]:
+    """The names in ``a,b,c``; nothing for a single one."""
+    names = tuple(name.strip() for name in str(source).split(",") if name.strip())
+    return names if len(names) > 1 and not Path(source).exists() else ()
+
+
+def _group(members: Sequence[Suite], about: dict[str, Any], limit: int | None, seed: int) -> Suite:
+    """Rows of several suites as one: ids and kinds carry the name of their suite, so that tables tell them apart."""
+    rows = [
+        replace(trace, id=f"{one.name}:{trace.id}", kind=f"{one.name}: {trace.kind}")
+        for one in members
+        for trace in one.traces
+    ]
+    facts: dict[str, Any] = {
+        "skills": tuple(dict.fromkeys(skill for one in members for skill in one.skills)),
+        "licence": "; ".join(f"{one.name}: {one.licence}" for one in members),
+        "source": "; ".join(f"{one.name}: {one.source}" for one in members),
+        "conversions": {f"{one.name}: {note}": count for one in members for note, count in one.conversions.items()},
+        "files": {f"{one.name}/{name}": digest for one in members for name, digest in one.files.items()},
+        "notes": tuple(note for one in members for note in one.notes),
+    }
+    bad = [problem for one in members for problem in one.problems[: one.unusable]]
+    twice = [problem for one in members for problem in one.problems[one.unusable :]]
+    facts |= {key: value for key, value in about.items() if value}
+    return _suite(sample(rows, limit, seed), twice, bad, total=len(rows), limit=limit, seed=seed, **facts)
 
 
 def _disturbed(

@@ -51,6 +51,7 @@ def warnings(summary: dict[str, Any]) -> list[str]:
             f"{len(suite['gold_suspect'])} rows have gold calls that break their own schemas ({ids}); "
             "they are scored as they are."
         )
+    found += suite.get("notes", [])
     if suite.get("conversions"):
         first = next(iter(suite["conversions"]))
         found.append(f"{suite['conversions_count']} things were lost or guessed in reading tools; first: {first}")

@@ -25,7 +25,7 @@ from needle.traces.trace import Trace
 PARTS = {"mcq": "when2call_test_mcq.jsonl", "judge": "when2call_test_llm_judge.jsonl"}
 """Parts and their files; the second is a subset of the first."""
 ANSWERS = ("tool_call", "request_for_info", "cannot_answer", "direct")
-HUB = HubFiles("nvidia/When2Call", "main", "when2call")
+HUB = HubFiles("nvidia/When2Call", "0582f7749df63a96fdc3070932e83e72396ace53", "when2call")
 
 
 def find_when2call(folder: str | Path | None = None) -> DataFiles | None:

@@ -143,3 +143,22 @@ def test_rows_that_belong_together_are_sampled_together(make_trace):
     chosen = sample(rows, 9, seed=1)
     assert len(chosen) == 9 and chosen == sample(rows, 9, seed=1)
     assert all(sum(trace.id.startswith(one) for trace in chosen) in (0, 3) for one in "abcdefgh")
+
+
+def test_several_suites_are_taken_as_one_and_told_apart(tmp_path):
+    one = folder_of(tmp_path / "one", [row("a"), row("b")], 'files = ["rows.jsonl"]\nlicence = "MIT"\nskills = ["fill"]')
+    listed = load_suite(f"home-smoke,{one}")
+    assert listed.name == f"home-smoke, {one}" and len(listed.traces) == 42
+    assert {trace.id.split(":")[0] for trace in listed.traces} == {"home-smoke", "one"}
+    assert "one: single" in {trace.kind for trace in listed.traces} and listed.licence == "home-smoke: Apache-2.0; one: MIT"
+    assert {name.split("/")[0] for name in listed.files} == {"home-smoke", "one"}
+    group = tmp_path / "group"
+    group.mkdir()
+    (group / "suite.toml").write_text(f'title = "Both"\nsuites = ["home-smoke", "{one}"]\n')
+    named = load_suite(group, limit=10)
+    assert (named.name, named.title, len(named.traces), named.total) == ("group", "Both", 10, 42)
+    (group / "suite.toml").write_text('suites = ["home-smoke"]\nfiles = ["rows.jsonl"]')
+    with pytest.raises(UserError, match="suites must be a list of names"):
+        load_suite(group)
+    with pytest.raises(UserError, match="no suite 'nope'"):
+        load_suite("home-smoke,nope")

@@ -12,7 +12,9 @@ from needle.evals import hub as hub_module
 from needle.evals.decisions import decision_table
 from needle.evals.droidcall import comparators_of
 from needle.evals.hub import HubFiles
+from needle.evals.match import correct
 from needle.evals.suites import load_suite
+from needle.evals.text import warnings
 from needle.tools import ToolCall, ToolSpec
 
 FLASH = {"function": {"name": "turn_on_flashlight", "description": "Turns the flashlight on.", "parameters": {"type": "OBJECT", "properties": {}}}}
@@ -102,6 +104,10 @@ def when2call(tmp_path):
     return tmp_path
 
 
+def warnings_of(suite):
+    return warnings({"suite": suite.to_dict(), "infra_errors": {"count": 0}, "n": len(suite.traces)})
+
+
 def right(suite):
     results = baseline("gold", suite.traces).answer([trace.request for trace in suite.traces])
     return [judge(trace, result).correct for trace, result in zip(suite.traces, results, strict=True)]
@@ -118,6 +124,7 @@ def test_mobile_actions_reads_the_test_part_and_names_what_it_cannot_use(mobile)
     assert first.tools[1].parameters["properties"]["title"] == {"type": "string", "description": "Title"}
     assert suite.files.keys() == {"dataset.jsonl"} and len(suite.files["dataset.jsonl"]) == 64
     assert all(right(suite)) and not suite.suspects
+    assert "not the file that published figures rest on" in suite.notes[0] and suite.notes[0] in warnings_of(suite)
 
 
 def test_droidcall_offers_four_tools_drawn_by_the_seed_and_hides_the_annotations(droid):
@@ -141,8 +148,6 @@ def test_droidcall_compares_as_its_publisher_does_and_strictly_beside(droid):
         "dial.phone_number": "casefold",
     }
     loose = {"EXTRA_HOUR": 7, "EXTRA_DAYS": ["Tuesday", "monday"], "EXTRA_MESSAGE": "Wake up, now"}
-    from needle.evals.match import correct
-
     assert correct(trace, [ToolCall("ACTION_SET_ALARM", loose)])
     assert not correct(trace, [ToolCall("ACTION_SET_ALARM", loose)], "strict")
     assert not correct(trace, [ToolCall("ACTION_SET_ALARM", loose | {"EXTRA_HOUR": 8})])

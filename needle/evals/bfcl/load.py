@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from needle.evals.bfcl.errata import fixed_facts
 from needle.evals.bfcl.source import LANGUAGES, source_texts, text_tool
 from needle.evals.datafiles import DataFiles, find_data
 from needle.evals.fill import Extractor
-from needle.tools.read import read_tools
+from needle.tools.read import read_tools_with_notes
 from needle.tools.spec import ToolCall, ToolSpec, fingerprint
 from needle.traces.bfcl import LEFT_OUT
 from needle.traces.formats import trace_from_dict
@@ -59,8 +60,11 @@ def _file(category: str) -> str:
     return f"BFCL_v4_{category}.json"
 
 
-def load_bfcl(data: DataFiles, part: str | None = None) -> list[Trace]:
-    """All rows, or those of one category. Raises ``UserError`` for a file that is missing or broken."""
+def load_bfcl(data: DataFiles, part: str | None = None, notes: Counter[str] | None = None) -> list[Trace]:
+    """All rows, or those of one category; ``notes`` counts what reading the tools lost or guessed, by tool.
+
+    Raises ``UserError`` for a file that is missing or broken.
+    """
     chosen = [part] if part else list(CATEGORIES)
     questions = data.read([_file(category) for category in chosen])
     answers = data.read([f"possible_answer/{_file(category)}" for category in chosen if category in ANSWERED])
@@ -72,7 +76,7 @@ def load_bfcl(data: DataFiles, part: str | None = None) -> list[Trace]:
         for row in _rows(questions[_file(category)], _file(category)):
             if category in ANSWERED and row["id"] not in truths:
                 raise UserError(f"{data.where}: no answer to {row['id']}; fetch the whole data set again")
-            traces.append(read_row(row, category, truths.get(row["id"], []), shared))
+            traces.append(read_row(row, category, truths.get(row["id"], []), shared, notes))
     return traces
 
 
@@ -92,6 +96,7 @@ def read_row(
     category: str,
     truth: list[dict[str, Any]],
     shared: dict[str, ToolSpec] | None = None,
+    notes: Counter[str] | None = None,
 ) -> Trace:
     """One question with its ground truth as a ``Trace``; ``meta["scoring"]`` is what the leaderboard's verdict needs.
 
@@ -100,7 +105,7 @@ def read_row(
     tools = row["function"]
     specs = [_spec(tools, category, due) for due in truth]
     written = [_written(due, spec, category) for due, spec in zip(truth, specs, strict=True)]
-    trace = trace_from_dict({**row, "function": _tools(tools, category, shared), "ground_truth": written})
+    trace = trace_from_dict({**row, "function": _tools(tools, category, shared, notes), "ground_truth": written})
     calls, alternatives = _settle(trace, written, specs)
     facts = {"category": category, "truth": truth, "specs": specs}
     scoring: dict[str, Any] = {"bfcl": facts | fixed_facts(row["id"], truth, specs)}
@@ -117,7 +122,10 @@ def read_row(
 
 
 def _tools(
-    raw: Sequence[Mapping[str, Any]], category: str, shared: dict[str, ToolSpec] | None
+    raw: Sequence[Mapping[str, Any]],
+    category: str,
+    shared: dict[str, ToolSpec] | None,
+    notes: Counter[str] | None,
 ) -> tuple[ToolSpec, ...]:
     """Tools as a model sees them; the live rows repeat a third of theirs, and reading one is the cost of loading."""
     shared = {} if shared is None else shared
@@ -126,7 +134,9 @@ def _tools(
         shown = text_tool(tool, LANGUAGES[category]) if category in LANGUAGES else tool
         key = json.dumps(shown)
         if key not in shared:
-            shared[key] = read_tools([shown])[0]
+            (shared[key],), found = read_tools_with_notes([shown])
+            if notes is not None:
+                notes.update(dict.fromkeys(found, 1))
         read.append(shared[key])
     return tuple(read)
 
