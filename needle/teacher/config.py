@@ -7,7 +7,7 @@ only when the connection is opened. So a config can be printed, stored and hashe
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
@@ -37,6 +37,11 @@ class Limits:
     """Output tokens in a minute."""
     concurrency: Annotated[int, Field(ge=1)] = 256
     """Most requests under way at a time; fewer while the endpoint pushes back."""
+
+    def share(self, parts: int) -> Limits:
+        """The limits of one of ``parts`` processes that ask the same endpoint with the same key."""
+        rates = {name: value / parts for name, value in vars(self).items() if name != "concurrency" and value is not None}
+        return replace(self, **rates, concurrency=max(1, self.concurrency // parts))
 
 
 @dataclass(frozen=True)

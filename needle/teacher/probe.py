@@ -170,7 +170,9 @@ class _Prober:
         texts = [(await self.say("Write a random number of twelve digits.", seed=7, temperature=1.0)).text for _ in range(2)]
         if "seed" in self.teacher.left_out:
             return False, "refused"
-        return texts[0] == texts[1] != "", "same answer twice" if texts[0] == texts[1] else "two different answers"
+        if not any(texts):
+            return None, "no text to judge by"
+        return texts[0] == texts[1], "same answer twice" if texts[0] == texts[1] else "two different answers"
 
     async def several_choices(self) -> Finding:
         choices = len(json.loads((await self.say("Reply with the word yes.", n=2)).raw)["choices"])

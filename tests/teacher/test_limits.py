@@ -198,6 +198,13 @@ def test_one_answer_ends_the_hunger():
     _run(work)
 
 
+def test_processes_that_share_a_key_share_its_limits():
+    whole = Limits(requests_per_minute=600, output_tokens_per_minute=9000, concurrency=7)
+    part = whole.share(3)
+    assert (part.requests_per_minute, part.output_tokens_per_minute, part.tokens_per_minute, part.concurrency) == (200, 3000, None, 2)
+    assert whole.share(100).concurrency == 1 and whole.share(1) == whole
+
+
 def test_a_cancelled_wait_leaves_the_gate_open():
     async def work():
         limiter = Limiter(Limits(concurrency=1))

@@ -100,7 +100,7 @@ def test_the_verb_prints_a_table_and_remembers_it_without_the_key(cli, monkeypat
     monkeypatch.setenv("NEEDLE_API_KEY", "sk-very-secret")
     outcome = cli("teacher", "probe", "embedded")
     assert outcome.code == 0 and "native tools" in outcome.out and outcome.last == f"The report is in {tmp_path / 'probes.json'}"
-    assert read_reports()["embedded#embedded-teacher"]["capabilities"]["native_tools"] is True
+    assert read_reports()["embedded#embedded-teacher"]["capabilities"]["usage"] is True
     assert "very-secret" not in (tmp_path / "probes.json").read_text() + outcome.out + outcome.err
     unreachable = cli("teacher", "probe", "http://127.0.0.1:9/v1#m", "--out", tmp_path / "x.json")
     assert "cannot reach" in unreachable.complaint and not (tmp_path / "x.json").exists()

@@ -193,8 +193,8 @@ def test_the_profiles_of_the_guide_are_valid_and_mean_what_it_says(tmp_path):
     guide = (Path(__file__).parents[2] / "docs" / "teachers.md").read_text(encoding="utf-8")
     blocks = re.findall(r"^```toml\n(.*?)^```$", guide, re.M | re.S)
     path = tmp_path / "guide.toml"
-    path.write_text("\n".join(blocks), encoding="utf-8")
-    assert len(blocks) == 2 and load_profiles(path).keys() >= {"openai", "second", "farm"}
+    path.write_text("\n".join(block for block in blocks if "[[" not in block and block.lstrip().startswith("[")), encoding="utf-8")
+    assert load_profiles(path).keys() >= {"openai", "second", "farm"}
     farm = resolve_teacher("farm", profiles_path=path)
     assert farm.limits.concurrency == 512 and farm.top_logprobs == 20 and farm.prices == Prices(0.0, 0.0)
     assert all(f"`{name}`" in guide for name in json.loads(READY.read_text()))

@@ -52,6 +52,8 @@ def test_an_error_in_a_body_with_status_200_is_an_error():
 def test_cached_tokens_are_counted():
     usage = {"prompt_tokens": 100, "completion_tokens": 5, "prompt_tokens_details": {"cached_tokens": 64}}
     assert read_answer(completion({"content": "x"}, usage=usage).body).usage == {"prompt_tokens": 100, "completion_tokens": 5, "cached_tokens": 64}
+    for uncounted in (None, {}, {"prompt_tokens": 0, "completion_tokens": 0}, {"prompt_tokens": None}, [1]):
+        assert read_answer(completion({"content": "x"}, usage=uncounted).body).usage == {}
 
 
 def test_tools_go_into_the_prompt_of_an_endpoint_without_them_and_names_come_back(tools):
