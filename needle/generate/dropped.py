@@ -87,7 +87,8 @@ def dropped(
         if _is_context(mention, request, words):
             continue
         place = next((place for place in places if _fits(mention, place, request)), None)
-        if place:
+        text = request[mention.start : mention.end]
+        if place and not any(item.text in text or text in item.text for item in found):
             found.append(Dropped(request[mention.start : mention.end], mention.kind, place.path))
     return found
 

@@ -102,7 +102,13 @@ def hear(text: str, today: datetime.date | None = None) -> tuple[Heard, ...]:
     numbers += list(_sums(numbers, text))
     others += [*_clocks(text), *_months(text), *_ranges(text), *_relative(text, today)]
     others += [replace(item, kind="date", value=f"--{item.value:02d}", sure=False) for item in _ordinals(text)]
-    return (*numbers, *others)
+    return tuple(_trimmed(item, text) for item in (*numbers, *others))
+
+
+def _trimmed(item: Heard, text: str) -> Heard:
+    """Without white space at its end."""
+    stretch = text[item.start : item.end]
+    return item if stretch == stretch.rstrip() else replace(item, end=item.start + len(stretch.rstrip()))
 
 
 def today_in(system: str | None) -> datetime.date | None:
