@@ -14,30 +14,41 @@ from needle.generate.agreement import agreement, folder_rows
 from needle.generate.checks import DEFAULT, Checks
 from needle.generate.coverage import coverage
 from needle.generate.dedup import wording
+from needle.generate.rows import TraceView
 from needle.generate.story import run_card
 from needle.traces.card import dataset_card
-from needle.traces.split import split_by_request
+from needle.traces.split import lineage, split_by_request
 from needle.traces.stats import trace_stats
 from needle.traces.trace import Trace
 from needle.traces.write import atomic, write_traces
 
 
-def split_rows(traces: Sequence[Trace], seed: int) -> dict[str, list[Trace]]:
-    """Train, validation and test such that no wording is in two of them; everything is train where there are too
-    few wordings."""
-    order = sorted(traces, key=lambda trace: hashlib.blake2b(f"{seed}/{trace.id}".encode(), digest_size=8).digest())
-    by_id = {trace.id: trace for trace in order}
-    masked = [dataclasses.replace(trace, query=wording(trace), calls=()) for trace in order]
+def split_rows(traces: Sequence[Trace], seed: int) -> dict[str, Sequence[Trace]]:
+    """Train, validation and test such that no wording is in two of them, nor a row and one that descends from it;
+    everything is train where there are too few wordings. Rows on disk stay there."""
+    masked = []
+    for number, trace in enumerate(traces):
+        place = hashlib.blake2b(f"{seed}/{trace.id}".encode(), digest_size=8).digest()
+        # the wording in place of the request, and nothing else that takes room
+        light = Trace(trace.id, wording(trace), (), (), meta={"parent": lineage(trace)})
+        masked.append((place, number, light))
+    masked.sort(key=lambda item: item[:2])
+    numbers = {id(light): number for _, number, light in masked}
+    order = [light for _, _, light in masked]
     try:
-        parts = split_by_request(masked, seed)
+        parts = split_by_request(order, seed)
     except UserError:  # fewer wordings than parts
-        return {"train": order, "validation": [], "test": []}
-    return {part: [by_id[trace.id] for trace in rows] for part, rows in parts.items()}
+        parts = {"train": order, "validation": [], "test": []}
+    return {part: _picked(traces, [numbers[id(light)] for light in rows]) for part, rows in parts.items()}
+
+
+def _picked(traces: Sequence[Trace], numbers: list[int]) -> Sequence[Trace]:
+    return traces.pick(numbers) if isinstance(traces, TraceView) else [traces[number] for number in numbers]
 
 
 def write_folder(
     out: Path,
-    parts: Mapping[str, list[Trace]],
+    parts: Mapping[str, Sequence[Trace]],
     summary: Mapping[str, Any],
     settings: Mapping[str, Any],
     source: str,
@@ -58,10 +69,10 @@ def write_folder(
     """
     (out / "manifest.json").unlink(missing_ok=True)
     files = {part: write_traces(out / f"{part}.jsonl", rows) for part, rows in parts.items()}
-    everything = [trace for rows in parts.values() for trace in rows]
     summary = {**summary, "agreement": agreement(folder_rows(out))}
-    counted = dataclasses.asdict(trace_stats(everything)) if everything else {}
-    slots = [slot.to_dict() for slot in coverage(everything)]
+    everything = any(len(rows) for rows in parts.values())
+    counted = dataclasses.asdict(trace_stats(trace for rows in parts.values() for trace in rows)) if everything else {}
+    slots = [slot.to_dict() for slot in coverage(trace for rows in parts.values() for trace in rows)]
     _write_text(out / "stats.json", _json({"generation": summary, "rows": counted, "coverage": slots}))
     _write_text(
         out / "README.md",

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,9 +56,9 @@ def load_card_text(path: str | os.PathLike[str]) -> CardText:
         raise UserError(f"{path}: not the text of a card ({error}); write a JSON object with {names}") from error
 
 
-def dataset_card(parts: Mapping[str, list[Trace]], text: CardText, folder: str = ".") -> str:
+def dataset_card(parts: Mapping[str, Sequence[Trace]], text: CardText, folder: str = ".") -> str:
     """The card of a data set given as part name -> traces. ``folder`` is where the files lie, as seen from the card."""
-    everything = trace_stats([trace for traces in parts.values() for trace in traces])
+    everything = trace_stats(trace for traces in parts.values() for trace in traces)
     counts = {part: trace_stats(traces) for part, traces in parts.items() if traces}
     sections = [
         _head(parts, text, everything.rows, folder),
@@ -85,7 +85,7 @@ def write_card(path: str | os.PathLike[str], folder: str | os.PathLike[str], tex
     return path
 
 
-def _head(parts: Mapping[str, list[Trace]], text: CardText, rows: int, folder: str) -> str:
+def _head(parts: Mapping[str, Sequence[Trace]], text: CardText, rows: int, folder: str) -> str:
     size = next((name for limit, name in _SIZES if rows < limit), "n>1M")
     prefix = "" if folder == "." else f"{folder}/"
     lines = [

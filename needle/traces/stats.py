@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -104,44 +104,53 @@ class TraceStats:
         ]
 
 
-def trace_stats(traces: Sequence[Trace]) -> TraceStats:
-    """Count everything in one pass. Raises UserError for an empty list."""
-    if not traces:
-        raise UserError("no traces to count; give a file with at least one row")
+def trace_stats(traces: Iterable[Trace]) -> TraceStats:
+    """Count everything in one pass that keeps no trace. Raises UserError when there is none."""
     tools: dict[tuple[str, str], ToolSpec] = {}
-    names: set[str] = set()
-    prints: dict[int, str] = {}
+    prints: dict[int, tuple[tuple[ToolSpec, ...], str]] = {}
+    counters = {name: Counter() for name in ("kinds", "families", "calls", "tools", "used")}
+    asked: Counter[tuple[str, str]] = Counter()
+    words: list[int] = []
+    copied = free = alternatives = 0
     for trace in traces:
-        if id(trace.tools) not in prints:
-            prints[id(trace.tools)] = fingerprint(trace.tools)
-        name = trace.toolset or prints[id(trace.tools)]
-        names.add(name)
-        tools.update({(name, tool.name): tool for tool in trace.tools})
-    words = sorted(len(trace.query.split()) for trace in traces)
-    asked = Counter(
-        (trace.toolset or prints[id(trace.tools)], " ".join(trace.query.casefold().split())) for trace in traces
-    )
-    used = [item for trace in traces for item in _arguments(trace)]
-    free = [(trace, value) for trace, kind, value in used if kind == "string" and isinstance(value, str)]
+        if id(trace.tools) not in prints:  # the tuple is kept, so that its id stays its own
+            prints[id(trace.tools)] = (trace.tools, fingerprint(trace.tools))
+            name = trace.toolset or prints[id(trace.tools)][1]
+            tools.update({(name, tool.name): tool for tool in trace.tools})
+        name = trace.toolset or prints[id(trace.tools)][1]
+        asked[name, " ".join(trace.query.casefold().split())] += 1
+        words.append(len(trace.query.split()))
+        row = {"kinds": trace.kind, "families": family(trace) or "(none)", "calls": len(trace.calls), "tools": len(trace.tools)}
+        for counter, value in row.items():
+            counters[counter][value] += 1
+        for kind, value in _arguments(trace):
+            counters["used"][kind] += 1
+            if kind == "string" and isinstance(value, str):
+                free += 1
+                copied += value.casefold() in _source(trace)
+        alternatives += bool(trace.alternatives)
+    if not words:
+        raise UserError("no traces to count; give a file with at least one row")
+    words.sort()
     return TraceStats(
-        rows=len(traces),
-        toolsets=len(names),
+        rows=len(words),
+        toolsets=len({name for name, _ in asked}),
         tools=len(tools),
-        calls=sum(len(trace.calls) for trace in traces),
-        kinds=_frequent(trace.kind for trace in traces),
-        families=_frequent(family(trace) or "(none)" for trace in traces),
-        calls_a_row=_ascending(len(trace.calls) for trace in traces),
-        tools_a_row=_ascending(len(trace.tools) for trace in traces),
+        calls=sum(count * rows for count, rows in counters["calls"].items()),
+        kinds=dict(counters["kinds"].most_common()),
+        families=dict(counters["families"].most_common()),
+        calls_a_row=dict(sorted(counters["calls"].items())),
+        tools_a_row=dict(sorted(counters["tools"].items())),
         argument_types=_frequent(
             parameter_type(schema, tool) for tool in tools.values() for schema in tool.properties.values()
         ),
-        used_types=_frequent(kind for _, kind, _ in used),
+        used_types=dict(counters["used"].most_common()),
         words_median=statistics.median(words),
         words_p95=words[min(len(words) - 1, int(0.95 * len(words)))],
         words_longest=words[-1],
-        copied=sum(value.casefold() in _source(trace) for trace, value in free),
-        free_text=len(free),
-        with_alternatives=sum(bool(trace.alternatives) for trace in traces),
+        copied=copied,
+        free_text=free,
+        with_alternatives=alternatives,
         repeated=sum(count - 1 for count in asked.values()),
     )
 
@@ -167,12 +176,12 @@ def parameter_type(schema: Any, tool: ToolSpec) -> str:
     return f"string:{schema['format']}" if kind == "string" and "format" in schema else kind
 
 
-def _arguments(trace: Trace) -> Iterator[tuple[Trace, str, Any]]:
+def _arguments(trace: Trace) -> Iterator[tuple[str, Any]]:
     by_name = {tool.name: tool for tool in trace.tools}
     for call in trace.calls:
         tool = by_name.get(call.name)
         for name, value in call.arguments.items():
-            yield trace, parameter_type(tool.properties.get(name), tool) if tool else "any", value
+            yield parameter_type(tool.properties.get(name), tool) if tool else "any", value
 
 
 def _source(trace: Trace) -> str:
@@ -182,10 +191,6 @@ def _source(trace: Trace) -> str:
 
 def _frequent(items: Iterable[str]) -> dict[str, int]:
     return dict(Counter(items).most_common())
-
-
-def _ascending(items: Iterable[int]) -> dict[int, int]:
-    return dict(sorted(Counter(items).items()))
 
 
 def _counts(counter: dict[Any, int], most: int = 12) -> str:
