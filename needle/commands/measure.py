@@ -96,10 +96,11 @@ def _second(model: str | None, caller: Any, free: bool, options: dict[str, Any])
 
 def _show(results: Results, out: Path) -> None:
     from needle.evals import summary_table, to_markdown
+    from needle.evals.resources import resource_line
     from needle.evals.variants import variant_lines
 
     (out / "results.md").write_text(to_markdown(results), encoding="utf-8")
-    say("\n".join([summary_table(results), *variant_lines(results.summary)]))
+    say("\n".join([summary_table(results), *variant_lines(results.summary), resource_line(results.summary)]))
     say(f"The report is in {out / 'report.html'}")
 
 

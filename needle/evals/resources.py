@@ -44,3 +44,21 @@ def tokens_per_row(rows: Sequence[Row]) -> dict[str, float | int | None]:
         "prompt": sum(one["prompt_tokens"] for one in counted) / n if n else None,
         "completion": sum(one.get("completion_tokens", 0) for one in counted) / n if n else None,
     }
+
+
+def resource_line(summary: Mapping[str, Any]) -> str:
+    """Speed, memory, size and what the sample can show, in one line; what was not measured is left out."""
+    spent, latency, model = (summary.get(part) or {} for part in ("resources", "latency", "model"))
+    parts = []
+    if spent.get("rows_per_second"):
+        parts.append(f"{spent['rows_per_second']:,.1f} rows/s")
+    if latency.get("p50") is not None:
+        parts.append(f"{1000 * latency['p50']:,.1f} ms a row (95th percentile {1000 * latency['p95']:,.1f})")
+    if model.get("parameters"):
+        parts.append(f"{model['parameters'] / 1e6:,.1f}M parameters")
+    if model.get("bytes"):
+        parts.append(f"{model['bytes'] / 1e6:,.1f} MB of weights")
+    if spent.get("peak_memory"):
+        parts.append(f"peak memory {spent['peak_memory']['process'] / 1e6:,.0f} MB")
+    parts.append(f"smallest detectable difference {100 * summary['smallest_detectable']:.1f} points")
+    return ", ".join(parts)

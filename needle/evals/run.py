@@ -22,7 +22,7 @@ from needle.evals.batching import BATCH_TOKENS
 from needle.evals.cache import AnswerCache, reused
 from needle.evals.calibration import calibration
 from needle.evals.ceilings import ceilings
-from needle.evals.parsers import parser_named
+from needle.evals.parsers import NATIVE, parser_named
 from needle.evals.provenance import model_facts, package_version, provenance, require_one_scorer
 from needle.evals.reading import reading, repaired_verdict
 from needle.evals.report import render_report
@@ -116,6 +116,8 @@ def rescore(directory: str | Path, *, parser: str | None = None, suite: Suite | 
     rows = list(read_rows(directory / ROWS))
     if parser is not None:
         parser_named(parser)
+        if all(row.get("parser", NATIVE) == NATIVE for row in rows):
+            raise UserError(f"--parser {parser}: the model of {directory} read its own output; leave the parser out")
         reader = RowReader()
         rows = [_verdict_free(row) | reused(row, reader.trace(row), row.get("key", ""), parser) for row in rows]
     manifest = {key: summary[key] for key in KEPT if key in summary}

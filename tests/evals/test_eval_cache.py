@@ -13,6 +13,7 @@ from needle.evals.batching import batches, portions
 from needle.evals.cache import AnswerCache
 from needle.evals.changes import change_lines, verdict_changes
 from needle.evals.provenance import require_one_scorer
+from needle.evals.resources import resource_line
 from needle.evals.run import RESULTS, ROWS, evaluate, load_results, rescore
 from needle.evals.suites import suite_hash
 from needle.evals.text import summary_table
@@ -96,6 +97,9 @@ def test_another_parser_reads_saved_text_again_without_asking(make_suite, script
     assert change_lines([], 9) == ["9 rows scored again, no verdict changed"]
     with pytest.raises(UserError, match="choose one of"):
         rescore(tmp_path, parser="xml")
+    evaluate(baseline("never"), suite, tmp_path / "native")
+    with pytest.raises(UserError, match="read its own output"):
+        rescore(tmp_path / "native", parser="json")
 
 
 def test_mended_gold_is_scored_on_saved_outputs(make_suite, scripted, tmp_path):
@@ -125,6 +129,7 @@ def test_every_number_says_where_it_comes_from(make_suite, scripted, tmp_path):
     assert {"suite_licence", "suite_source", "model", "settings", "parser", "package_version", "source_commit", "python"} <= found.keys()
     assert all(row["format"] == 2 and row["scorer"] == found["scorer_version"] for row in results.rows)
     spent = results.summary["resources"]
+    assert "rows/s" in resource_line(results.summary) and "smallest detectable difference" in resource_line(results.summary)
     assert spent["asked"] == 6 and spent["rows_per_second"] > 0 and spent["peak_memory"]["process"] > 10**7
     require_one_scorer([("a", "1"), ("b", "1")])
     with pytest.raises(UserError, match=r"different scorer versions \(a by 1, b by 2\).*--rescore"):
