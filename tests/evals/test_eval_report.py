@@ -143,6 +143,24 @@ def test_every_part_of_results_json_has_its_place(make_suite, scripted, tmp_path
         assert words in text, words
 
 
+def test_disturbances_and_swapped_words_are_shown_where_a_suite_has_them(make_suite, scripted, tmp_path):
+    evaluate(scripted(lambda query: "[]"), make_suite(), tmp_path)
+    path = tmp_path / "results.json"
+    summary = json.loads(path.read_text())
+    assert 'id="robustness"' not in (tmp_path / "report.html").read_text()
+    rate = {"value": 0.5, "low": 0.4, "high": 0.6, "n": 40}
+    cost = {"n": 40, "plain": 0.5, "disturbed": 0.3, "delta": -0.2, "low": -0.3, "high": -0.1, "p_value": 0.01, "lost": 9, "gained": 1}
+    summary["robustness"] = {"plain": rate, "variants": {"typos": cost | {"same_answer": True}, "dropped value": cost | {"same_answer": False}}}
+    pair = {"first": "<i>", "second": "b", "n": 20, "difference": 0.1, "low": -0.1, "high": 0.3, "p_value": 0.4}
+    groups = {"<i>": rate, "b": rate}
+    summary["bias"] = {"names": {"groups": groups, "pairs": [pair], "sets": 20, "flips": 3, "flipped": [{"set": "s", "wrong": ["r1"]}]}}
+    path.write_text(json.dumps(summary))
+    text, parsed = parsed_page(write_report(tmp_path))
+    assert "i" not in parsed.tags and "another task" in text and "b against &lt;i&gt;" in text
+    assert '<b class="down">−20.0</b>' in text and "−30.0 to −10.0" in text  # the interval leaves out zero
+    assert "<b>+10.0</b>" in text and "3 of 20 requests" in text and 'data-row="r1"' in text
+
+
 def test_two_runs_stand_side_by_side_flipped_rows_first(make_suite, scripted, tmp_path):
     right = scripted(lambda query: f'[{{"name":"set_light","arguments":{{"room":"hall","level":{query.split()[-1]}}}}}]', name="calls")
     evaluate(scripted(lambda query: "[]", name="never"), make_suite(), tmp_path / "a")
