@@ -113,5 +113,18 @@ def to_markdown(results: Results) -> str:
         lines += [f"| {name} | {n:,} | {' | '.join(map(percent, shares))} |" for name, n, *shares in bfcl_rows(summary)]
         lines += ["", bfcl_note(summary)]
     lines += pair_markdown(summary)
+    lines += _markdown_decisions(summary.get("decisions", {}).get("matrix", {}))
+    if summary.get("command"):
+        lines += ["", f"Made by `{summary['command'].replace('`', '')}`."]
     lines += ["", f"Intervals: {summary['intervals']}.", *(f"\n> {text}" for text in warnings(summary))]
     return "\n".join(lines) + "\n"
+
+
+def _markdown_decisions(matrix: dict[str, dict[str, int]]) -> list[str]:
+    """What was due against what was done, as counts; malformed output has its own column always."""
+    due = {name: row for name, row in matrix.items() if sum(row.values())}
+    used = [did for did in next(iter(matrix.values()), {}) if did == "malformed" or any(row[did] for row in due.values())]
+    if not due:
+        return []
+    head = ["", f"| due | {' | '.join(used)} |", f"|---|{'---:|' * len(used)}"]
+    return head + [f"| {name} | {' | '.join(f'{row[did]:,}' for did in used)} |" for name, row in due.items()]
