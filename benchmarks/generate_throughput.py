@@ -205,7 +205,7 @@ def memory_run(rows: int) -> None:
         ids = (f"request-{plan.index}-write", f"request-{plan.index}-label")
         tokens = {"prompt_tokens": 600, "completion_tokens": 40}
         calls = (ToolCall("send_message", arguments),)
-        return Outcome(plan, said, calls, spans=spans, request_ids=ids, tokens=tokens), RowAccount("single", plan.index)
+        return Outcome(plan, said, calls=calls, spans=spans, request_ids=ids, tokens=tokens), RowAccount("single", plan.index)
 
     Session.row = row  # type: ignore[method-assign]
     folder = Path(tempfile.mkdtemp(prefix="needle-bench-"))

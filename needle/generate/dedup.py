@@ -10,10 +10,12 @@ requests that an evaluation suite knows.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import math
 import re
 import zlib
-from collections import Counter, defaultdict
+from array import array
+from collections import Counter
 from collections.abc import Iterable
 
 from needle.generate.said import STOP, stem, words_of
@@ -56,9 +58,10 @@ class Deduplicator:
     def __init__(self, cap: int, against: Iterable[str] = ()) -> None:
         """``cap``: rows that may share a wording; ``against``: files or folders of suites. UserError when one cannot be read."""
         self._cap = cap
-        self._requests: set[str] = set()
-        self._copies: set[tuple[str, tuple[str, ...]]] = set()
-        self._wordings: Counter[str] = Counter()
+        # hashes, not texts: a run of 100,000 rows must not keep them in memory twice
+        self._requests: set[int] = set()
+        self._copies: set[int] = set()
+        self._wordings: Counter[int] = Counter()
         self._near = _NearCopies()
         paths = list(against)
         self._known = Knowledge({path: read_traces(path)[0] for path in paths}) if paths else None
@@ -68,12 +71,12 @@ class Deduplicator:
         ``template_cap``) or a suite's (``contaminated``), else None; then it counts as accepted."""
         if self._known and any(hit.sign != "tool" for hit in self._known.hits(trace)):
             return "contaminated"
-        request = " ".join(re.findall(r"\w+", trace.query.casefold()))
-        form = wording(trace)
-        calls = canonical(trace.calls)
+        request = _hash(" ".join(re.findall(r"\w+", trace.query.casefold())))
+        form, calls = _hash(wording(trace)), _hash(*canonical(trace.calls))
+        copy = hash((form, calls))
         if request in self._requests:
             return "duplicate_request"
-        if trace.calls and (form, calls) in self._copies:
+        if trace.calls and copy in self._copies:
             return "duplicate_calls"
         words = content_words(trace.query)
         if self._near.has(calls, words):
@@ -81,7 +84,7 @@ class Deduplicator:
         if self._wordings[form] >= self._cap:
             return "template_cap"
         self._requests.add(request)
-        self._copies.add((form, calls))
+        self._copies.add(copy)
         self._wordings[form] += 1
         self._near.add(calls, words)
         return None
@@ -101,22 +104,30 @@ class _NearCopies:
     """
 
     def __init__(self) -> None:
-        self._index: defaultdict[tuple[tuple[str, ...], int], list[frozenset[int]]] = defaultdict(list)
+        self._index: dict[int, tuple[bytes, ...]] = {}
+        """Hash of calls and word to the words of the requests, four bytes each."""
 
-    def has(self, calls: tuple[str, ...], words: tuple[int, ...]) -> bool:
+    def has(self, calls: int, words: tuple[int, ...]) -> bool:
         mine = frozenset(words)
         for word in self._prefix(words):
-            for other in self._index.get((calls, word), ()):
-                common = len(mine & other)
+            for held in self._index.get(hash((calls, word)), ()):
+                other = memoryview(held).cast("I")
+                common = sum(item in mine for item in other)
                 if common >= NEAR * (len(mine) + len(other) - common):
                     return True
         return False
 
-    def add(self, calls: tuple[str, ...], words: tuple[int, ...]) -> None:
-        held = frozenset(words)
+    def add(self, calls: int, words: tuple[int, ...]) -> None:
+        held = array("I", set(words)).tobytes()
         for word in self._prefix(words):
-            self._index[calls, word].append(held)
+            key = hash((calls, word))
+            self._index[key] = (*self._index.get(key, ()), held)
 
     @staticmethod
     def _prefix(words: tuple[int, ...]) -> tuple[int, ...]:
         return words[: len(words) - math.ceil(NEAR * len(words)) + 1]
+
+
+def _hash(*texts: str) -> int:
+    """64 bits of texts; the chance that two of a million differ and look alike is one in thirty million."""
+    return int.from_bytes(hashlib.blake2b("\0".join(texts).encode(), digest_size=8).digest(), "big", signed=True)
