@@ -25,6 +25,9 @@ RENAMED = {"max_tokens": "max_completion_tokens"}
 """Parameters that newer endpoints want under another name; leaving them out would lift the cap on the output."""
 OVERLOADED = (429, 503, 529)
 """Statuses that ask for fewer requests at a time."""
+GAVE_UP_WAITING = (408, 504, 524)
+"""Statuses of a gateway that did not wait for the model, which may have answered (and billed) all the same. Other errors of a
+server are answers by themselves, and no provider that we know bills them."""
 _PARAMETER = re.compile(r"(?:unsupported|not support\w*|unknown|unrecognized|unexpected|extra|not permitted)", re.I)
 
 
@@ -146,7 +149,7 @@ def by_status(
     if status in OVERLOADED:
         return TransientError(f"{where} is overloaded (status {status}) {detail}", "overloaded", wait, maybe_billed=False)
     if status in (408, 409) or status >= 500:
-        return TransientError(f"{where} failed with status {status} {detail}", "server", wait)
+        return TransientError(f"{where} failed with status {status} {detail}", "server", wait, maybe_billed=status in GAVE_UP_WAITING)
     return PermanentError(f"{where} refused the request with status {status} {detail}", "bad_request", _parameter(body, str(message)))
 
 

@@ -1,7 +1,7 @@
 """OpenAI's files and batches in memory, for tests: a batch ends after some polls with the fate that the script says.
 
 Fates: ``ok``; ``expired`` (the first half was answered, the rest expired); ``errors`` (every second row is in the error
-file with status 500); ``failed`` (refused as a whole); ``too_large`` (refused for the account's limit of queued tokens); ``cancelled`` (half was answered); ``slow`` (stays in progress
+file with status 500); ``timeouts`` (the same with 504); ``failed`` (refused as a whole); ``too_large`` (refused for the account's limit of queued tokens); ``cancelled`` (half was answered); ``slow`` (stays in progress
 until ``finish`` is called, or for ever). ``ok`` and the others take one poll in ``in_progress``.
 """
 
@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-FATES = ("ok", "expired", "errors", "failed", "too_large", "cancelled", "slow")
+FATES = ("ok", "expired", "errors", "timeouts", "failed", "too_large", "cancelled", "slow")
 
 
 class BatchDesk:
@@ -51,14 +51,14 @@ class BatchDesk:
         good, bad = rows, []
         if fate in ("expired", "cancelled"):
             good, bad = rows[: len(rows) // 2], rows[len(rows) // 2 :]
-        if fate == "errors":
+        if fate in ("errors", "timeouts"):
             good, bad = rows[::2], rows[1::2]
         batch["status"] = fate if fate in ("expired", "cancelled") else "completed"
         self._file(batch, "output_file_id", [self._row(row, 200, self._complete(row["body"])) for row in reversed(good)])
         self.answered += [row["custom_id"] for row in good]
-        if fate == "errors":
+        if fate in ("errors", "timeouts"):
             failure = {"error": {"message": "internal error", "type": "server_error", "code": None, "param": None}}
-            self._file(batch, "error_file_id", [self._row(row, 500, failure) for row in bad])
+            self._file(batch, "error_file_id", [self._row(row, 500 if fate == "errors" else 504, failure) for row in bad])
         elif bad:
             reason = {"code": f"batch_{fate}", "message": f"the batch was {fate} before this request was executed"}
             self._file(batch, "error_file_id", [{"id": "x", "custom_id": row["custom_id"], "response": None, "error": reason} for row in bad])

@@ -109,6 +109,7 @@ FAULTS: dict[str, Handler] = {
     # what may pass
     "server_error": lambda body, key: error(500, "server_error", "internal error"),
     "bad_gateway": lambda body, key: HTMLResponse("<html><body>502 Bad Gateway</body></html>", 502),
+    "gateway_timeout": lambda body, key: HTMLResponse("<html><body>504 Gateway Time-out</body></html>", 504),
     "overloaded": lambda body, key: error(503, "overloaded", "model is loading", {"retry-after": "0.01"}),
     "html": lambda body, key: HTMLResponse("<html><body>Welcome to nginx!</body></html>"),
     "no_choices": lambda body, key: JSONResponse({"object": "chat.completion", "choices": []}),

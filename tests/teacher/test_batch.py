@@ -78,7 +78,7 @@ def test_the_record_is_written_before_anything_is_sent():
     assert record.history[:2] == [0, 1] and record.history[-1] == 0
 
 
-@pytest.mark.parametrize("fate", ["expired", "errors", "cancelled"])
+@pytest.mark.parametrize("fate", ["expired", "errors", "timeouts", "cancelled"])
 def test_what_a_batch_leaves_unanswered_is_asked_again_and_the_rest_is_not(fate):
     app, record = FaultApp(batches=[fate, "ok"]), Record()
     answers = _run(app, record)
@@ -111,8 +111,9 @@ def test_the_owner_of_the_money_is_asked_before_a_row_that_may_have_been_billed_
         async with _teacher(app, Record()) as teacher:
             return await asyncio.gather(*(teacher.complete(body, on_resend=refuse) for body in BODIES), return_exceptions=True)
 
-    assert sum(isinstance(end, Spent) for end in asyncio.run(work("errors"))) == 5
-    assert not any(isinstance(end, Exception) for end in asyncio.run(work("expired"))), "what expired costs nothing"
+    assert sum(isinstance(end, Spent) for end in asyncio.run(work("timeouts"))) == 5
+    for fate in ("errors", "expired"):
+        assert not any(isinstance(end, Exception) for end in asyncio.run(work(fate))), "what failed or expired costs nothing"
 
 
 def test_a_batch_that_is_refused_is_an_error_with_the_reason():

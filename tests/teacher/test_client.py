@@ -55,7 +55,8 @@ def test_transient_errors_are_retried_until_they_pass(fault):
 
 
 @pytest.mark.parametrize(("fault", "reason", "billed"), [
-    ("server_error", "server", True), ("overloaded", "overloaded", False), ("html", "not_json", True), ("error_in_body", "server", True),
+    ("server_error", "server", False), ("gateway_timeout", "server", True), ("overloaded", "overloaded", False), ("html", "not_json", True),
+    ("error_in_body", "server", False),
 ])  # fmt: skip
 def test_transient_errors_are_given_up_after_the_last_attempt(fault, reason, billed):
     app = FaultApp([fault])
@@ -99,10 +100,10 @@ def test_before_what_may_be_billed_twice_the_owner_of_the_money_is_asked():
         if len(asked) == 2:
             raise Spent
 
-    app = FaultApp(["rate_limit", "overloaded", "server_error", "cut_body", "plain"])
+    app = FaultApp(["rate_limit", "overloaded", "server_error", "gateway_timeout", "cut_body", "plain"])
     with pytest.raises(Spent):
         _ask(app, on_resend=refuse)
-    assert len(app.seen) == 4, "two that cost nothing, then one allowed and one refused"
+    assert len(app.seen) == 5, "three that cost nothing, then one allowed and one refused"
 
 
 def test_a_slow_call_is_sent_again_only_where_it_is_wished_and_paid_for():

@@ -33,7 +33,7 @@ ENDS = {
     "rate_limit_bare": "starved", "rate_limit_long": "starved", "limit_in_body": "starved",
     "quota": "quota", "payment": "quota", "auth": "auth", "auth_echo": "auth", "forbidden": "forbidden", "not_found": "not_found",
     "bad_request": "bad_request", "unprocessable": "bad_request", "content_filter": "content_filter",
-    "server_error": "server", "bad_gateway": "server", "overloaded": "overloaded", "html": "not_json", "no_choices": "not_json",
+    "server_error": "server", "bad_gateway": "server", "gateway_timeout": "server", "overloaded": "overloaded", "html": "not_json", "no_choices": "not_json",
     "error_in_body": "server", "cut_body": "not_json", "hang": "timeout", "trickle": "timeout",
     "truncated": "truncated", "bad_arguments": "malformed", "list_arguments": "malformed", "twice_argument": "malformed",
     "nan_argument": "malformed", "duplicate_ids": "malformed", "filtered": "filtered",
