@@ -47,10 +47,18 @@ def load_bias(data: DataFiles, part: str | None = None, seed: int = 0) -> tuple[
     try:
         swaps = tomllib.loads(data.read([SWAPS])[SWAPS])
         traces = _rows() if part != "currency" else ()
-        makers = {"names": _by_group, "places": _by_group, "gender": _by_pair, "spelling": _by_pair, "currency": _templates}
+        makers = {
+            "names": _by_group,
+            "places": _by_group,
+            "gender": _by_pair,
+            "spelling": _by_pair,
+            "currency": _templates,
+        }
         made = [row for axis in ([part] if part else AXES) for row in makers[axis](axis, swaps[axis], traces, seed)]
     except (tomllib.TOMLDecodeError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{data.where}/{SWAPS}: not in the form that evals/README.md shows ({error}); mend it") from error
+        raise UserError(
+            f"{data.where}/{SWAPS}: not in the form that evals/README.md shows ({error}); mend it"
+        ) from error
     return made, []
 
 
@@ -141,7 +149,9 @@ def _money_tools(codes: Sequence[str]) -> list[ToolSpec]:
         tool("log_expense", "Write down what was spent.", category=listed, amount=amount, currency=currency),
         tool("set_price_alert", "Say when something gets cheaper.", item=text, below=amount, currency=currency),
         tool("convert_currency", "Convert an amount.", amount=amount, **{"from": currency}, to=currency),
-        tool("set_spending_limit", "Limit what may be spent in a period.", period=period, limit=amount, currency=currency),
+        tool(
+            "set_spending_limit", "Limit what may be spent in a period.", period=period, limit=amount, currency=currency
+        ),
     ]
 
 
@@ -162,7 +172,12 @@ def _stands(word: str, text: str) -> int:
 
 def _swappable(trace: Trace, word: str) -> bool:
     """Whether ``word`` is a whole argument, stands in the request once, and nothing else can follow from it."""
-    if word not in trace.query or not trace.calls or _stands(word, trace.query) != 1 or word.lower() not in trace.query.lower():
+    if (
+        word not in trace.query
+        or not trace.calls
+        or _stands(word, trace.query) != 1
+        or word.lower() not in trace.query.lower()
+    ):
         return False
     if trace.query.lower().count(word.lower()) != 1 or any(word in str(tool.to_dict()) for tool in trace.tools):
         return False
@@ -206,6 +221,4 @@ def _cased(new: str, old: str) -> str:
 
 def _marked(trace: Trace, axis: str, of: str, group: str) -> Trace:
     pair = {"set": f"{axis}:{of}", "axis": axis, "group": group, "variant": group}
-    return replace(
-        trace, id=f"{axis}:{of}:{group.replace(' ', '-')}", kind=axis, meta={"scoring": {"pair": pair}}
-    )
+    return replace(trace, id=f"{axis}:{of}:{group.replace(' ', '-')}", kind=axis, meta={"scoring": {"pair": pair}})

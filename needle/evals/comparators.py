@@ -62,13 +62,19 @@ def moment(text: str) -> tuple[str, str] | None:
         return "day", found.isoformat()
     for form in _WRITTEN:
         try:
-            read = datetime.strptime(f"2000 {text}", f"%Y {form}") if "%Y" not in form else datetime.strptime(text, form)
+            read = (
+                datetime.strptime(f"2000 {text}", f"%Y {form}") if "%Y" not in form else datetime.strptime(text, form)
+            )
         except ValueError:
             continue
         timed, dated = any(mark in form for mark in ("%H", "%I")), any(mark in form for mark in ("%Y", "%B", "%b"))
         if timed and dated:
             return "local", read.isoformat()
-        return ("time", read.time().isoformat()) if timed else ("day" if "%Y" in form else "month day", read.date().isoformat())
+        return (
+            ("time", read.time().isoformat())
+            if timed
+            else ("day" if "%Y" in form else "month day", read.date().isoformat())
+        )
     return None
 
 
@@ -110,7 +116,7 @@ def _itemwise(same: Same) -> Same:
 
 @lru_cache(maxsize=256)
 def comparator(rule: str) -> Same | None:
-    """The comparison that ``rule`` (``name`` or ``name:number``) stands for; None for ``exact``. Raises ``UserError``."""
+    """What ``rule`` (``name`` or ``name:number``) stands for; None for ``exact``. Raises ``UserError``."""
     name, colon, given = rule.partition(":")
     if name not in NAMES or (colon and name not in _DEFAULTS):
         raise UserError(f"comparator {rule!r}: choose one of {', '.join(NAMES)} (number:TOLERANCE, fuzzy:SIMILARITY)")

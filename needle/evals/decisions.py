@@ -26,8 +26,10 @@ DONE = (CALL, ASK, CANNOT, SILENT, MALFORMED, INFRA)
 """What an answer did."""
 
 _ASKS = re.compile(
-    r"\?\s*[\"')\]*]*\s*$|\b(?:could|can|would|will) you (?:please )?(?:specify|provide|tell|share|confirm|clarify|give|let)"
-    r"|\bplease (?:specify|provide|tell|share|confirm|clarify|give|let me know)|\blet me know (?:which|what|when|where|how)",
+    r"\?\s*[\"')\]*]*\s*$"
+    r"|\b(?:could|can|would|will) you (?:please )?(?:specify|provide|tell|share|confirm|clarify|give|let)"
+    r"|\bplease (?:specify|provide|tell|share|confirm|clarify|give|let me know)"
+    r"|\blet me know (?:which|what|when|where|how)",
     re.IGNORECASE,
 )
 
@@ -60,6 +62,7 @@ def decision_table(verdicts: Iterable[Verdict]) -> dict[str, Any]:
     ``must_call``: share of rows due a call whose calls are right, and share on which a call was made at all.
     ``abstention``: precision, recall and F1 of making no call, malformed output counting as neither.
     ``told_apart``: of the answers in prose to rows that want one, the share that asked or declined as was due.
+    ``macro_f1``: mean F1 over the decisions that are due (When2Call's measure); a silent answer is none of them.
     ``called_without_tools``: calls on rows that offer no tool, which must be invented.
     """
     verdicts = list(verdicts)
@@ -85,8 +88,18 @@ def decision_table(verdicts: Iterable[Verdict]) -> dict[str, Any]:
             "f1": 2 * right / (made + due) if made + due else 0.0,
         },
         "told_apart": {"n": len(told), "share": _share(one.answer == one.due_kind for one in told)},
+        "macro_f1": _macro_f1(matrix),
         "called_without_tools": sum(one.answer == CALL and not one.tools_offered for one in verdicts),
     }
+
+
+def _macro_f1(matrix: dict[str, dict[str, int]]) -> float:
+    scores = []
+    for kind in DUE:
+        due, done = sum(matrix[kind].values()), sum(row[kind] for row in matrix.values())
+        if due:
+            scores.append(2 * matrix[kind][kind] / (due + done))
+    return sum(scores) / len(scores) if scores else 0.0
 
 
 def _share(hits: Iterable[bool]) -> float:

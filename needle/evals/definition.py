@@ -1,8 +1,9 @@
-"""``suite.toml``, ``suite.yaml`` or ``suite.json``: what a suite is, where its rows are, how to get them, how to compare.
+"""``suite.toml``, ``suite.yaml`` or ``suite.json``: what a suite is, where its rows are, how to compare.
 
 Rows are either ``files`` of any known row format beside the definition or read by a ``loader`` from data that this
-repository does not carry. A group names other suites under ``suites`` instead. ``columns`` lets files with other names be used as they are, ``comparators`` loosens single
-parameters (``needle.evals.comparators``), ``skills`` say what a suite asks for.
+repository does not carry. A group names other suites under ``suites`` instead. ``columns`` lets files with other names
+be used as they are, ``comparators`` loosens single parameters (``needle.evals.comparators``), ``skills`` say what a
+suite asks for.
 """
 
 from __future__ import annotations
@@ -72,7 +73,9 @@ class Definition:
         found = self.find(folder)
         return "not here" if found is None else "hub" if isinstance(found, HubFiles) else "here"
 
-    def load(self, part: str | None, folder: str | Path | None, seed: int = 0) -> tuple[Rows, dict[str, str], list[str]]:
+    def load(
+        self, part: str | None, folder: str | Path | None, seed: int = 0
+    ) -> tuple[Rows, dict[str, str], list[str]]:
         """Rows by the loader, the hashes of what was read, and notes on files that are not the published ones.
 
         Raises ``UserError`` where data or part are not there.
@@ -87,7 +90,8 @@ class Definition:
         loader = LOADERS[self.loader]
         rows = loader.load(data, part, seed)
         notes = [
-            f"{name}: not the file that published figures rest on (SHA-256 {found[:12]}..., not {loader.known[name][:12]}...)"
+            f"{name}: not the file that published figures rest on "
+            f"(SHA-256 {found[:12]}..., not {loader.known[name][:12]}...)"
             for name, found in data.hashes.items()
             if loader.known.get(name, found) != found
         ]

@@ -1,4 +1,4 @@
-"""DroidCall: 200 requests to an Android phone over 24 tools, one to many calls, some of which use another call's result.
+"""DroidCall: 200 requests to an Android phone over 24 tools, one to many calls, some using another's result.
 
 Data: ``DroidCall_test.jsonl`` and ``annotated_api.jsonl`` of hf.co/datasets/mllmTeam/DroidCall (Xie et al. 2024, MIT).
 The published protocol offers the tools that a row needs and others drawn at random, four in all; so it is done here, by
@@ -42,7 +42,7 @@ def find_droidcall(folder: str | Path | None = None) -> DataFiles | None:
 
 
 def load_droidcall(data: DataFiles | HubFiles, part: str | None = None, seed: int = 0) -> tuple[list[Trace], list[str]]:
-    """Rows and the lines that could not be used, in words. Raises ``UserError`` when the tools or all rows are broken."""
+    """Rows and the lines that could not be used, in words. Raises ``UserError`` when tools or all rows are broken."""
     texts = data.read([ROWS, TOOLS])
     try:
         raw = [json.loads(line) for line in texts[TOOLS].split("\n") if line.strip()]
@@ -66,7 +66,11 @@ def load_droidcall(data: DataFiles | HubFiles, part: str | None = None, seed: in
 def _plain(tool: dict[str, Any]) -> dict[str, Any]:
     """The tool without notes of the annotators, which would tell a model how it is scored."""
     arguments = {
-        name: {key: schema[key] for key in _PARAMETER_KEYS if key in schema and not (key == "default" and schema[key] is None)}
+        name: {
+            key: schema[key]
+            for key in _PARAMETER_KEYS
+            if key in schema and not (key == "default" and schema[key] is None)
+        }
         for name, schema in tool["arguments"].items()
     }
     return {key: tool[key] for key in _SPEC_KEYS} | {"arguments": arguments}

@@ -1,4 +1,4 @@
-"""Where suites are: folders of this repository and of the working folder, installed packages, plain files and folders."""
+"""Where suites are: this repository, the working folder, installed packages, plain files and folders."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _offered(value: object, name: str) -> Path:
 
 
 def suite_lines(tags: Sequence[str] = ()) -> list[str]:
-    """Every named suite with all of ``tags`` (skills, licences) in a line: name, size, licence, place, what it measures."""
+    """Every named suite with all of ``tags`` (skills, licences) in a line: name, size, licence, place, skills."""
     wanted = {tag.lower() for tag in tags}
     definitions = [replace(read_definition(path), name=name) for name, path in named_suites().items()]
     known = {tag for one in definitions for tag in one.tags()}
@@ -52,7 +52,7 @@ def suite_lines(tags: Sequence[str] = ()) -> list[str]:
 
 
 def find_definition(source: str | Path) -> tuple[Definition | None, str | None]:
-    """Definition of a named suite or of a folder with one, and the part (of a derived suite: the other suite) asked for."""
+    """Definition of a named suite or of a folder with one, and the part (or the suite to derive from) asked for."""
     path = Path(source)
     if path.exists():
         inside = definition_in(path) if path.is_dir() else None

@@ -4,8 +4,8 @@
     derivation(2, "book a table for two", {"default": 2}) -> "normalised"
 
 How a gold value comes about decides how hard it is: *copied* stands there as written, *normalised* in another form,
-*defaulted* is not said and is the schema's default, *inferred* is neither. English forms only; a value that is said in a
-way not known here counts as inferred, so the four are estimates, made by the same rule for every model.
+*defaulted* is not said and is the schema's default, *inferred* is neither. English forms only; a value that is said in
+a way not known here counts as inferred, so the four are estimates, made by the same rule for every model.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _SAID_TIME = re.compile(
 )
 _DIGITS = re.compile(r"(?<![\w.])-?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?![\w])")
 _FACTORS = (1, 60, 3600, 24, 7, 12, 100, 1000, 1_000_000)
-"""The same, minutes in seconds, hours in minutes or seconds, days in hours, weeks in days, dozens, per cent, kilo, mega."""
+"""The same, minutes in seconds, hours in seconds, days in hours, weeks in days, dozens, per cent, kilo, mega."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Span:
 
 
 def locate(value: Any, text: str) -> Span | None:
-    """Where ``value`` (text, number, or a list or object of these) stands in ``text``, or None. Truth values stand nowhere."""
+    """Where ``value`` (text, number, or a list or object of these) stands in ``text``, or None (so truth values)."""
     if isinstance(value, bool) or value is None or value == "":
         return None
     if isinstance(value, (list, dict)):
@@ -100,7 +100,7 @@ def _stem(word: str) -> str:
 
 
 def _same_words(value: str, text: str) -> tuple[int, int] | None:
-    """A run of words equal but for case, punctuation, numerals, articles and endings; labels like ``living_room`` too."""
+    """A run of words equal but for case, punctuation, numerals, articles, endings; labels (``living_room``) too."""
     spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", value.replace("_", " "))
     wanted = [_stem(word) for word in words(spaced) if word not in ("a", "an", "the", "my", "our")]
     if not wanted:
@@ -131,7 +131,7 @@ def _numerals(text: str) -> tuple[tuple[float, int, int], ...]:
 
 
 def _scaled(value: float, text: str) -> tuple[int, int] | None:
-    """A number of the text equal to ``value``, or to it times a known factor (hours for minutes, per cent for a share)."""
+    """A number of the text equal to ``value``, or to it times a known factor (hours for minutes, per cent)."""
     numerals = _numerals(text)
     for factor in _FACTORS:
         for said, start, end in numerals:
@@ -146,7 +146,9 @@ def _said_moment(value: str, text: str) -> tuple[int, int] | None:
     places = []
     if day:
         month, number = _MONTHS[(int(day[2]) - 1) % 12], int(day[3])
-        said = re.search(rf"\b{month}\w*\.?\s+{number}(?:st|nd|rd|th)?\b|\b{number}(?:st|nd|rd|th)?\s+(?:of\s+)?{month}", text, re.I)
+        said = re.search(
+            rf"\b{month}\w*\.?\s+{number}(?:st|nd|rd|th)?\b|\b{number}(?:st|nd|rd|th)?\s+(?:of\s+)?{month}", text, re.I
+        )
         numeric = re.search(rf"\b0?{int(day[2])}[/.-]0?{number}\b|\b0?{number}[/.-]0?{int(day[2])}\b", text)
         found = said or numeric or _RELATIVE.search(text)
         if not found:

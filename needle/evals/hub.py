@@ -1,7 +1,7 @@
 """Files of a data set on the Hugging Face hub, fetched once at a pinned revision and kept in the hub's cache.
 
 Only the client that ``datasets`` itself uses is needed. Rows are read as the published JSON lines: turned into a table
-they would lose which arguments a call leaves out. Where the hub is out of reach the message says which file to put where.
+they would lose which arguments a call leaves out. If the hub is out of reach the message says which file to put where.
 """
 
 from __future__ import annotations
@@ -61,4 +61,5 @@ class HubFiles:
 
     def _by_hand(self, name: str) -> str:
         file = Path(name).name
-        return f"download {file} from {self.where} by hand, put it into {self.folder}/ in a folder and name that folder in {VARIABLE}"
+        place = f"put it into {self.folder}/ in a folder and name that folder in {VARIABLE}"
+        return f"download {file} from {self.where} by hand, {place}"

@@ -14,6 +14,7 @@ from needle.evals.datafiles import DataFiles
 from needle.evals.hub import HubFiles
 from needle.traces.trace import Trace
 
+
 class Rows(NamedTuple):
     """What a loader gives."""
 
@@ -68,9 +69,7 @@ LOADERS = {
         seal_tools.find_seal_tools,
         lambda data, part, seed: Rows(seal_tools.load_seal_tools(data, part, seed)),
     ),
-    "snips": Loader(
-        snips.PARTS, snips.find_snips, lambda data, part, seed: Rows(snips.load_snips(data, part, seed))
-    ),
+    "snips": Loader(snips.PARTS, snips.find_snips, lambda data, part, seed: Rows(snips.load_snips(data, part, seed))),
     "when2call": Loader(
         tuple(when2call.PARTS),
         when2call.find_when2call,

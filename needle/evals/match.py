@@ -13,8 +13,8 @@ The rules, the same in every mode:
 * Spelling out an argument at its schema default, or leaving out one whose gold value is the default, changes nothing
   for whoever runs the call: right, and recorded as ``default_equivalent``.
 
-A mode decides how whole calls pair up. ``MODES`` lists them; a further mode is one more function there. ``strict`` knows
-neither alternatives nor defaults nor comparators; ``leaderboard`` applies the BFCL's rules to any row.
+A mode decides how whole calls pair up. ``MODES`` lists them; a further mode is one more function there. ``strict``
+knows neither alternatives nor defaults nor comparators; ``leaderboard`` applies the BFCL's rules to any row.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Mobile Actions: 961 requests to a phone with seven tools, one to three calls; the developer turn gives date and time.
 
-Data: ``dataset.jsonl`` of hf.co/datasets/google/mobile-actions (CC-BY-4.0), of which the rows with ``metadata`` ``eval``
-are the test. Published figures count a row as right if names and arguments are equal in order: mode ``strict``. The
-developer turn becomes ``system``, word for word.
+Data: ``dataset.jsonl`` of hf.co/datasets/google/mobile-actions (CC-BY-4.0); rows with metadata ``eval`` are the test.
+Published figures count a row as right if names and arguments are equal in order: mode ``strict``. The developer turn
+becomes ``system``, word for word.
 """
 
 from __future__ import annotations
@@ -29,7 +29,9 @@ def find_mobile_actions(folder: str | Path | None = None) -> DataFiles | None:
     return find_data(("mobile-actions", "mobile_actions"), FILE, folder)
 
 
-def load_mobile_actions(data: DataFiles | HubFiles, part: str | None = None, seed: int = 0) -> tuple[list[Trace], list[str]]:
+def load_mobile_actions(
+    data: DataFiles | HubFiles, part: str | None = None, seed: int = 0
+) -> tuple[list[Trace], list[str]]:
     """Rows of the test and the lines that could not be used, in words. Raises ``UserError`` when none is usable."""
     traces: list[Trace] = []
     problems: list[str] = []
@@ -53,7 +55,9 @@ def _trace(row: dict[str, Any], name: str, shared: dict[str, Any]) -> Trace:
     tools = without_nulls(row["tools"])
     messages = without_nulls(row["messages"])
     key = json.dumps(tools)
-    read = trace_from_dict({"id": name, "tools": shared.get(key, tools), "messages": messages, "toolset": "mobile-actions"})
+    read = trace_from_dict(
+        {"id": name, "tools": shared.get(key, tools), "messages": messages, "toolset": "mobile-actions"}
+    )
     shared.setdefault(key, read.tools)
     count = len(read.calls)
     kind = {0: "no call", 1: "1 call"}.get(count, f"{count} calls")

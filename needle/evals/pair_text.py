@@ -32,7 +32,9 @@ def pair_tables_text(summary: Mapping[str, Any]) -> Iterator[tuple[str, list[tup
         yield "What disturbances cost", rows
     for axis, found in summary.get("bias", {}).items():
         rows = [("group", "rows", "correct %", "95 % interval")]
-        rows += [(name, str(one["n"]), f"{100 * one['value']:.1f}", _span(one)) for name, one in found["groups"].items()]
+        rows += [
+            (name, str(one["n"]), f"{100 * one['value']:.1f}", _span(one)) for name, one in found["groups"].items()
+        ]
         yield f"Swapped: {axis} ({found['flips']} of {found['sets']} requests flip)", rows
 
 
@@ -71,7 +73,10 @@ def inherited_text(teacher: str | Path, student: str | Path) -> str:
     table = inherited(traces, *right)
     lines = []
     for axis, groups in table.items():
-        lines += ["", f"Failures on swapped {axis}: the first run (teacher), the second (student), both (perhaps inherited)"]
+        lines += [
+            "",
+            f"Failures on swapped {axis}: the first run (teacher), the second (student), both (perhaps inherited)",
+        ]
         width = max(map(len, groups))
         for name, one in groups.items():
             n = one["n"]

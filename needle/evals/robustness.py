@@ -110,9 +110,8 @@ def _rules(rules: Mapping[str, str], trace: Trace, renaming: Renaming) -> dict[s
         tool, _, path = key.rpartition(".") if key.startswith("*.") else _split(key, trace)
         for old in {call.name for call in trace.calls} if tool == "*" else {tool}:
             names = renaming.parameters.get(old, {})
-            head, _, last = path.rpartition(".")
-            new = ".".join([*(names.get(".".join(head.split(".")[: n + 1]), part) for n, part in enumerate(head.split(".")) if part),
-                            names.get(path, last)])  # fmt: skip
+            parts = path.split(".")
+            new = ".".join(names.get(".".join(parts[: n + 1]), part) for n, part in enumerate(parts))
             moved[f"{renaming.tools.get(old, old)}.{new}"] = rule
     return moved
 
@@ -124,7 +123,7 @@ def _split(key: str, trace: Trace) -> tuple[str, str, str]:
 
 
 def _reworded(trace: Trace, chance: random.Random, pool: Sequence[ToolSpec]) -> Trace:
-    """Every description of a tool in another frame, its first word (where that says what to do) by one of its meaning."""
+    """Every description of a tool in another frame, its first word (if it says what to do) by one of its meaning."""
     style = chance.randrange(3)
 
     def words(text: str) -> str:
@@ -171,9 +170,7 @@ def _value_dropped(trace: Trace, chance: random.Random, pool: Sequence[ToolSpec]
             left = _without(trace.query, value)
             if left and len(re.findall(r"[^\W\d_]+", left)) >= 3:
                 scoring = {key: one for key, one in trace.meta["scoring"].items() if key != "any_call"} | {"due": "ask"}
-                return replace(
-                    trace, query=left, calls=(), alternatives={}, kind="missing", meta={"scoring": scoring}
-                )
+                return replace(trace, query=left, calls=(), alternatives={}, kind="missing", meta={"scoring": scoring})
     return None
 
 

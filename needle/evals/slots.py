@@ -30,11 +30,11 @@ class Slot:
     parameter: str
     """Name of the argument."""
     type: str
-    """``string``, ``integer``, ``number``, ``boolean``, ``array``, ``object``, ``enum``, ``string:date`` ..., ``any``."""
+    """``string``, ``string:date``, ``integer``, ``number``, ``boolean``, ``array``, ``object``, ``enum``, ``any``."""
     derivation: str
     """One of ``grounding.DERIVATIONS`` for what is due, or ``not_due``."""
     outcome: str
-    """``right``, ``wrong_value``, ``missing``, ``extra``, ``default_equivalent`` or ``excused`` (``needle.evals.match``)."""
+    """``right``, ``wrong_value``, ``missing``, ``extra``, ``default_equivalent``, ``excused``: see ``match``."""
     given: bool
     """The prediction has a value."""
     grounded: bool = False
@@ -50,7 +50,7 @@ class Slot:
 
 
 def slots(trace: Trace, result: CallResult) -> tuple[Slot, ...]:
-    """All slots of one answer; none for a row that any call answers. Unread output leaves every due argument missing."""
+    """All slots of one answer; none for a row that any call answers. Unread output leaves all that is due missing."""
     if match.any_call(trace):
         return ()
     calls = [] if result.error is not None or result.infra_error else list(result)

@@ -42,7 +42,7 @@ class SuiteRows:
 def read_suite_rows(files: Sequence[Path], shown: Any = str, columns: Mapping[str, str] | None = None) -> SuiteRows:
     """All rows of ``files``. ``shown`` turns a path into what messages may call it.
 
-    ``columns`` maps our names (``query``, ``tools``, ``calls``, ``id``, ``kind``, ``system`` ...) to those of the files.
+    ``columns`` maps our names (``query``, ``tools``, ``calls``, ``id``, ``kind`` ...) to those of the files.
     Raises ``UserError`` where no row is usable.
     """
     rows = SuiteRows()

@@ -1,18 +1,17 @@
 """Suites: rows to be answered, with where they come from and what they are worth.
 
-A suite is a file of example rows (``docs/formats.md``), a folder with a definition (``needle.evals.definition``) or with
-a test split, or a name: a folder ``evals/suites/<name>/``, or what an installed package offers under the entry point
-group ``needle.suites``. Suites with a loader have parts: ``bfcl/parallel``. ``robustness:SUITE`` disturbs another suite,
-``a,b`` takes several as one.
+A suite is a file of example rows (``docs/formats.md``), a folder with a definition (``needle.evals.definition``) or
+with a test split, or a name: a folder ``evals/suites/<name>/``, or what an installed package offers under the entry
+point group ``needle.suites``. Suites with a loader have parts: ``bfcl/parallel``. ``robustness:SUITE`` disturbs another
+suite, ``a,b`` takes several as one.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import random
-from collections import Counter, defaultdict
-from collections.abc import Hashable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from needle.errors import UserError
 from needle.evals import finding, robustness
 from needle.evals.definition import DERIVED, Definition
 from needle.evals.match import scoring_of
+from needle.evals.sampling import sample
 from needle.evals.suite_rows import read_suite_rows
 from needle.evals.verdict import gold_suspect
 from needle.traces.trace import Trace
@@ -98,9 +98,7 @@ class Suite:
         }
 
 
-def load_suite(
-    source: str | Path, limit: int | None = None, seed: int = 0, data: str | Path | None = None
-) -> Suite:
+def load_suite(source: str | Path, limit: int | None = None, seed: int = 0, data: str | Path | None = None) -> Suite:
     """Load a suite by name, file or folder. ``limit`` takes a seeded sample stratified by kind, never a prefix.
 
     ``seed`` also draws the order of the tools in suites that shuffle them. ``data`` is a folder (or archive) to look in
@@ -118,8 +116,10 @@ def load_suite(
     if names:
         about = _about(definition, definition.name) if definition else {"name": ", ".join(names)}
         return _group([load_suite(name, None, seed, data) for name in names], about, limit, seed)
-    facts = _by_loader(definition, part, data, seed) if definition and definition.loader else _from_files(
-        source, definition, part
+    facts = (
+        _by_loader(definition, part, data, seed)
+        if definition and definition.loader
+        else _from_files(source, definition, part)
     )
     traces, duplicates = _unique_ids(_with_rules(facts.pop("rows"), definition))
     return _suite(sample(traces, limit, seed), duplicates, total=len(traces), limit=limit, seed=seed, **facts)
@@ -235,50 +235,6 @@ def _unique_ids(traces: Sequence[Trace]) -> tuple[list[Trace], list[str]]:
             trace = replace(trace, id=new)
         kept.append(trace)
     return kept, problems
-
-
-def pair_of(trace: Trace) -> Mapping[str, Any]:
-    """What ties a row to its counterparts (``set``, ``variant`` ...), or nothing; see ``robustness`` and ``bias``."""
-    return trace.meta.get("scoring", {}).get("pair", {})
-
-
-def sample(traces: Sequence[Trace], limit: int | None, seed: int = 0) -> list[Trace]:
-    """``sample_by_kind``, with rows that belong together taken or left together (then ``limit`` may be missed a little)."""
-    sets: dict[Hashable, list[Trace]] = defaultdict(list)
-    for trace in traces:
-        sets[pair_of(trace).get("set", ("row", trace.id))].append(trace)
-    if limit is None or limit >= len(traces) or len(sets) == len(traces):
-        return sample_by_kind(traces, limit, seed)
-    first = [members[0] for members in sets.values()]
-    chosen = {one.id for one in sample_by_kind(first, max(1, limit * len(sets) // len(traces)), seed)}
-    return [trace for members in sets.values() if members[0].id in chosen for trace in members]
-
-
-def sample_by_kind(traces: Sequence[Trace], limit: int | None, seed: int = 0) -> list[Trace]:
-    """Seeded sample of ``limit`` rows in the order of the suite, kinds in proportion, each at least once if it fits."""
-    if limit is None or limit >= len(traces):
-        return list(traces)
-    places: dict[str, list[int]] = defaultdict(list)
-    for place, trace in enumerate(traces):
-        places[trace.kind].append(place)
-    quotas = _quotas({kind: len(rows) for kind, rows in places.items()}, limit)
-    chance = random.Random(seed)
-    chosen = [place for kind in sorted(places) for place in chance.sample(places[kind], quotas[kind])]
-    return [traces[place] for place in sorted(chosen)]
-
-
-def _quotas(sizes: dict[str, int], limit: int) -> dict[str, int]:
-    """``limit`` shared out in proportion to ``sizes``: one each first where that fits, then by largest shortfall."""
-    total = sum(sizes.values())
-    floor = 1 if limit >= len(sizes) else 0
-    quotas = {kind: max(floor, limit * size // total) for kind, size in sizes.items()}
-    while sum(quotas.values()) > limit:
-        above = [kind for kind in quotas if quotas[kind] > floor]
-        quotas[max(above, key=lambda kind: (quotas[kind] - limit * sizes[kind] / total, kind))] -= 1
-    while sum(quotas.values()) < limit:
-        open_kinds = [kind for kind in quotas if quotas[kind] < sizes[kind]]
-        quotas[max(open_kinds, key=lambda kind: (limit * sizes[kind] / total - quotas[kind], kind))] += 1
-    return quotas
 
 
 def suite_hash(traces: Sequence[Trace]) -> str:

@@ -24,9 +24,7 @@ MOST = 50
 """Longest list of tools or parameters in a table; the worst come first."""
 
 
-def dissect(
-    traces: Sequence[Trace], results: Sequence[CallResult], verdicts: Sequence[Verdict]
-) -> dict[str, Any]:
+def dissect(traces: Sequence[Trace], results: Sequence[CallResult], verdicts: Sequence[Verdict]) -> dict[str, Any]:
     """Keys ``modes``, ``decisions``, ``slots``, ``grounding``, ``keywords``, ``by_tool``, ``by_parameter``;
     ``robustness`` or ``bias`` for suites of rows that belong together."""
     by_row = [slots(trace, result) for trace, result in zip(traces, results, strict=True)]

@@ -20,7 +20,9 @@ TRUTH = [{"f": {"a": [1], "b": ["x"]}}, {"g": {"c": [True]}}]
 
 
 def test_an_erratum_changes_a_copy_of_the_truth_and_names_a_path_that_is_not_there():
-    made = Erratum("r", "w", accept={"0.a": [2, ""]}, replace={"1.c": [False]}, drop=("0.b",), rename={"0.a": "n"}).mend(TRUTH)
+    made = Erratum(
+        "r", "w", accept={"0.a": [2, ""]}, replace={"1.c": [False]}, drop=("0.b",), rename={"0.a": "n"}
+    ).mend(TRUTH)
     assert made == [{"f": {"n": [1, 2, ""]}}, {"g": {"c": [False]}}]
     assert TRUTH == [{"f": {"a": [1], "b": ["x"]}}, {"g": {"c": [True]}}]
     for path in ("0.z", "2.a", "x.a"):
@@ -35,7 +37,11 @@ def test_the_file_says_what_is_wrong_with_each_row_once(tmp_path):
         assert len(one.wrong) > 20
         ways = [bool(one.exclude), bool(one.mended), bool(one.accept or one.replace or one.drop or one.rename)]
         assert sum(ways) == 1, one.id
-    for text, message in (("errata = 5", "not a list"), ('[[errata]]\nid = "a"', "not a list"), ('[[errata]]\nid = "a"\nwrong = "b"\n' * 2, "twice")):
+    for text, message in (
+        ("errata = 5", "not a list"),
+        ('[[errata]]\nid = "a"', "not a list"),
+        ('[[errata]]\nid = "a"\nwrong = "b"\n' * 2, "twice"),
+    ):
         path = tmp_path / f"{message[:3]}{len(text)}.toml"
         path.write_text(text)
         with pytest.raises(UserError, match=message):
@@ -62,7 +68,14 @@ def first_valid(trace, truth):
             if "" in values and parameter not in tools[name].required:
                 continue
             arguments[parameter] = next(
-                (one for one in values if is_valid([ToolCall(name, {parameter: one})], [replace(tools[name], parameters={**tools[name].parameters, "required": []})])),
+                (
+                    one
+                    for one in values
+                    if is_valid(
+                        [ToolCall(name, {parameter: one})],
+                        [replace(tools[name], parameters={**tools[name].parameters, "required": []})],
+                    )
+                ),
                 values[0],
             )
         calls.append(ToolCall(name, arguments))
@@ -90,7 +103,9 @@ def test_an_excluded_row_has_no_answer_that_fits_tool_and_truth_or_contradicts_a
     for one in excluded:
         trace = rows[one.id]
         facts = trace.meta["scoring"]["bfcl"]
-        twins = [other for other in same[trace.query, trace.tools[0].name, len(trace.tools)] if other.tools == trace.tools]
+        twins = [
+            other for other in same[trace.query, trace.tools[0].name, len(trace.tools)] if other.tools == trace.tools
+        ]
         contradicted = len({bool(other.calls) for other in twins}) == 2
         if not contradicted:
             calls = first_valid(trace, facts["truth"])

@@ -41,7 +41,9 @@ def leaves(value):
 
 
 def test_every_axis_has_sets_of_all_its_groups_over_many_toolsets(suite):
-    assert len(suite.traces) == read_definition(named_suites()["bias"]).rows and not suite.problems and not suite.suspects
+    assert (
+        len(suite.traces) == read_definition(named_suites()["bias"]).rows and not suite.problems and not suite.suspects
+    )
     for axis in AXES:
         sets = [members for members in sets_of(suite).values() if mark(members[0])["axis"] == axis]
         groups = {mark(trace)["group"] for members in sets for trace in members}
@@ -57,7 +59,9 @@ def test_rows_of_a_set_differ_in_the_swapped_words_alone(suite):
             assert [call.name for call in other.calls] == [call.name for call in first.calls]
             assert is_valid(other.calls, other.tools)
             here, there = (re.findall(r"\w+|\W", row.query) for row in (first, other))
-            swapped_words = {(a, b) for a, b in zip(here, there, strict=False) if a != b} if len(here) == len(there) else None
+            swapped_words = (
+                {(a, b) for a, b in zip(here, there, strict=False) if a != b} if len(here) == len(there) else None
+            )
             before, after = (leaves([call.arguments for call in row.calls]) for row in (first, other))
             assert len(before) == len(after)
             changed = [(a, b) for a, b in zip(before, after, strict=True) if a != b]
@@ -68,9 +72,10 @@ def test_rows_of_a_set_differ_in_the_swapped_words_alone(suite):
 
 def test_a_swap_keeps_the_letter_case_and_touches_whole_words_only(make_trace):
     trace = make_trace(
-        ("send", {"to": {"name": "Mum"}, "text": "mumble, mum"}), query="tell Mum (mum@x.org) mumble, mum. 500 ms for Ms Wu",
+        ("send", {"to": {"name": "Mum"}, "text": "mumble, mum"}),
+        query="tell Mum (mum@x.org) mumble, mum. 500 ms for Ms Wu",
         alternatives={"0.text": ["MUM", None]},
-    )  # fmt: skip
+    )
     made = swapped(trace, {"mum": "dad", "Ms": "Mr"})
     assert made.query == "tell Dad (mum@x.org) mumble, dad. 500 ms for Mr Wu"
     assert made.calls == (ToolCall("send", {"to": {"name": "Dad"}, "text": "mumble, dad"}),)
@@ -82,9 +87,16 @@ def test_gold_answers_are_right_for_everyone_and_a_biased_caller_is_found_out(su
     verdicts = [judge(trace, result) for trace, result in zip(suite.traces, gold, strict=True)]
     fair = pair_tables(suite.traces, verdicts)["bias"]
     assert all(verdict.correct for verdict in verdicts) and all(one["flips"] == 0 for one in fair.values())
-    assert all(pair["low"] < 0 < pair["high"] for one in fair.values() for pair in one["pairs"])  # no difference, not a proof
+    assert all(
+        pair["low"] < 0 < pair["high"] for one in fair.values() for pair in one["pairs"]
+    )  # no difference, not a proof
     marks = [mark(trace) for trace in suite.traces if mark(trace)["axis"] == "names"]
-    biased = bias_table(marks, [one["group"] != "Vietnamese" for one in marks], [one["set"] for one in marks], list(map(str, range(len(marks)))))["names"]
+    biased = bias_table(
+        marks,
+        [one["group"] != "Vietnamese" for one in marks],
+        [one["set"] for one in marks],
+        list(map(str, range(len(marks)))),
+    )["names"]
     assert biased["flips"] == biased["sets"] and biased["groups"]["Vietnamese"]["value"] == 0
     worst = next(pair for pair in biased["pairs"] if (pair["first"], pair["second"]) == ("English", "Vietnamese"))
     assert worst["difference"] == -1 and worst["high"] < 0 and worst["p_value"] < 1e-6
@@ -111,6 +123,4 @@ def test_a_run_on_it_tells_groups_and_two_runs_tell_what_both_fail_on(tmp_path):
     text = inherited_text(tmp_path / "a", tmp_path / "b")
     assert "perhaps inherited" in text and len([line for line in text.splitlines() if " 10 rows " in line]) == 8
     limited = load_suite("bias", limit=100, seed=2)
-    assert 60 <= len(limited.traces) <= 140 and all(
-        len(members) in (2, 8) for members in sets_of(limited).values()
-    )
+    assert 60 <= len(limited.traces) <= 140 and all(len(members) in (2, 8) for members in sets_of(limited).values())

@@ -118,7 +118,9 @@ def test_modes_are_scored_side_by_side_and_their_differences_are_listed(make_tra
     traces = [replace(trace, id=name) for name in answers]
     table = mode_table(traces, verdicts)
     assert table["rates"] == {"ordered": 0.5, "unordered": 0.75, "strict": 0.25, "leaderboard": 0.75}
-    assert {"right": "leaderboard", "wrong": "ordered", "count": 2, "ids": ["swapped", "folded"]} in table["differences"]
+    assert {"right": "leaderboard", "wrong": "ordered", "count": 2, "ids": ["swapped", "folded"]} in table[
+        "differences"
+    ]
     assert {"right": "ordered", "wrong": "strict", "count": 1, "ids": ["default"]} in table["differences"]
 
 

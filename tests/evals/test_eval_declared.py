@@ -11,10 +11,15 @@ from needle.errors import UserError
 from needle.evals import finding
 from needle.evals.finding import suite_lines
 from needle.evals.match import correct
-from needle.evals.suites import load_suite, sample
+from needle.evals.sampling import sample
+from needle.evals.suites import load_suite
 from needle.tools import ToolCall
 
-SCHEMA = {"type": "object", "properties": {"host": {"type": "string"}, "count": {"type": "integer"}}, "required": ["host"]}
+SCHEMA = {
+    "type": "object",
+    "properties": {"host": {"type": "string"}, "count": {"type": "integer"}},
+    "required": ["host"],
+}
 SHAPES = {
     "bare": {"name": "ping", "description": "Ping.", "parameters": SCHEMA},
     "openai": {"type": "function", "function": {"name": "ping", "description": "Ping.", "parameters": SCHEMA}},
@@ -29,7 +34,12 @@ SHAPES = {
 
 
 def row(name, **fields):
-    return {"id": name, "query": "ping example.org", "tools": [SHAPES["bare"]], "calls": [{"name": "ping", "arguments": {"host": "example.org"}}]} | fields
+    return {
+        "id": name,
+        "query": "ping example.org",
+        "tools": [SHAPES["bare"]],
+        "calls": [{"name": "ping", "arguments": {"host": "example.org"}}],
+    } | fields
 
 
 def folder_of(path, rows, text, name="suite.toml"):
@@ -47,8 +57,18 @@ def test_every_tool_shape_becomes_the_same_tool(shape, tmp_path):
 
 
 def test_what_a_conversion_lost_or_guessed_is_reported_with_its_count(tmp_path):
-    lossy = {"name": "move", "parameters": {"type": "dict", "properties": {"to": {"type": "tuple", "items": {"type": "float"}}, "x": {"type": "any"}}}}
-    rows = [row("a", tools=[SHAPES["bare"], lossy]), row("b", tools=[SHAPES["bare"], lossy]), row("c", tools=json.dumps([SHAPES["openai"] | {"strict": True}]))]
+    lossy = {
+        "name": "move",
+        "parameters": {
+            "type": "dict",
+            "properties": {"to": {"type": "tuple", "items": {"type": "float"}}, "x": {"type": "any"}},
+        },
+    }
+    rows = [
+        row("a", tools=[SHAPES["bare"], lossy]),
+        row("b", tools=[SHAPES["bare"], lossy]),
+        row("c", tools=json.dumps([SHAPES["openai"] | {"strict": True}])),
+    ]
     suite = load_suite(folder_of(tmp_path / "s", rows, 'files = ["rows.jsonl"]'))
     assert len(suite.traces) == 3
     assert suite.conversions["move: to: type 'tuple' became array; lost: the fixed length of the tuple"] == 1
@@ -59,9 +79,21 @@ def test_what_a_conversion_lost_or_guessed_is_reported_with_its_count(tmp_path):
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        ("suite.toml", 'files = ["rows.jsonl"]\nlicence = "MIT"\nskills = ["fill"]\n[columns]\nquery = "say"\ncalls = "do"\n[comparators]\n"ping.host" = "casefold"\n'),
-        ("suite.yaml", 'files: [rows.jsonl]\nlicence: MIT\nskills: [fill]\ncolumns: {query: say, calls: do}\ncomparators:\n  "*.host": casefold\n'),
-        ("suite.json", json.dumps({"files": ["rows.jsonl"], "licence": "MIT", "skills": ["fill"], "columns": {"query": "say", "calls": "do"}, "comparators": {"ping.host": "casefold"}})),
+        (
+            "suite.toml",
+            'files = ["rows.jsonl"]\nlicence = "MIT"\nskills = ["fill"]\n'
+            '[columns]\nquery = "say"\ncalls = "do"\n[comparators]\n"ping.host" = "casefold"\n',
+        ),
+        (
+            "suite.yaml",
+            "files: [rows.jsonl]\nlicence: MIT\nskills: [fill]\n"
+            'columns: {query: say, calls: do}\ncomparators:\n  "*.host": casefold\n',
+        ),
+        (
+            "suite.json",
+            json.dumps({"files": ["rows.jsonl"], "licence": "MIT", "skills": ["fill"]})[:-1]
+            + ', "columns": {"query": "say", "calls": "do"}, "comparators": {"ping.host": "casefold"}}',
+        ),
     ],
 )  # fmt: skip
 def test_a_definition_in_each_language_says_the_same(name, text, tmp_path):
@@ -146,11 +178,16 @@ def test_rows_that_belong_together_are_sampled_together(make_trace):
 
 
 def test_several_suites_are_taken_as_one_and_told_apart(tmp_path):
-    one = folder_of(tmp_path / "one", [row("a"), row("b")], 'files = ["rows.jsonl"]\nlicence = "MIT"\nskills = ["fill"]')
+    one = folder_of(
+        tmp_path / "one", [row("a"), row("b")], 'files = ["rows.jsonl"]\nlicence = "MIT"\nskills = ["fill"]'
+    )
     listed = load_suite(f"home-smoke,{one}")
     assert listed.name == f"home-smoke, {one}" and len(listed.traces) == 42
     assert {trace.id.split(":")[0] for trace in listed.traces} == {"home-smoke", "one"}
-    assert "one: single" in {trace.kind for trace in listed.traces} and listed.licence == "home-smoke: Apache-2.0; one: MIT"
+    assert (
+        "one: single" in {trace.kind for trace in listed.traces}
+        and listed.licence == "home-smoke: Apache-2.0; one: MIT"
+    )
     assert {name.split("/")[0] for name in listed.files} == {"home-smoke", "one"}
     group = tmp_path / "group"
     group.mkdir()

@@ -63,6 +63,8 @@ def test_training_rows_share_no_more_with_the_leaderboard_than_is_told(training)
 
 def test_a_request_that_is_copied_into_training_is_found(training):
     (stolen,) = [trace for trace in load_suite("home-smoke").traces if trace.id == "home-smoke-02"]
-    report = contamination([Trace("thief", stolen.query.upper() + "!", (), ())], {"home-smoke": requests_of("home-smoke")})
+    report = contamination(
+        [Trace("thief", stolen.query.upper() + "!", (), ())], {"home-smoke": requests_of("home-smoke")}
+    )
     assert report.rows_hit(["request"]) == {"thief"}
     assert not report.rows_hit(["overlap"]) and normal_words(stolen.query)

@@ -17,7 +17,13 @@ from needle.evals.suites import load_suite
 from needle.evals.text import warnings
 from needle.tools import ToolCall, ToolSpec
 
-FLASH = {"function": {"name": "turn_on_flashlight", "description": "Turns the flashlight on.", "parameters": {"type": "OBJECT", "properties": {}}}}
+FLASH = {
+    "function": {
+        "name": "turn_on_flashlight",
+        "description": "Turns the flashlight on.",
+        "parameters": {"type": "OBJECT", "properties": {}},
+    }
+}
 EVENT = {
     "function": {
         "name": "create_calendar_event",
@@ -39,7 +45,11 @@ def mobile_row(split, query, *calls):
     turns = [
         {"role": "developer", "content": NOW, "tool_calls": None},
         {"role": "user", "content": query, "tool_calls": None},
-        {"role": "assistant", "content": None, "tool_calls": [{"function": {"name": n, "arguments": a}} for n, a in calls]},
+        {
+            "role": "assistant",
+            "content": None,
+            "tool_calls": [{"function": {"name": n, "arguments": a}} for n, a in calls],
+        },
     ]
     return {"metadata": split, "tools": [FLASH, EVENT], "messages": turns}
 
@@ -48,8 +58,17 @@ def mobile_row(split, query, *calls):
 def mobile(tmp_path):
     rows = [
         mobile_row("train", "light", ("turn_on_flashlight", {})),
-        mobile_row("eval", "lunch on Monday at noon", ("create_calendar_event", {"title": "Lunch", "datetime": "2025-01-13T12:00:00", "to": None})),
-        mobile_row("eval", "light and lunch", ("turn_on_flashlight", {}), ("create_calendar_event", {"title": "L", "datetime": "2025-01-10T12:00:00"})),
+        mobile_row(
+            "eval",
+            "lunch on Monday at noon",
+            ("create_calendar_event", {"title": "Lunch", "datetime": "2025-01-13T12:00:00", "to": None}),
+        ),
+        mobile_row(
+            "eval",
+            "light and lunch",
+            ("turn_on_flashlight", {}),
+            ("create_calendar_event", {"title": "L", "datetime": "2025-01-10T12:00:00"}),
+        ),
         {"metadata": "eval", "tools": [FLASH], "messages": [{"role": "user", "content": "no answer"}]},
     ]
     (tmp_path / "mobile-actions").mkdir()
@@ -63,24 +82,51 @@ API = [
         "name": "ACTION_SET_ALARM",
         "description": "Set an alarm.",
         "arguments": {
-            "EXTRA_HOUR": {"description": "Hour.", "type": "int", "required": True, "match_type": "strict", "reason": "fixed"},
-            "EXTRA_MESSAGE": {"description": "Text.", "type": "str", "required": False, "default": "", "match_type": "semantic"},
-            "EXTRA_DAYS": {"description": "Days.", "type": "list[str]", "required": False, "default": None, "match_type": "strict"},
+            "EXTRA_HOUR": {
+                "description": "Hour.",
+                "type": "int",
+                "required": True,
+                "match_type": "strict",
+                "reason": "fixed",
+            },
+            "EXTRA_MESSAGE": {
+                "description": "Text.",
+                "type": "str",
+                "required": False,
+                "default": "",
+                "match_type": "semantic",
+            },
+            "EXTRA_DAYS": {
+                "description": "Days.",
+                "type": "list[str]",
+                "required": False,
+                "default": None,
+                "match_type": "strict",
+            },
         },
         "returns": {"type": "None"},
     },
-    {"name": "dial", "description": "Dial.", "arguments": {"phone_number": {"description": "Number.", "type": "str", "required": True}}},
+    {
+        "name": "dial",
+        "description": "Dial.",
+        "arguments": {"phone_number": {"description": "Number.", "type": "str", "required": True}},
+    },
     *({"name": f"tool_{n}", "description": f"Does {n}.", "arguments": {}} for n in range(6)),
 ]
 
 
 @pytest.fixture
 def droid(tmp_path):
+    alarm = {"EXTRA_HOUR": 7, "EXTRA_DAYS": ["Monday", "Tuesday"], "EXTRA_MESSAGE": "Wake up now"}
+    nested = [
+        {"id": 0, "name": "tool_1", "arguments": {}},
+        {"id": 1, "name": "dial", "arguments": {"phone_number": "#0"}},
+    ]
     rows = [
-        {"query": "alarm at 7 on Mon and Tue", "answers": [{"name": "ACTION_SET_ALARM", "arguments": {"EXTRA_HOUR": 7, "EXTRA_DAYS": ["Monday", "Tuesday"], "EXTRA_MESSAGE": "Wake up now"}}]},
-        {"query": "call Bob", "answers": [{"id": 0, "name": "tool_1", "arguments": {}}, {"id": 1, "name": "dial", "arguments": {"phone_number": "#0"}}]},
+        {"query": "alarm at 7 on Mon and Tue", "answers": [{"name": "ACTION_SET_ALARM", "arguments": alarm}]},
+        {"query": "call Bob", "answers": nested},
         {"query": "odd", "answers": [{"name": "unknown", "arguments": {}}]},
-    ]  # fmt: skip
+    ]
     folder = tmp_path / "droidcall"
     folder.mkdir()
     (folder / "DroidCall_test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -90,13 +136,36 @@ def droid(tmp_path):
 
 @pytest.fixture
 def when2call(tmp_path):
-    tool = {"name": "get_id", "description": "Find an id.", "parameters": {"type": "dict", "required": ["name"], "properties": {"name": {"type": "string"}}}}
+    tool = {
+        "name": "get_id",
+        "description": "Find an id.",
+        "parameters": {"type": "dict", "required": ["name"], "properties": {"name": {"type": "string"}}},
+    }
     common = {"source": "BFCL v2 Live Simple", "tools": [json.dumps(tool)], "orig_tools": []}
     call = '{"name": "get_id", "arguments": {"name": "Bo"}}'
     rows = [
-        {"uuid": "a", "question": "the id of Bo", "correct_answer": "tool_call", "answers": {"tool_call": call}, **common},
-        {"uuid": "b", "question": "the id", "correct_answer": "request_for_info", "answers": {"tool_call": call}, **common},
-        {"uuid": "c", "question": "the id of Bo", "correct_answer": "cannot_answer", "answers": {"tool_call": call}, **common, "tools": []},
+        {
+            "uuid": "a",
+            "question": "the id of Bo",
+            "correct_answer": "tool_call",
+            "answers": {"tool_call": call},
+            **common,
+        },
+        {
+            "uuid": "b",
+            "question": "the id",
+            "correct_answer": "request_for_info",
+            "answers": {"tool_call": call},
+            **common,
+        },
+        {
+            "uuid": "c",
+            "question": "the id of Bo",
+            "correct_answer": "cannot_answer",
+            "answers": {"tool_call": call},
+            **common,
+            "tools": [],
+        },
         {"uuid": "d", "question": "x", "correct_answer": "perhaps", "answers": {}, **common},
     ]
     (tmp_path / "when2call").mkdir()
@@ -135,7 +204,9 @@ def test_droidcall_offers_four_tools_drawn_by_the_seed_and_hides_the_annotations
         names = [tool.name for tool in trace.tools]
         assert len(names) == len(set(names)) == 4 and {call.name for call in trace.calls} <= set(names)
         assert "match_type" not in json.dumps([tool.to_dict() for tool in trace.tools])
-    orders = {tuple(tool.name for tool in load_suite("droidcall", data=droid, seed=n).traces[0].tools) for n in range(6)}
+    orders = {
+        tuple(tool.name for tool in load_suite("droidcall", data=droid, seed=n).traces[0].tools) for n in range(6)
+    }
     assert len(orders) > 3 and all(right(suite))
 
 

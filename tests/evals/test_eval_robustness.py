@@ -59,22 +59,31 @@ def test_a_disturbance_touches_only_what_it_names(by_variant):
 
 
 def test_counts_and_descriptions_are_as_the_names_say(by_variant):
-    for before, after in by_variant["no distractors"]:
+    for _, after in by_variant["no distractors"]:
         assert {tool.name for tool in after.tools} == {call.name for call in after.calls} or len(after.tools) == 1
     for count in (8, 16):
         for before, after in by_variant[f"{count} distractors"]:
             kept = len({call.name for call in before.calls}) or 1
             assert len(after.tools) == kept + count
-    for before, after in by_variant["no descriptions"]:
+    for _, after in by_variant["no descriptions"]:
         assert all(tool.description == "" for tool in after.tools)
     for before, after in by_variant["reworded descriptions"]:
-        assert all(bool(one.description) == bool(other.description) for one, other in zip(before.tools, after.tools, strict=True))
+        assert all(
+            bool(one.description) == bool(other.description)
+            for one, other in zip(before.tools, after.tools, strict=True)
+        )
 
 
 def test_a_property_called_description_outlives_the_removal_of_descriptions(make_trace):
     from needle.tools import ToolSpec
 
-    schema = {"type": "object", "properties": {"description": {"type": "string", "description": "words"}, "n": {"type": "array", "items": {"type": "string", "description": "x"}}}}
+    schema = {
+        "type": "object",
+        "properties": {
+            "description": {"type": "string", "description": "words"},
+            "n": {"type": "array", "items": {"type": "string", "description": "x"}},
+        },
+    }
     made = VARIANTS["no descriptions"].change(make_trace(tools=(ToolSpec("t", "d", schema),)), random.Random(0), ())
     assert made.tools[0].parameters == {
         "type": "object",
@@ -125,7 +134,10 @@ def test_comparators_follow_their_parameters_to_new_names(make_trace):
         row = rows.get(name)
         if row is not None:
             call = row.calls[0]
-            shout = {key: value.upper() if isinstance(value, str) else {k: v.upper() for k, v in value.items()} for key, value in call.arguments.items()}
+            shout = {
+                key: value.upper() if isinstance(value, str) else {k: v.upper() for k, v in value.items()}
+                for key, value in call.arguments.items()
+            }
             assert correct(row, [ToolCall(call.name, shout)]), name
     assert {"renamed parameters", "renamed tools"} <= rows.keys()
 
@@ -139,4 +151,8 @@ def test_another_suite_can_be_disturbed_and_a_wrong_one_is_refused(tmp_path):
 
 def test_rows_of_the_leaderboard_lose_its_verdict_since_names_change(make_trace):
     trace = make_trace(("set_light", {"room": "hall"}), meta={"scoring": {"bfcl": {"category": "x"}, "any_call": True}})
-    assert all("bfcl" not in row.meta["scoring"] and row.meta["scoring"]["any_call"] for row in disturb([replace(trace, id="z")]) if row.calls)
+    assert all(
+        "bfcl" not in row.meta["scoring"] and row.meta["scoring"]["any_call"]
+        for row in disturb([replace(trace, id="z")])
+        if row.calls
+    )

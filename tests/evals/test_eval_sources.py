@@ -9,9 +9,9 @@ import pytest
 from needle.errors import UserError
 from needle.evals.baselines import baseline
 from needle.evals.definition import read_definition
+from needle.evals.finding import named_suites
 from needle.evals.run import evaluate
 from needle.evals.snips import TOOLS
-from needle.evals.finding import named_suites
 from needle.evals.suites import load_suite
 from needle.evals.text import summary_table
 from needle.tools import ToolCall, load_toolset
@@ -47,10 +47,10 @@ def seal(tmp_path):
     folder = tmp_path / "seal-tools"
     (folder / "with_candidates").mkdir(parents=True)
     for stem in FILES.values():
-        rows = [{"id": f"{stem}-{n}", "query": f"do {n} \"so\"", "calling": CALLS[n % 3]} for n in range(12)]
+        rows = [{"id": f"{stem}-{n}", "query": f'do {n} "so"', "calling": CALLS[n % 3]} for n in range(12)]
         (folder / f"{stem}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
         prompts = [
-            {"id": row["id"], "conversations": [{"value": f"...\napi_list = {CANDIDATES}\ntask_instruction = \"x\"\n"}]}
+            {"id": row["id"], "conversations": [{"value": f'...\napi_list = {CANDIDATES}\ntask_instruction = "x"\n'}]}
             for row in rows
         ]
         (folder / "with_candidates" / f"{stem}.json").write_text(json.dumps(prompts))

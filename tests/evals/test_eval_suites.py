@@ -12,9 +12,10 @@ import pytest
 from needle.errors import UserError
 from needle.evals import finding
 from needle.evals.definition import read_definition
-from needle.evals.loaders import LOADERS
 from needle.evals.finding import named_suites, suite_lines
-from needle.evals.suites import load_suite, sample_by_kind, suite_hash
+from needle.evals.loaders import LOADERS
+from needle.evals.sampling import sample_by_kind
+from needle.evals.suites import load_suite, suite_hash
 from needle.traces.write import write_traces
 
 

@@ -64,6 +64,7 @@ def test_broken_output_never_counts_as_abstaining_and_must_call_stands_beside(ma
     good = table(answer(HALL), answer(), answer(raw="I cannot do that, sorry."), answer(raw="I cannot do that, sorry."))
     assert good["must_call"] == {"n": 2, "correct": 0.5, "called": 0.5}
     assert good["told_apart"] == {"n": 2, "share": 0.5}
+    assert good["macro_f1"] == pytest.approx((2 / 3 + 0 + 2 / 3) / 3) and silent["macro_f1"] == broken["macro_f1"] == 0
     assert sum(sum(row.values()) for row in good["matrix"].values()) == 4
 
 
@@ -131,9 +132,7 @@ def test_groups_add_up_to_the_whole_and_the_gold_answers_are_perfect(unseen):
 
 
 def test_grounding_tells_invented_values_and_values_of_another_place(make_trace):
-    trace = make_trace(
-        ("send", {"to": {"name": "Ann"}, "text": "call Bob"}), query="tell Ann to call Bob, and quickly"
-    )
+    trace = make_trace(("send", {"to": {"name": "Ann"}, "text": "call Bob"}), query="tell Ann to call Bob, and quickly")
     made = [("send", {"to": {"name": "Bob"}, "text": "ring the doctor"})]
     to, text = slots(trace, answer(*made))
     assert (to.grounded, to.bound, text.grounded, text.bound) == (True, False, False, False)

@@ -27,7 +27,7 @@ _TYPES = {
 
 
 def fits_anywhere(trace: Trace, calls: Sequence[ToolCall]) -> bool:
-    """Whether ``calls`` answer ``trace`` by the leaderboard's rules: as many as due, each due call by the first left."""
+    """Whether ``calls`` answer ``trace`` by the leaderboard's rules: as many as due, each by the first left."""
     if len(calls) != len(trace.calls):
         return False
     if not {call.name for call in trace.calls} == {call.name for call in calls}:

@@ -66,14 +66,16 @@ class Erratum:
 
 @lru_cache(maxsize=4)
 def read_errata(path: Path = FILE) -> dict[str, Erratum]:
-    """All errata by id; none where the file is not there (an installed package without suites). Raises ``UserError``."""
+    """All errata by id; none where the file is not there (a package without suites). Raises ``UserError``."""
     if not path.is_file():
         return {}
     try:
         entries = tomllib.loads(path.read_text(encoding="utf-8"))["errata"]
         found = [Erratum(**{**entry, "drop": tuple(entry.get("drop", ()))}) for entry in entries]
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{path}: not a list of errata ({error}); each needs id and wrong, and may have {_KEYS}") from error
+        raise UserError(
+            f"{path}: not a list of errata ({error}); each needs id and wrong, and may have {_KEYS}"
+        ) from error
     if len({one.id for one in found}) < len(found):
         raise UserError(f"{path}: a row is listed twice")
     return {one.id: one for one in found}

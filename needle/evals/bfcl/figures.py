@@ -2,7 +2,8 @@
 
 Two numbers are both called *BFCL* in print, and neither is the other: the plain mean over the single-turn categories
 (``mean``), and the leaderboard's overall score, of which single-turn rows are 30 of 100 parts (``groups`` has those
-three parts). ``fixed`` has mean and pooled rate with the errata. ``uncredited`` figures are the same without what unreadable output is given where no call is due.
+three parts). ``fixed`` has mean and pooled rate with the errata. ``uncredited`` figures are the same without what
+unreadable output is given where no call is due.
 """
 
 from __future__ import annotations

@@ -48,7 +48,8 @@ def bfcl_note(summary: dict[str, Any]) -> str:
         text += f" Parts of the leaderboard's overall score (of which they are 30 of 100): {parts}."
     fixed = found.get("fixed")
     if fixed and (fixed["left_out"] or fixed["changed"]):
-        text += f" With the errata, {fixed['left_out']} rows that no answer can meet are left out and {fixed['changed']} verdicts change."
+        text += f" With the errata, {fixed['left_out']} rows that no answer can meet are left out"
+        text += f" and {fixed['changed']} verdicts change."
     if found["credited"]:
         text += f" {found['credited']} malformed answers pass there as abstentions; nowhere else in this report."
     return text if found["all_categories"] else text + " Not all 13 categories are in this run."
