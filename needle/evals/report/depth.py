@@ -15,6 +15,7 @@ MODES = {
     "strict": "neither alternatives nor defaults nor looser comparisons",
     "leaderboard": "the rules of the BFCL on any row",
     "bfcl": "the leaderboard's own verdict",
+    "bfcl_fixed": "the same with the errata",
 }
 """What a match mode asks for."""
 MOST = 12
@@ -103,7 +104,7 @@ def _modes(found: Mapping[str, Any]) -> Html | None:
             if name != "ordered"
         )
         body.append([name, percent(share), join((MODES.get(name, ""), tag("small", more)))])
-    return table("Match modes", ["match mode", "right, %", "asks for"], body, (1,))
+    return table("Match modes", ["match mode", "right, %", "asks for"], body, (1,), look="prose")
 
 
 def _short(text: str) -> str:

@@ -84,7 +84,7 @@ def plot(title: str, words: str, x_label: str, y_label: str, *drawn: Html, x_tic
     ticks = [
         tag("text", text, x=_x(at), y=HEIGHT - BOTTOM + 16, text_anchor=anchors.get(at, "middle")) for at, text in x_ticks
     ]
-    name = tag("text", x_label, x=LEFT + wide / 2, y=HEIGHT - 1, text_anchor="middle", class_="axis")
+    name = tag("text", x_label, x=LEFT + wide / 2, y=HEIGHT - 3, text_anchor="middle", class_="axis")
     box = tag("svg", *grid, *ticks, name, *drawn, viewBox=f"0 0 {WIDTH} {HEIGHT}", role="img", aria_label=words)
     return tag("figure", tag("figcaption", tag("b", title), tag("span", y_label, class_="soft")), box)
 

@@ -40,10 +40,12 @@ def figures(summary: Mapping[str, Any]) -> Html:
             lines.append((label, summary[part]["correct"], "sub"))
     floors = summary.get("floors", {})
     lines += [(f"floor: {name}", floor["correct"], "floor") for name, floor in floors.items()]
+    words = {"copy": "ceiling: copying from the request", "gold": "ceiling: the right calls, through the reader"}
+    lines += [(words.get(name, name), found["correct"], "ceiling") for name, found in (summary.get("ceilings") or {}).items()]
     notches = [(f"floor {name}", floor["correct"]["value"]) for name, floor in floors.items()]
     note = (
         "The needle is the measured share, the band its 95 % interval. Floors are callers that know nothing, "
-        "on the same rows; notches repeat them."
+        "on the same rows; notches repeat them. Ceilings know the answer, or as much of it as the request says."
     )
     return section("figures", "Figures", rulers("Share of rows", lines, notches), note=note)
 
@@ -152,7 +154,8 @@ def _cause(code: str, count: int, total: int) -> tuple[Any, int, Any]:
 def about(summary: Mapping[str, Any]) -> Html:
     """Where every figure comes from and how to get it again."""
     suite = summary["suite"]
-    sample = "all rows" if suite.get("limit") is None else f"{suite['limit']:,} rows by kind, seed {suite['seed']}"
+    total = suite.get("total", summary["n"])
+    sample = f"all {total:,} rows" if suite.get("limit") is None else f"{suite['limit']:,} rows by kind, seed {suite['seed']}, of {total:,}"
     source, model = summary.get("provenance", {}), summary.get("model", {})
     settings = ", ".join(f"{key} {value}" for key, value in (model.get("settings") or {}).items())
     known = {
@@ -161,8 +164,8 @@ def about(summary: Mapping[str, Any]) -> Html:
         "output read by": model.get("parser"),
         "suite": f"{suite['name']}: {suite.get('title', '')}".rstrip(": "),
         "measures": suite.get("measures"),
-        "data": f"hash {suite['hash']}, {sample} of {suite.get('total', summary['n']):,}",
-        "source": suite.get("source"),
+        "data": f"hash {suite['hash']}, {sample}",
+        "source": " ".join(filter(None, (suite.get("source"), suite.get("revision") and f"({suite['revision']})"))),
         "licence": suite.get("licence"),
         "intervals": summary.get("intervals"),
         "difference that can be shown": _points(summary.get("smallest_detectable")),
@@ -173,7 +176,9 @@ def about(summary: Mapping[str, Any]) -> Html:
     command = summary.get("command")
     again = tag("pre", command, class_="command", tabindex="0") if command else None
     heading = tag("h3", "To reproduce") if command else None
-    return section("about", "Where this comes from", facts(known), heading, again, short="Provenance")
+    files = [[tag("code", name), tag("code", digest[:16])] for name, digest in (suite.get("files") or {}).items()]
+    listed = tag("details", tag("summary", f"Files of the data ({len(files)})"), table("Files", ["file", "SHA-256"], files)) if files else None
+    return section("about", "Where this comes from", facts(known), listed, heading, again, short="Provenance")
 
 
 def headline(summary: Mapping[str, Any]) -> Html:
