@@ -34,7 +34,7 @@ def portions(
 
 
 def batches(traces: Sequence[Trace], batch_size: int, batch_tokens: int = BATCH_TOKENS) -> Iterator[list[Trace]]:
-    """Sorted rows in batches of at most ``batch_size`` rows and ``batch_tokens`` tokens (a single row may be longer)."""
+    """Sorted rows in batches of at most ``batch_size`` rows and ``batch_tokens`` tokens (one row may be longer)."""
     sizes: dict[tuple[ToolSpec, ...], int] = {}
     first: dict[tuple[ToolSpec, ...], int] = {}
     for place, trace in enumerate(traces):
@@ -56,5 +56,3 @@ def batches(traces: Sequence[Trace], batch_size: int, batch_tokens: int = BATCH_
 
 def _own_length(trace: Trace) -> int:
     return len(trace.query) + len(trace.system or "") + sum(len(str(turn)) for turn in trace.messages)
-
-

@@ -77,12 +77,12 @@ class AnswerCache:
     def store(self, rows: Iterable[Row]) -> None:
         """Keep the answers of rows that the model gave. Raises ``UserError`` when the disk refuses."""
         kept = [
-            (row["key"], json.dumps({name: row[name] for name in ANSWER}))
-            for row in rows
-            if not row["infra_error"]
+            (row["key"], json.dumps({name: row[name] for name in ANSWER})) for row in rows if not row["infra_error"]
         ]
         try:
             with self._file:
                 self._file.executemany("INSERT OR REPLACE INTO answers VALUES (?, ?)", kept)
         except sqlite3.Error as error:
-            raise UserError(f"{self.path}: answers cannot be kept ({error}); free some space or drop --cache") from error
+            raise UserError(
+                f"{self.path}: answers cannot be kept ({error}); free some space or drop --cache"
+            ) from error

@@ -62,13 +62,15 @@ def _error(sure: np.ndarray, hits: np.ndarray) -> dict[str, Any]:
         inside = place == number
         n = int(inside.sum())
         accuracy, mean = (float(hits[inside].mean()), float(sure[inside].mean())) if n else (None, None)
-        bins.append({"low": number / BINS, "high": (number + 1) / BINS, "n": n, "accuracy": accuracy, "confidence": mean})
+        bins.append(
+            {"low": number / BINS, "high": (number + 1) / BINS, "n": n, "accuracy": accuracy, "confidence": mean}
+        )
         total += n * abs(accuracy - mean) if accuracy is not None and mean is not None else 0.0
     return {"ece": total / len(sure), "bins": bins}
 
 
 def _curve(sure: np.ndarray, hits: np.ndarray) -> list[tuple[float, float, float]]:
-    """(coverage, accuracy, threshold) when only rows at least so sure are answered; rows of one confidence go together."""
+    """(coverage, accuracy, threshold) when only rows at least so sure are answered; ties go together."""
     order = np.argsort(-sure, kind="stable")
     sorted_sure, running = sure[order], np.cumsum(hits[order])
     ends = np.append(np.flatnonzero(np.diff(sorted_sure)), len(sure) - 1)

@@ -1,4 +1,4 @@
-"""What could be had at most: the right calls written out and read back, and the right calls as far as they can be copied.
+"""What could be had at most: the right calls read back, and the right calls as far as they can be copied.
 
 ``gold`` proves the harness: below 100 % some row cannot be answered right at all. ``copy`` is what a perfect copier
 would get who picks the right tools but takes values only from the request and from what the schema lists.

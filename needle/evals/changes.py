@@ -22,7 +22,7 @@ class Change:
 
 
 def verdict_changes(before: Sequence[Row], after: Sequence[Row]) -> list[Change]:
-    """Rows of both that are right or wrong, or wrong for another reason, than they were; rows never scored count too."""
+    """Rows of both that are right or wrong, or wrong for another reason, than before; rows never scored count."""
     old = {row["id"]: _said(row) for row in before}
     found = ((row["id"], old.get(row["id"], "not scored"), _said(row)) for row in after)
     return [Change(*one) for one in found if one[1] != one[2]]

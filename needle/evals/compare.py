@@ -99,7 +99,9 @@ class Comparison:
         for name, paired in self.rates.items():
             span = f"{100 * paired.low:+.1f} to {100 * paired.high:+.1f}"
             points = f"{100 * paired.difference:+6.1f}"
-            tests = f"McNemar p = {paired.p_value:.3g}, over {paired.clusters:,} clusters p = {paired.p_permutation:.3g}"
+            tests = (
+                f"McNemar p = {paired.p_value:.3g}, over {paired.clusters:,} clusters p = {paired.p_permutation:.3g}"
+            )
             holmed = "" if paired.p_adjusted is None else f", Holm p = {paired.p_adjusted:.3g}"
             lines.append(f"{LABELS[name]:<{width}}  {points}  95 % {span}  {tests}{holmed}")
         return lines
@@ -132,14 +134,20 @@ class Comparisons:
             return self.pairs[0].render(limit)
         lines = [f"{_letter(place)}  {name}" for place, name in enumerate(self.names)]
         tests = len(self.pairs) * len(self.pairs[0].rates)
-        lines += ["", f"on {self.pairs[0].suite}, {self.pairs[0].correct.n:,} rows; correct, points; Holm over {tests} tests"]
+        lines += [
+            "",
+            f"on {self.pairs[0].suite}, {self.pairs[0].correct.n:,} rows; correct, points; Holm over {tests} tests",
+        ]
         for (one, two), pair in zip(combinations(range(len(self.names)), 2), self.pairs, strict=True):
             paired = pair.correct
             span = f"{100 * paired.low:+.1f} to {100 * paired.high:+.1f}"
             mark = "*" if paired.significant else " "
             head = f"{_letter(two)} minus {_letter(one)}"
             found = f"{100 * paired.difference:+6.1f}{mark} 95 % {span}, Holm p = {paired.p_adjusted or 0:.3g}"
-            lines.append(f"{head}  {found}, detectable {percent(paired.detectable)}, {paired.gained:,} gained, {paired.lost:,} lost")
+            lines.append(
+                f"{head}  {found}, detectable {percent(paired.detectable)}, "
+                f"{paired.gained:,} gained, {paired.lost:,} lost"
+            )
         if not all(pair.complete for pair in self.pairs):
             lines.append("Incomplete: rows that got no answer count as wrong; run them again before trusting this.")
         return "\n".join(lines)
@@ -159,7 +167,9 @@ def compare_all(folders: Sequence[str | Path]) -> Comparisons:
     if len(folders) < 2:
         raise UserError("one run has nothing to be compared with; name two or more folders")
     runs = [load_results(folder) for folder in folders]
-    require_one_scorer([(str(folder), run.summary["scorer_version"]) for folder, run in zip(folders, runs, strict=True)])
+    require_one_scorer(
+        [(str(folder), run.summary["scorer_version"]) for folder, run in zip(folders, runs, strict=True)]
+    )
     for folder, run in zip(folders[1:], runs[1:], strict=True):
         _require_same_rows(folders[0], runs[0], folder, run)
     pairs = [_pair(first, second) for first, second in combinations(runs, 2)]
@@ -175,7 +185,8 @@ def _require_same_rows(dir_a: str | Path, a: Results, dir_b: str | Path, b: Resu
     left, right = a.summary["suite"]["hash"], b.summary["suite"]["hash"]
     if left != right:
         raise UserError(
-            f"{dir_a} and {dir_b} have different suites ({left} and {right}); run both on the same suite, limit and seed"
+            f"{dir_a} and {dir_b} have different suites ({left} and {right}); "
+            "run both on the same suite, limit and seed"
         )
     if [row["id"] for row in a.rows] != [row["id"] for row in b.rows]:
         raise UserError(f"{dir_a} and {dir_b} do not hold the same rows; run both again")

@@ -63,12 +63,19 @@ def gaps(pairs: Sequence[Pair], labels: Sequence[Hashable]) -> tuple[Gap, ...]:
     """Gaps by skill, then by kind; parts without rows are left out."""
     found = [_gap("skill", name, pairs, labels, chosen, right) for name, (chosen, right) in SKILLS.items()]
     for kind in sorted({one["gold"]["kind"] for one, _ in pairs}):
-        found.append(_gap("kind", kind, pairs, labels, lambda pair, kind=kind: pair[0]["gold"]["kind"] == kind, _correct))
+        found.append(
+            _gap("kind", kind, pairs, labels, lambda pair, kind=kind: pair[0]["gold"]["kind"] == kind, _correct)
+        )
     return tuple(gap for gap in found if gap.paired.n)
 
 
 def _gap(
-    part: str, name: str, pairs: Sequence[Pair], labels: Sequence[Hashable], chosen: Chosen, right: Callable[[Row], bool]
+    part: str,
+    name: str,
+    pairs: Sequence[Pair],
+    labels: Sequence[Hashable],
+    chosen: Chosen,
+    right: Callable[[Row], bool],
 ) -> Gap:
     places = [place for place, pair in enumerate(pairs) if chosen(pair)]
     first = [right(pairs[place][0]) for place in places]
@@ -90,5 +97,8 @@ def gap_lines(found: Sequence[Gap]) -> list[str]:
             lines.append(f"by {part}")
         span = f"{100 * gap.paired.difference:+.1f} ({100 * gap.paired.low:+.1f} to {100 * gap.paired.high:+.1f})"
         kept = "-" if gap.kept is None else percent(gap.kept)
-        lines.append(f"{gap.name:<{width}}  {gap.paired.n:>5,}  {percent(gap.first):>5}  {percent(gap.second):>5}  {span:<24} {kept:>9}")
+        lines.append(
+            f"{gap.name:<{width}}  {gap.paired.n:>5,}  {percent(gap.first):>5}  {percent(gap.second):>5}  "
+            f"{span:<24} {kept:>9}"
+        )
     return lines

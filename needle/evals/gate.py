@@ -41,7 +41,9 @@ def fail_under(summary: Mapping[str, Any], thresholds: Mapping[str, float]) -> l
     for name, share in thresholds.items():
         rate = summary[name]["correct"] if name in PARTS else summary["rates"].get(name)
         if rate is None:
-            raise UserError(f"--fail-under {name}: no such rate; choose one of {', '.join((*summary['rates'], *PARTS))}")
+            raise UserError(
+                f"--fail-under {name}: no such rate; choose one of {', '.join((*summary['rates'], *PARTS))}"
+            )
         if rate["n"] == 0:
             raise UserError(f"--fail-under {name}: the suite has no row for it")
         if rate["low"] < share:

@@ -25,7 +25,7 @@ def render_calls(calls: Iterable[ToolCall]) -> str:
 
 
 def read_json(text: str) -> Any:
-    """The one JSON value that ``text`` is. Raises ``Unreadable``: empty, cut off, broken, a key twice, text after it."""
+    """The one JSON value that ``text`` is. Raises ``Unreadable``: empty, cut off, broken, a key twice, text after."""
     body = text.strip()
     if not body:
         raise Unreadable("empty_output: nothing came back")

@@ -70,13 +70,17 @@ def reading_warnings(summary: dict[str, Any]) -> list[str]:
     if not found:
         return []
     missed = (summary.get("ceilings") or {}).get("gold", {}).get("missed")
-    lines = [f"WARNING: even the gold calls are scored wrong on some rows (first: {', '.join(missed[:3])})."] if missed else []
+    lines = (
+        [f"WARNING: even the gold calls are scored wrong on some rows (first: {', '.join(missed[:3])})."]
+        if missed
+        else []
+    )
     if found["unread_share"] > LOUD:
         parsers = ", ".join(found["parsers"])
         repaired = found["repaired"]
         lines.append(
-            f"WARNING: {found['unread']:,} of {found['answered']:,} outputs ({100 * found['unread_share']:.1f} %) could not "
-            f"be read (parser: {parsers}); a forgiving reader gets calls out of {repaired['rows']:,} of them, "
+            f"WARNING: {found['unread']:,} of {found['answered']:,} outputs ({100 * found['unread_share']:.1f} %) "
+            f"could not be read (parser: {parsers}); a forgiving reader gets calls out of {repaired['rows']:,} of them, "
             f"{repaired['correct']:,} right. Look at one with --selftest, or try another --parser."
         )
     if found["replies"]:

@@ -22,7 +22,7 @@ FORMAT = 2
 """Version of a row's layout, in its ``format``; rows of version 1 (which have none) are read too."""
 KEYS = {"id", "request", "gold", "calls", "raw", "error", "infra_error", "confidence", "seconds", "usage"}
 Row = dict[str, Any]
-"""An object with ``KEYS``, ``format``, ``key``, ``parser``, ``repaired`` and, once scored, ``verdict`` and ``scorer``."""
+"""An object with ``KEYS``, ``format``, ``key``, ``parser``, ``repaired`` and, scored, ``verdict`` and ``scorer``."""
 
 
 def make_row(trace: Trace, result: CallResult, key: str) -> Row:

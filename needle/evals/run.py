@@ -138,7 +138,9 @@ def _with_gold(rows: Sequence[Row], suite: Suite, directory: Path) -> list[Row]:
     known = {trace.id: question_of(trace) for trace in suite.traces}
     for row in rows:
         if row["id"] not in known or known[row["id"]]["request"] != row["request"]:
-            raise UserError(f"{directory}: row {row['id']} is not asked like that in {suite.name}; name the suite of the run")
+            raise UserError(
+                f"{directory}: row {row['id']} is not asked like that in {suite.name}; name the suite of the run"
+            )
     return [row | known[row["id"]] for row in rows]
 
 
@@ -178,7 +180,8 @@ def _finish(out: Path, rows: Sequence[Row], manifest: dict[str, Any], second: Re
     scored = [_score(reader.trace(row), reader.result(row)) for row in rows]
     lenient = [repaired_verdict(one) for one in scored]
     rows = [
-        _verdict_free(row) | {"repaired": found, "scorer": SCORER_VERSION, "verdict": one.verdict.to_dict(), "slots": _slots(one)}
+        _verdict_free(row)
+        | {"repaired": found, "scorer": SCORER_VERSION, "verdict": one.verdict.to_dict(), "slots": _slots(one)}
         for row, one, (found, _) in zip(rows, scored, lenient, strict=True)
     ]
     parts: dict[str, Any] = {"reading": reading(rows, scored, [verdict for _, verdict in lenient])}
@@ -210,4 +213,14 @@ def _score(trace: Trace, result: CallResult) -> Scored:
     return Scored(trace, result, judge(trace, result, gold_suspect=gold_suspect(trace)))
 
 
-__all__ = ["PREVIOUS", "RESULTS", "ROWS", "SCORER_VERSION", "Progress", "Results", "evaluate", "load_results", "rescore"]
+__all__ = [
+    "PREVIOUS",
+    "RESULTS",
+    "ROWS",
+    "SCORER_VERSION",
+    "Progress",
+    "Results",
+    "evaluate",
+    "load_results",
+    "rescore",
+]

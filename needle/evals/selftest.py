@@ -56,7 +56,9 @@ def _others(raw: str, trace: Trace) -> str:
         found = parse_output(raw, name, trace.tools)
         lines.append(f"{name}: {found.error or render_calls(found)}")
     lenient = repair(raw, trace.tools)
-    lines.append(f"repaired: {render_calls(lenient.calls)} ({', '.join(lenient.steps)})" if lenient else "repaired: nothing")
+    lines.append(
+        f"repaired: {render_calls(lenient.calls)} ({', '.join(lenient.steps)})" if lenient else "repaired: nothing"
+    )
     return "\n".join(lines)
 
 

@@ -32,7 +32,9 @@ def attach(rows: Sequence[Row], labels: Sequence[Any], second: Results, name: st
     summary = second.summary
     kept = ("caller", "n", "complete", "rates", "must_call", "no_call_due", "abstention", "causes", "latency", "usage")
     paired = {
-        rate: vars(compare_paired([a["verdict"][rate] for a, _ in pairs], [b["verdict"][rate] for _, b in pairs], labels))
+        rate: vars(
+            compare_paired([a["verdict"][rate] for a, _ in pairs], [b["verdict"][rate] for _, b in pairs], labels)
+        )
         for rate in VERDICT_RATES
     }
     return {key: summary[key] for key in kept} | {"difference": paired}

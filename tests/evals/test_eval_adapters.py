@@ -33,7 +33,9 @@ def program(tmp_path):
 
     def make(body: str, name: str = "model.py") -> str:
         path = tmp_path / name
-        path.write_text(textwrap.dedent(ECHO).replace("BODY", textwrap.indent(textwrap.dedent(body).strip(), "    ").strip()))
+        path.write_text(
+            textwrap.dedent(ECHO).replace("BODY", textwrap.indent(textwrap.dedent(body).strip(), "    ").strip())
+        )
         return f"{sys.executable} {path}"
 
     return make
@@ -58,11 +60,23 @@ def test_the_settings_of_a_program_follow_its_script(program):
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
-        ("if level == 4: sys.exit('out of memory')\nprint('{\"calls\": []}', flush=True)", "crashed: exit code 1 (out of memory)"),
-        ("if level == 4:\n    print('loading ...', flush=True)\nprint('{\"calls\": []}', flush=True)", "protocol: a line that is no JSON"),
-        ("if level == 4:\n    import time; time.sleep(60)\nprint('{\"calls\": []}', flush=True)", "timeout: no answer within"),
-        ("print('{\"calls\": []}' if level != 4 else '{\"answer\": 1}', flush=True)", "protocol: neither output nor calls"),
-        ("print('{\"calls\": []}' if level != 4 else '{\"error\": \"no GPU\"}', flush=True)", "no GPU"),
+        (
+            "if level == 4: sys.exit('out of memory')\nprint('{\"calls\": []}', flush=True)",
+            "crashed: exit code 1 (out of memory)",
+        ),
+        (
+            "if level == 4:\n    print('loading ...', flush=True)\nprint('{\"calls\": []}', flush=True)",
+            "protocol: a line that is no JSON",
+        ),
+        (
+            "if level == 4:\n    import time; time.sleep(60)\nprint('{\"calls\": []}', flush=True)",
+            "timeout: no answer within",
+        ),
+        (
+            "print('{\"calls\": []}' if level != 4 else '{\"answer\": 1}', flush=True)",
+            "protocol: neither output nor calls",
+        ),
+        ('print(\'{"calls": []}\' if level != 4 else \'{"error": "no GPU"}\', flush=True)', "no GPU"),
     ],
 )
 def test_a_program_that_fails_on_a_row_costs_that_row_and_is_started_again(program, make_suite, tmp_path, body, reason):
@@ -124,7 +138,9 @@ def test_a_replayed_run_equals_the_run(make_suite, scripted, tmp_path):
         level = int(query.split()[-1])
         if level % 4 == 3:
             return CallResult(error="HTTP 503", infra_error=True)
-        return json.dumps([{"name": "set_light", "arguments": {"room": "hall", "level": level}}]) if level % 2 else "oops"
+        return (
+            json.dumps([{"name": "set_light", "arguments": {"room": "hall", "level": level}}]) if level % 2 else "oops"
+        )
 
     suite = make_suite(12)
     first = evaluate(scripted(mixed), suite, tmp_path / "first")
@@ -136,7 +152,10 @@ def test_a_replayed_run_equals_the_run(make_suite, scripted, tmp_path):
 
 def test_saved_outputs_of_others_are_read_by_id_and_missing_rows_are_counted(make_suite, write, tmp_path):
     suite = make_suite(60)
-    lines = [{"id": f"r{n}", "output": json.dumps([{"name": "set_light", "arguments": {"room": "hall", "level": n}}])} for n in range(0, 60, 20)]
+    lines = [
+        {"id": f"r{n}", "output": json.dumps([{"name": "set_light", "arguments": {"room": "hall", "level": n}}])}
+        for n in range(0, 60, 20)
+    ]
     path = write("saved.jsonl", lines)
     results = evaluate(open_adapter(f"replay:{path}", traces=suite.traces), suite, tmp_path / "run")
     assert results.summary["infra_errors"]["count"] == 57 > GIVE_UP  # missing rows do not stop the replay
@@ -172,7 +191,9 @@ def test_a_model_that_answers_in_words_is_counted_not_hidden(make_suite, scripte
     from needle.evals.text import warnings
 
     assert any("plain words" in line for line in warnings(lenient.summary))
-    assert any(line.startswith("WARNING: 9 of 9 outputs (100.0 %) could not be read") for line in warnings(strict.summary))
+    assert any(
+        line.startswith("WARNING: 9 of 9 outputs (100.0 %) could not be read") for line in warnings(strict.summary)
+    )
 
 
 def test_an_endpoint_that_passes_a_dialect_through_is_read_by_a_parser(make_trace, scripted):
@@ -181,7 +202,10 @@ def test_an_endpoint_that_passes_a_dialect_through_is_read_by_a_parser(make_trac
 
     text = '<tool_call>{"name": "set_light", "arguments": {"room": "hall"}}</tool_call>'
     request = make_trace().request
-    for inner, calls in ((completion(text), [ToolCall("set_light", {"room": "hall"})]), (completion("I cannot do that."), [])):
+    for inner, calls in (
+        (completion(text), [ToolCall("set_light", {"room": "hall"})]),
+        (completion("I cannot do that."), []),
+    ):
         (result,) = ContentCaller(scripted(lambda query, inner=inner: inner), "hermes").answer([request])
         assert list(result) == calls and result.error is None
     native = CallResult([ToolCall("send", {})], raw="{}")

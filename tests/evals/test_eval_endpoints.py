@@ -48,7 +48,11 @@ def test_an_endpoint_that_dies_half_way_is_counted_wrong_named_and_asked_again(s
 
 
 def test_what_the_model_breaks_is_malformed_and_what_the_server_breaks_is_not(smoke, tmp_path):
-    for fault, code, infra in (("bad_arguments", "malformed_json", 0), ("truncated", "truncated", 0), ("html", "infra_error", 40)):
+    for fault, code, infra in (
+        ("bad_arguments", "malformed_json", 0),
+        ("truncated", "truncated", 0),
+        ("html", "infra_error", 40),
+    ):
         summary = evaluate(caller([fault])[0], smoke, tmp_path / fault).summary
         assert summary["causes"] == {code: 40} and summary["infra_errors"]["count"] == infra
 
@@ -57,7 +61,9 @@ def test_a_wrong_key_stops_at_once_and_keeps_what_was_answered(smoke, tmp_path):
     wrong, _ = caller(["ok"] * 10 + ["auth"])
     with pytest.raises(UserError):
         evaluate(wrong, smoke, tmp_path)
-    assert not (tmp_path / RESULTS).exists() and len((tmp_path / ROWS).read_text().splitlines()) == 8  # two portions of 4
+    assert (
+        not (tmp_path / RESULTS).exists() and len((tmp_path / ROWS).read_text().splitlines()) == 8
+    )  # two portions of 4
     right, app = caller(["ok"])
     assert evaluate(right, smoke, tmp_path).complete and len(app.seen) == 32
 
@@ -66,7 +72,9 @@ def test_another_temperature_is_another_question(smoke, tmp_path):
     few = replace(smoke, traces=smoke.traces[:4])
     evaluate(caller(["ok"])[0], few, tmp_path)
     warm, app = caller(["ok"], temperature=1.0)
-    assert evaluate(warm, few, tmp_path).summary["provenance"]["settings"] == {"temperature": 1.0} and len(app.seen) == 4
+    assert (
+        evaluate(warm, few, tmp_path).summary["provenance"]["settings"] == {"temperature": 1.0} and len(app.seen) == 4
+    )
     assert json.loads(warm.show_prompt(few.traces[0].request))["temperature"] == 1.0
 
 
@@ -87,7 +95,9 @@ command = ["eval", "--model", f"http://127.0.0.1:{{port}}/v1#fault", "--suite", 
 sys.exit(guarded(lambda: app(command, standalone_mode=False)))
 """
     environment = {"PYTHONPATH": str(ROOT), "NEEDLE_DATA": str(tmp_path), "PATH": "/usr/bin:/bin"}
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     summary = json.loads((tmp_path / "run" / RESULTS).read_text())
     assert summary["complete"] and summary["n"] == 6 and summary["rates"]["well_formed"]["value"] == 1.0
@@ -95,5 +105,8 @@ sys.exit(guarded(lambda: app(command, standalone_mode=False)))
 
 def test_importing_the_harness_takes_under_a_second_of_work():
     code = "import time; start = time.process_time(); import needle.evals; print(time.process_time() - start)"
-    spent = [float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT).stdout) for _ in range(3)]
+    spent = [
+        float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT).stdout)
+        for _ in range(3)
+    ]
     assert min(spent) < 1.0, spent

@@ -55,7 +55,11 @@ def test_rows_that_hang_together_count_once():
 
 def test_every_pair_is_compared_and_corrected_together(runs):
     found = compare_all([runs / "gold", runs / "half", runs / "never"])
-    assert [(pair.first, pair.second) for pair in found.pairs] == [("baseline:gold", "half"), ("baseline:gold", "baseline:never"), ("half", "baseline:never")]
+    assert [(pair.first, pair.second) for pair in found.pairs] == [
+        ("baseline:gold", "half"),
+        ("baseline:gold", "baseline:never"),
+        ("half", "baseline:never"),
+    ]
     single = compare(runs / "half", runs / "never")
     assert found.pairs[2].correct.p_adjusted >= single.correct.p_adjusted >= single.correct.p
     text = found.render()
@@ -84,7 +88,10 @@ def test_a_rate_passes_only_when_luck_is_ruled_out(runs):
     assert fail_under(half, {"correct": low - 0.001}) == []
     (failure,) = fail_under(half, {"correct": (low + value) / 2})
     assert "correct of half" in failure and "reaches down to" in failure
-    assert fail_under(half, {"must_call": 0.1}) == [] and len(fail_under(half, {"well_formed": 0.5, "no_call_due": 0.5})) == 1
+    assert (
+        fail_under(half, {"must_call": 0.1}) == []
+        and len(fail_under(half, {"well_formed": 0.5, "no_call_due": 0.5})) == 1
+    )
     assert read_thresholds(["60", "well_formed=99.5"]) == {"correct": 0.6, "well_formed": 0.995}
     for bad in ("lots", "correct=101"):
         with pytest.raises(UserError, match="percentage"):
@@ -113,7 +120,17 @@ def test_an_incomplete_run_passes_no_gate(make_suite, scripted, runs):
 
 def test_the_command_line_gates_with_exit_code_1(cli, runs):
     assert cli("compare", runs / "gold", runs / "gold", "--max-regression", 0, "--fail-under", 90).code == 0
-    outcome = cli("compare", runs / "gold", runs / "half", "--max-regression", 5, "--fail-under", "correct=50", "--json", runs / "c.json")
+    outcome = cli(
+        "compare",
+        runs / "gold",
+        runs / "half",
+        "--max-regression",
+        5,
+        "--fail-under",
+        "correct=50",
+        "--json",
+        runs / "c.json",
+    )
     assert outcome.code == 1 and outcome.err.count("FAILED ") == 2 and "Traceback" not in outcome.err
     assert json.loads((runs / "c.json").read_text())["pairs"][0]["second"] == "half"
     outcome = cli("compare", runs / "gold", runs / "half", runs / "never")
@@ -131,10 +148,17 @@ def test_eval_gates_rescores_and_shows_itself(cli, tmp_path, write):
     outcome = cli("eval", "--rescore", tmp_path / "run")
     assert outcome.code == 0 and "12 rows scored again, no verdict changed" in outcome.out
     assert "no finished run" in cli("eval", "--rescore", tmp_path / "nothing").complaint
-    script = write("model.py", "def answer(request):\n    return 'Sure! [{\"name\": \"x\", \"arguments\": {}}]'\n")
+    script = write("model.py", 'def answer(request):\n    return \'Sure! [{"name": "x", "arguments": {}}]\'\n')
     outcome = cli("eval", "--selftest", "--model", f"py:{script}:answer", *suite, "--out", tmp_path / "none")
     assert outcome.code == 0 and not (tmp_path / "none").exists()
-    for part in ("--- raw output\nSure! [{", "read by parser auto", "cannot be read", "repaired: [{", "--- gold", "wrong: malformed"):
+    for part in (
+        "--- raw output\nSure! [{",
+        "read by parser auto",
+        "cannot be read",
+        "repaired: [{",
+        "--- gold",
+        "wrong: malformed",
+    ):
         assert part in outcome.out
     assert "choose one of auto" in cli("eval", "--model", f"py:{script}:answer", "--parser", "yaml", *suite).complaint
     assert "no constrained decoding" in cli("eval", "--model", "baseline:never", "--both", *suite).complaint
@@ -143,7 +167,12 @@ def test_eval_gates_rescores_and_shows_itself(cli, tmp_path, write):
 def test_a_student_shows_its_prompt_and_decodes_both_ways(cli, tiny_base, tmp_path):
     suite = ("--suite", "home-smoke", "--limit", 4, "--model", tiny_base)
     outcome = cli("eval", "--selftest", *suite)
-    assert outcome.code == 0 and "<tool>" in outcome.out and "<request>" in outcome.out and "read by parser native" in outcome.out
+    assert (
+        outcome.code == 0
+        and "<tool>" in outcome.out
+        and "<request>" in outcome.out
+        and "read by parser native" in outcome.out
+    )
     outcome = cli("eval", "--both", *suite, "--out", tmp_path / "run")
     assert outcome.code == 0, outcome.err
     assert "constrained" in outcome.out and "free minus constrained" in outcome.out

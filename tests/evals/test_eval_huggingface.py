@@ -46,8 +46,12 @@ def test_a_model_is_asked_through_its_template_and_answers_do_not_depend_on_the_
     caller = HuggingFaceCaller.from_pretrained(str(saved(WITH_TOOLS)), max_new_tokens=12)
     suite = make_suite(6)
     prompt = caller.show_prompt(suite.traces[0].request)
-    assert prompt.startswith('<tool>set_light {"type": "object"') and prompt.endswith("<user>dim the hall to 0<end><assistant>")
-    assert caller.settings["prompt"] == TEMPLATE and caller.facts()["parameters"] == sum(p.numel() for p in caller.model.parameters())
+    assert prompt.startswith('<tool>set_light {"type": "object"') and prompt.endswith(
+        "<user>dim the hall to 0<end><assistant>"
+    )
+    assert caller.settings["prompt"] == TEMPLATE and caller.facts()["parameters"] == sum(
+        p.numel() for p in caller.model.parameters()
+    )
     requests = [trace.request for trace in suite.traces]
     requests[2] = suite.traces[2].request.__class__(suite.traces[2].query * 5, requests[2].tools, "It is Monday.")
     together = caller.answer(requests)
@@ -62,7 +66,9 @@ def test_a_model_is_asked_through_its_template_and_answers_do_not_depend_on_the_
 def test_small_batches_give_the_same_answers(saved, make_suite):
     folder = str(saved(WITH_TOOLS))
     requests = [trace.request for trace in make_suite(5).traces]
-    wide, narrow = (HuggingFaceCaller.from_pretrained(folder, max_new_tokens=8, batch_tokens=tokens) for tokens in (10**6, 1))
+    wide, narrow = (
+        HuggingFaceCaller.from_pretrained(folder, max_new_tokens=8, batch_tokens=tokens) for tokens in (10**6, 1)
+    )
     assert [one.raw for one in wide.answer(requests)] == [one.raw for one in narrow.answer(requests)]
 
 
@@ -71,7 +77,12 @@ def test_a_template_without_tools_is_asked_in_plain_words(saved, make_trace):
     for template in (WITHOUT_TOOLS, None):
         caller = HuggingFaceCaller.from_pretrained(str(saved(template)), max_new_tokens=4)
         prompt = caller.show_prompt(request)
-        assert caller.settings["prompt"] == PLAIN and "set_light" in prompt and "It is Monday." in prompt and request.query in prompt
+        assert (
+            caller.settings["prompt"] == PLAIN
+            and "set_light" in prompt
+            and "It is Monday." in prompt
+            and request.query in prompt
+        )
         assert caller.answer([request])[0].raw
 
 

@@ -23,7 +23,9 @@ NAMES = some.sampled_from([tool.name for tool in TOOLS])
 TEXTS = some.text(alphabet=some.characters(exclude_categories=["Cs"], exclude_characters="<>"), max_size=12)
 LEAVES = some.one_of(TEXTS, some.integers(-(10**9), 10**9), some.booleans(), some.none(), some.floats(-1e6, 1e6))
 KEYS = some.from_regex(r"[a-z][a-z0-9_]{0,6}", fullmatch=True)
-VALUES = some.recursive(LEAVES, lambda inner: some.lists(inner, max_size=3) | some.dictionaries(KEYS, inner, max_size=3), max_leaves=6)
+VALUES = some.recursive(
+    LEAVES, lambda inner: some.lists(inner, max_size=3) | some.dictionaries(KEYS, inner, max_size=3), max_leaves=6
+)
 CALLS = some.lists(some.builds(ToolCall, NAMES, some.dictionaries(KEYS, VALUES, max_size=3)), max_size=3)
 
 
@@ -87,7 +89,9 @@ def test_words_abstain_in_chat_dialects_and_are_malformed_as_json():
 
 def test_thinking_is_no_part_of_the_answer():
     call = '<tool_call>{"name": "set_light", "arguments": {}}</tool_call>'
-    assert list(parse_output(f"<think>maybe [get-weather()]</think>\n{call}", "auto", TOOLS)) == [ToolCall("set_light", {})]
+    assert list(parse_output(f"<think>maybe [get-weather()]</think>\n{call}", "auto", TOOLS)) == [
+        ToolCall("set_light", {})
+    ]
 
 
 def test_names_that_openai_cannot_send_come_back():
@@ -102,7 +106,10 @@ def test_names_that_openai_cannot_send_come_back():
         ('```json\n[{"name": "set_light", "arguments": {"room": "x"},}]\n```', {"text_around", "commas"}),
         ('[{"name": "set_light", "arguments": {"room": "x"', {"closed"}),
         ("[{'name': 'set_light', 'parameters': {'room': 'x'}}]", {"python_values", "other_keys"}),
-        ('{"tool_calls": [{"name": "set_light", "arguments": "{\\"room\\": \\"x\\"}"}]}', {"wrapper", "text_arguments", "single_call"}),
+        (
+            '{"tool_calls": [{"name": "set_light", "arguments": "{\\"room\\": \\"x\\"}"}]}',
+            {"wrapper", "text_arguments", "single_call"},
+        ),
         ('Sure: set_light(room="x")', {"text_around", "call_syntax"}),
         ('Here you go: [{"name": "set_light", "arguments": {"room": "x"}}] Enjoy!', {"text_around"}),
     ],
@@ -115,7 +122,7 @@ def test_a_forgiving_reader_says_what_it_forgave(text, steps):
 
 
 @settings(max_examples=200, deadline=None)
-@given(some.text(alphabet='[]{}"\':,aset_light(=) \n\\<tool_call>', max_size=40))
+@given(some.text(alphabet="[]{}\"':,aset_light(=) \n\\<tool_call>", max_size=40))
 def test_repair_never_fails_and_never_makes_an_abstention(text):
     found = repair(text, TOOLS)
     assert found is None or found.calls

@@ -36,7 +36,7 @@ class CommandCaller(TextCaller):
     """Answers by asking a program, line by line."""
 
     def __init__(self, command: str, *, parser: str = AUTO, patience: float = PATIENCE) -> None:
-        """``command`` is split as a shell would, but no shell runs it. Raises ``UserError`` for an empty or broken one."""
+        """``command`` is split as a shell would, but no shell runs it. Raises ``UserError`` for a broken one."""
         try:
             self.words = shlex.split(command)
         except ValueError as error:
@@ -96,13 +96,15 @@ class CommandCaller(TextCaller):
 
     def _start(self) -> None:
         self.close()
-        self._complaints = tempfile.TemporaryFile()
+        self._complaints = tempfile.TemporaryFile()  # noqa: SIM115: lives as long as the program
         try:
             self._process = subprocess.Popen(
                 self.words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._complaints
             )
         except OSError as error:
-            raise UserError(f"{self.name}: cannot be started ({error.strerror}); check the path and its rights") from error
+            raise UserError(
+                f"{self.name}: cannot be started ({error.strerror}); check the path and its rights"
+            ) from error
         self._lines = queue.Queue()
         threading.Thread(target=_read_lines, args=(self._process.stdout, self._lines), daemon=True).start()
 

@@ -1,4 +1,4 @@
-"""Endpoints whose server passes the model's dialect through as text: its ``content`` is read with one of the parsers."""
+"""Endpoints whose server passes the model's dialect through as text: its ``content`` is read with a parser."""
 
 from __future__ import annotations
 

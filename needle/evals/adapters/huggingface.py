@@ -31,7 +31,14 @@ class HuggingFaceCaller(TextCaller):
     """Greedy answers of a causal language model, in batches of similar length within a budget of tokens."""
 
     def __init__(
-        self, model: Any, tokenizer: Any, *, name: str, parser: str = AUTO, max_new_tokens: int = 512, batch_tokens: int = 16384
+        self,
+        model: Any,
+        tokenizer: Any,
+        *,
+        name: str,
+        parser: str = AUTO,
+        max_new_tokens: int = 512,
+        batch_tokens: int = 16384,
     ) -> None:
         """``batch_tokens``: most prompt tokens of a batch, padding included."""
         self.model, self.tokenizer, self.name, self.parser = model, tokenizer, name, parser
@@ -73,7 +80,7 @@ class HuggingFaceCaller(TextCaller):
         for place, request in enumerate(requests):
             try:
                 ids = self.tokenizer(self.show_prompt(request), add_special_tokens=False)["input_ids"]
-            except Exception as error:  # a template is a program of the model's author: anything may go wrong in it
+            except Exception as error:  # noqa: BLE001: a template is a program of the model's author
                 outputs[place] = Output(failure=f"template: {type(error).__name__}: {error}"[:300])
                 continue
             room = getattr(self.model.config, "max_position_embeddings", None)
@@ -87,7 +94,9 @@ class HuggingFaceCaller(TextCaller):
 
     def _batches(self, prompts: dict[int, list[int]]) -> Iterator[list[int]]:
         batch: list[int] = []
-        for place in sorted(prompts, key=lambda one: -len(prompts[one])):  # the longest first: memory fails at once or never
+        for place in sorted(
+            prompts, key=lambda one: -len(prompts[one])
+        ):  # the longest first: memory fails at once or never
             if batch and (len(batch) + 1) * (len(prompts[batch[0]]) + self.max_new_tokens) > self.batch_tokens:
                 yield batch
                 batch = []
@@ -102,13 +111,19 @@ class HuggingFaceCaller(TextCaller):
         mask = [[0] * (longest - len(ids)) + [1] * len(ids) for ids in prompts]
         room = getattr(self.model.config, "max_position_embeddings", None) or 10**9
         limit = min(self.max_new_tokens, room - longest)
-        written = _generate(self.model, padded, mask, max_new_tokens=limit, do_sample=False, num_beams=1, pad_token_id=pad)
+        written = _generate(
+            self.model, padded, mask, max_new_tokens=limit, do_sample=False, num_beams=1, pad_token_id=pad
+        )
         seconds = (time.perf_counter() - start) / len(prompts)
         return [self._output(ids, len(prompt), seconds) for ids, prompt in zip(written, prompts, strict=True)]
 
     def _output(self, ids: list[int], prompt_tokens: int, seconds: float) -> Output:
         ends = self.model.generation_config.eos_token_id
-        stops = {self.tokenizer.pad_token_id, self.tokenizer.eos_token_id, *(ends if isinstance(ends, list) else [ends])}
+        stops = {
+            self.tokenizer.pad_token_id,
+            self.tokenizer.eos_token_id,
+            *(ends if isinstance(ends, list) else [ends]),
+        }
         end = next((place for place, token in enumerate(ids) if token in stops), len(ids))
         usage = {"prompt_tokens": prompt_tokens, "completion_tokens": min(end + 1, len(ids))}
         text = self.tokenizer.decode(ids[:end], skip_special_tokens=False)
@@ -147,7 +162,7 @@ def chat_tools(request: Request) -> list[dict[str, Any]]:
 
 
 def chat_messages(request: Request, system: bool = True) -> list[dict[str, Any]]:
-    """The request as chat turns; ``system`` False puts the facts in front of the request, for templates without them."""
+    """The request as chat turns; ``system`` False puts the facts before the request, for templates without."""
     if not request.system:
         return [*request.messages, {"role": "user", "content": request.query}]
     if system:
@@ -163,7 +178,7 @@ def prompt_of(tokenizer: Any, request: Request, style: str = TEMPLATE) -> str:
         options["tools"] = chat_tools(request) or None
         try:
             return str(tokenizer.apply_chat_template(chat_messages(request), **options))
-        except Exception:  # templates that know no system turn raise as they please
+        except Exception:  # noqa: BLE001: templates that know no system turn raise as they please
             return str(tokenizer.apply_chat_template(chat_messages(request, system=False), **options))
     told = PLAIN_PROMPT.format(tools=json.dumps([tool.to_dict() for tool in request.tools], ensure_ascii=False))
     text = f"{told}\n\n{request.system or ''}\n\nRequest: {request.query}".replace("\n\n\n\n", "\n\n")
@@ -177,11 +192,16 @@ def template_knows_tools(tokenizer: Any) -> bool:
     """Whether the chat template writes the tools that it is given."""
     if not getattr(tokenizer, "chat_template", None):
         return False
-    tool = {"type": "function", "function": {"name": "zq_probe", "description": "d", "parameters": {"type": "object", "properties": {}}}}
+    tool = {
+        "type": "function",
+        "function": {"name": "zq_probe", "description": "d", "parameters": {"type": "object", "properties": {}}},
+    }
     turns = [{"role": "user", "content": "hello"}]
     try:
-        return "zq_probe" in tokenizer.apply_chat_template(turns, tools=[tool], tokenize=False, add_generation_prompt=True)
-    except Exception:  # see prompt_of
+        return "zq_probe" in tokenizer.apply_chat_template(
+            turns, tools=[tool], tokenize=False, add_generation_prompt=True
+        )
+    except Exception:  # noqa: BLE001: see prompt_of
         return False
 
 

@@ -7,6 +7,7 @@ formatting for the model.
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -101,6 +102,6 @@ def _bare(text: str) -> Any:
         number = json.loads(text)
     except ValueError:
         raise Unreadable(f"malformed_json: {text[:40]!r} is no value; texts stand between {ESCAPE}") from None
-    if not isinstance(number, int | float) or number != number or abs(number) == float("inf"):
+    if not isinstance(number, int | float) or not math.isfinite(number):
         raise Unreadable(f"malformed_json: {text[:40]!r} is no value")
     return number

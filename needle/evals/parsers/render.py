@@ -1,4 +1,4 @@
-"""Calls written in each dialect: what a perfect model of that dialect would say. ``parse_output`` reads all back unchanged."""
+"""Calls written in each dialect: what a perfect model of it would say. ``parse_output`` reads all back."""
 
 from __future__ import annotations
 
@@ -48,7 +48,11 @@ def _gemma(value: Any) -> str:
 
 def _openai(calls: Sequence[ToolCall]) -> str:
     made = [
-        {"id": f"call_{place}", "type": "function", "function": {"name": call.name, "arguments": json.dumps(call.arguments)}}
+        {
+            "id": f"call_{place}",
+            "type": "function",
+            "function": {"name": call.name, "arguments": json.dumps(call.arguments)},
+        }
         for place, call in enumerate(calls)
     ]
     return json.dumps({"role": "assistant", "content": None if calls else REFUSAL, "tool_calls": made})

@@ -31,7 +31,10 @@ STEPS = {
 }
 """What a repair may do, by name."""
 
-_NAME_KEYS, _ARGUMENT_KEYS = ("name", "tool", "tool_name", "function_name"), ("arguments", "parameters", "args", "params")
+_NAME_KEYS, _ARGUMENT_KEYS = (
+    ("name", "tool", "tool_name", "function_name"),
+    ("arguments", "parameters", "args", "params"),
+)
 _WRAPPERS = ("tool_calls", "calls", "function_calls", "tools", "function_call", "function", "tool_call")
 _TAGS = re.compile(r"</?tool_call>|</?tools?>|```[a-z]*|" + "|".join(map(re.escape, (LFM_START, LFM_END))))
 _LIMIT = 20_000
