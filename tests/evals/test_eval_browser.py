@@ -17,6 +17,7 @@ from needle.evals.report.sections import rows_section
 from needle.evals.run import evaluate
 from needle.evals.suites import Suite, suite_hash
 from needle.tools import CallResult, ToolCall
+from needle.traces.formats import trace_from_dict
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason=ABSENT)
 
@@ -114,6 +115,15 @@ def test_a_wrong_argument_is_marked_letter_by_letter(browser, run):
     assert level[1] == "13" and level[2].startswith("14") and "\n" in level[2]  # what differs, and why
     assert browser.evaluate("document.querySelector('.diff ins').textContent") == "4"
     assert browser.evaluate("document.querySelector('.diff del').textContent") == "3"
+
+
+def test_a_row_can_be_taken_into_a_suite_of_ones_own(browser, run):
+    browser.open(run, "row=r13", READY)
+    browser.evaluate("Object.defineProperty(navigator, 'clipboard', { value: { writeText: async (text) => { window.copied = text; } } })")
+    browser.click("#detail p button")
+    browser.wait("window.copied !== undefined")
+    row = trace_from_dict(json.loads(browser.evaluate("window.copied")))
+    assert row.id == "r13" and row.calls[0].arguments == {"room": "hall", "level": 13} and len(row.tools) == 2
 
 
 def test_hostile_rows_stay_text_and_are_shown_whole(browser, make_trace, make_suite, scripted, tmp_path):

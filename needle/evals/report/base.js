@@ -23,3 +23,13 @@ byId("theme").addEventListener("click", () => {
   const names = Object.keys(THEMES);
   setTheme(names[(names.indexOf(byId("theme").dataset.now || "automatic") + 1) % names.length]);
 });
+
+// A table that fits is no stop for the Tab key; one that scrolls is.
+function tabStops() {
+  for (const box of document.querySelectorAll(".scroll")) {
+    if (box.scrollWidth > box.clientWidth) box.tabIndex = 0; else box.removeAttribute("tabindex");
+  }
+}
+
+tabStops();
+addEventListener("resize", tabStops);

@@ -64,6 +64,7 @@ function draw() {
   const list = byId("list");
   const from = Math.max(0, Math.floor(list.scrollTop / ITEM) - 8), to = Math.min(found.length, from + Math.ceil((list.clientHeight || 600) / ITEM) + 16);
   const spacer = make("div");
+  spacer.setAttribute("role", "presentation");
   spacer.style.height = `${found.length * ITEM}px`;
   list.replaceChildren(spacer, ...found.slice(from, to).map((row, offset) => item(row, from + offset)));
   const place = found.findIndex((row) => row.id === state.row);

@@ -163,11 +163,32 @@ function toolList(row) {
   return box;
 }
 
+// The row as a line of a suite, to be pasted into a file of one's own: failures make good tests.
+function copyButton(row) {
+  const button = make("button", "code", "Copy as an example row");
+  button.type = "button";
+  button.addEventListener("click", async () => {
+    const tools = data.toolsets[row.tools].map((place) => data.tools[place]);
+    const example = { id: row.id, query: row.query, tools, calls: row.gold, kind: row.kind, toolset: row.toolset };
+    if (row.system) example.system = row.system;
+    if (Object.keys(row.also).length) example.alternatives = row.also;
+    const text = JSON.stringify(example);
+    try {
+      await navigator.clipboard.writeText(text);
+      button.textContent = "Copied";
+    } catch {
+      button.replaceWith(make("pre", "", text)); // where a page may not write to the clipboard
+    }
+  });
+  return button;
+}
+
 function detail(row) {
   const box = document.createDocumentFragment();
   box.append(long("p", "request", row.query));
   box.append(make("div", "tags", make("span", "", visible(row.kind)), make("code", "", visible(row.id)), row.toolset ? make("span", "", visible(`toolset ${row.toolset}`)) : null));
-  if (row.context.length) box.append(folded(`Told beside the request (${row.context.length})`, ...row.context.map((place) => long("pre", "", data.contexts[place]))));
+  if (row.system) box.append(folded("Told beside the request", long("pre", "", row.system)));
+  if (row.context.length) box.append(folded(`Earlier turns (${row.context.length})`, ...row.context.map((place) => long("pre", "", data.contexts[place]))));
   row.answers.forEach((answer, place) => { const head = answerHead(row, answer, place); head.style.marginTop = ".8rem"; box.append(head); });
   box.append(calls(row));
   row.answers.forEach((answer, place) => { const list = findings(answer, place); if (list) box.append(list); });
@@ -183,5 +204,6 @@ function detail(row) {
     if (answer.free) box.append(folded(`Without constraints${whose} (${answer.free.correct ? "right" : answer.free.cause || "wrong"})`, long("pre", "", answer.free.raw || "")));
     if (answer.prompt) box.append(folded(`Prompt as it was sent${whose}`, long("pre", "", answer.prompt)));
   });
+  if (!row.context.length && !row.any) box.append(make("p", "", copyButton(row)));
   return box;
 }

@@ -31,7 +31,7 @@ def tag(name: str, *children: Any, **attributes: Any) -> Html:
         for key, value in attributes.items()
         if value is not None and value is not False
     )
-    if name in VOID:
+    if name in VOID and not children:
         return Html(f"<{name}{written} />" if name in DRAWN else f"<{name}{written}>")
     return Html(f"<{name}{written}>{join(children)}</{name}>")
 

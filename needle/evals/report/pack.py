@@ -65,14 +65,14 @@ def _pack(
 ) -> dict[str, Any]:
     row = answers[0]
     request, gold = row["request"], row["gold"]
-    context = [request["system"]] if request.get("system") else []
-    context += [f"{turn.get('role', '')}: {_said(turn)}" for turn in request.get("messages", ())]
+    context = [f"{turn.get('role', '')}: {_said(turn)}" for turn in request.get("messages", ())]
     trace = reader.trace(row)
     return {
         "id": row["id"],
         "kind": gold["kind"],
         "toolset": gold["toolset"],
         "query": request["query"],
+        "system": request.get("system"),
         "context": [strings.setdefault(text, len(strings)) for text in context],
         "tools": toolsets.setdefault(json.dumps(request["tools"]), len(toolsets)),
         "gold": gold["calls"],

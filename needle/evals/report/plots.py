@@ -28,7 +28,7 @@ def ruler(rate: dict[str, float], notches: Iterable[tuple[str, float]] = (), loo
     low, high = rate["low"], rate["high"]
     band = tag("rect", x=points(low), width=points(max(0.002, high - low)), y="6", height="8", rx="4", class_="band")
     marks = [
-        tag("line", x1=points(at), x2=points(at), y1="3", y2="17", class_="notch", data_name=f"{name} {percent(at)}")
+        tag("line", tag("title", f"{name}: {percent(at)}"), x1=points(at), x2=points(at), y1="3", y2="17", class_="notch")
         for name, at in notches
     ]
     at = points(rate["value"])
