@@ -114,7 +114,14 @@ class ValueCaps:
 
     def full(self, trace: Trace) -> str | None:
         """The first argument that has its value too often already (``send_message.recipient``), or None."""
-        return next((f"{tool}.{path}" for tool, path, value in self._slots(trace) if self._seen[tool, path, value] >= self._cap), None)
+        return next(
+            (
+                f"{tool}.{path}"
+                for tool, path, value in self._slots(trace)
+                if self._seen[tool, path, value] >= self._cap
+            ),
+            None,
+        )
 
     def add(self, trace: Trace) -> None:
         """Count an accepted row."""

@@ -73,6 +73,8 @@ def compose(wish: Wish, tools: Sequence[ToolSpec], voice: Voice, rng: random.Ran
         rng: the only source of variety.
     """
     voice = replace(voice, today=today_of(wish.facts) if wish.context == "relative" else None)
+    if wish.kind == "negated":  # what is taken back is an order
+        wish = replace(wish, style={**wish.style, "form": "command", "wording": "direct"})
     draft = _Draft(wish, tools, voice, rng)
     by_name = {tool.name: tool for tool in tools}
     for _ in range(TRIES):

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from needle.teacher.embedded.lexicon import ABBREVIATIONS, CONTEXTS, FIRM, FLAGS, TARGETS
+from needle.teacher.embedded.namings import NAMINGS
 from needle.teacher.embedded.patterns import TIME_UNITS
 from needle.teacher.embedded.text import kin, stem, words
 from needle.teacher.embedded.values import ValueBank, surfaces
@@ -123,6 +124,9 @@ def _context(
     if schema.get("type") == "array" and "day" in keys:
         keys.insert(0, "day_array")
     number = isinstance(value, (int, float))
+    for named in ("_".join(own[-3:]), "_".join(own[-2:]), own[-1] if own else ""):
+        if named in NAMINGS and rng.random() < 0.85:
+            return rng.choice(NAMINGS[named])
     firm = next((key for key in keys if key in FIRM), None)
     if firm is None and not _is_enum(schema):
         counts = Counter(

@@ -17,6 +17,7 @@ from typing import Any
 
 from needle.teacher.embedded.bank import Bank, tool_tokens
 from needle.teacher.embedded.fragments import ends_open, fragment, pair_units, surface
+from needle.teacher.embedded.idiomatic import Idioms, idioms_for, speak
 from needle.teacher.embedded.lexicon import QUESTION_VERBS, VERBS
 from needle.teacher.embedded.patterns import Pattern, patterns_for
 from needle.teacher.embedded.text import content, stem, words
@@ -27,12 +28,20 @@ from needle.tools.spec import ToolSpec
 
 NO_ARTICLE = frozenset("play order buy call text water".split())
 INDEFINITE = frozenset(
-    "create add make book schedule send write start run begin order reserve draft set compose post".split()
+    "create add make book schedule send write start run begin order reserve draft set compose post request ask place".split()
 )
 COUNTED = frozenset(
     "alarm timer reminder event message meeting note appointment table ticket order email task call booking "
-    "announcement sms photo picture selfie video".split()
+    "announcement sms photo picture selfie video return refund payment".split()
 )
+IDIOMATIC = 0.7
+"""Chance that a tool of a known topic is spoken of in idioms."""
+QUESTION_WORDS = ("what", "how", "where", "is there", "any ", "do i ", "do we ", "which ", "when ")
+DIRECT_SLOTS = frozenset(
+    "query term destination contact text song track artist title product item task app name url page file word phrase "
+    "expression person recipient address what".split()
+)
+"""Parameters whose value may be the object of such a verb."""
 DIRECT = frozenset("play search find lookup translate call navigate track order buy convert remind open".split())
 """Verbs whose object is the first text that must be given ("play Tin Horizon")."""
 
@@ -62,6 +71,9 @@ class Voice:
     patterns: dict[str, list[Pattern]] = field(default_factory=dict, hash=False)
     """Patterns by tool name, filled on first use."""
 
+    idioms_of: dict[str, Idioms | None] = field(default_factory=dict, hash=False)
+    """Idioms by tool name, filled on first use."""
+
     words_of: dict[str, set[str]] = field(default_factory=dict, hash=False)
     """Vocabulary by tool name, filled on first use."""
 
@@ -80,6 +92,12 @@ class Voice:
                 }
                 self.words_of[tool.name] = set(tokens) | named | self.bank.topic(tokens)
         return set().union(*(self.words_of[tool.name] for tool in tools))
+
+    def idioms(self, tool: ToolSpec) -> Idioms | None:
+        """Idioms for a tool."""
+        if tool.name not in self.idioms_of:
+            self.idioms_of[tool.name] = idioms_for(tool)
+        return self.idioms_of[tool.name]
 
     def of(self, tool: ToolSpec) -> list[Pattern]:
         """Patterns for a tool."""
@@ -107,8 +125,15 @@ def say(
     Returns:
         None when some argument cannot be worded.
     """
+    style = style or {}
+    known = voice.idioms(tool)
+    if known and (style.get("wording") == "implicit" or rng.random() < IDIOMATIC):
+        spoken = speak(tool, known, arguments, voice.values, rng, style)
+        if spoken:
+            text, imperative, open_end = spoken
+            return Clause(text, imperative, text.startswith(QUESTION_WORDS), open_end)
     fitting = [pattern for pattern in voice.of(tool) if _covers(pattern, arguments)]
-    if fitting and rng.random() < 0.5:
+    if fitting and rng.random() < 0.6:
         filled = _fill(rng.choice(fitting), tool, arguments, rng)
         if filled:
             return filled
@@ -175,7 +200,8 @@ def _object(
     head, linked = split_link(noun)
     if verb.split()[0] in DIRECT or (linked and not head):
         for path in tool.required:
-            if path in left and ends_open(tool, path):
+            fits = set(words(path)) & DIRECT_SLOTS or set(words(path)) & set(noun) or (linked and not head)
+            if path in left and ends_open(tool, path) and fits:
                 said = surface(tool, path, left[path], rng)
                 where = f" {linked[0]} the {' '.join(linked[1:])}" if linked and not head else ""
                 return f"{said or ''}{where}", {key: item for key, item in left.items() if key != path}, True
@@ -195,6 +221,8 @@ def _object(
     if linked and not head:
         return f"something {linked[0]} the {' '.join(linked[1:])}", left, False
     phrase = " ".join(word for word in noun if word not in ("get", "set"))
+    if noun in (["me"], ["us"]):
+        return phrase, left, False
     if not phrase or verb.split()[0] in NO_ARTICLE:
         return phrase, left, False
     if verb.split()[0] in INDEFINITE and noun[-1] in COUNTED:

@@ -13,6 +13,11 @@ FIRST_DAY = datetime.date(2026, 12, 1)
 """Dates are drawn from the 400 days after it (a fixed day keeps the output a function of the seed alone)."""
 
 
+CODES = frozenset("number id code reference ref sku serial ticket booking".split())
+"""Words of a parameter's name that make its values codes."""
+CURRENCIES = ("EUR", "USD", "GBP", "CHF", "SEK", "JPY", "INR", "CAD", "AUD", "PLN", "NOK", "BRL")
+
+
 def typed_number(schema: dict[str, Any], name: tuple[str, ...], kind: str, rng: random.Random) -> int | float:
     """A number as people use them: round steps, rarely the far end of a long range."""
     low = schema.get("minimum", schema.get("exclusiveMinimum", -1) + 1 if "exclusiveMinimum" in schema else 1)
@@ -70,9 +75,26 @@ def typed_string(schema: dict[str, Any], name: tuple[str, ...], rng: random.Rand
         return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
     if form == "duration":
         return None
+    if name[-1:] == ("currency",) and fits(currency := rng.choice(CURRENCIES), schema):
+        return currency
     if "pattern" in schema:
         return _from_pattern(schema["pattern"], rng)
-    return None
+    return coded(schema, name, rng)
+
+
+def coded(schema: dict[str, Any], name: tuple[str, ...], rng: random.Random) -> str | None:
+    """A number or code as printed on orders and invoices: like the one that the description shows, with other digits;
+    None for parameters of another name."""
+    if not CODES & set(name[-2:]) or {"phone", "color", "postal", "country", "language", "promo"} & set(name):
+        return None
+    shown = re.search(r"\b(?=[\w-]*\d)[A-Z]{1,4}[-_]?\d{2,8}\b", schema.get("description", ""))
+    if shown:
+        return re.sub(r"\d", lambda _: str(rng.randrange(1, 10)), shown[0])
+    letters = "".join(rng.choice("ABCDEFGHKLMNPRSTVWXZ") for _ in range(rng.randint(1, 3)))
+    digits = str(rng.randrange(100, 10 ** rng.randint(3, 6)))
+    return rng.choice(
+        (f"{letters}-{digits}", f"{letters}{digits}", digits, f"{letters}-{rng.randint(2024, 2027)}-{digits[:3]}")
+    )
 
 
 def _from_pattern(pattern: str, rng: random.Random) -> str | None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from needle.teacher.embedded.lexicon import ABBREVIATIONS, SWITCHES, VERBS
@@ -14,6 +15,8 @@ from needle.tools.spec import ToolSpec
 NAME_FILLERS = frozenset("set control change update tool function api do handle manage adjust toggle state".split())
 ACTIONS = frozenset("action command operation cmd do state op control".split())
 """Parameters whose members are verbs."""
+ORDER = re.compile(r"[A-Z]\w+ (?:a|an|the|all|one|what|your|my|this|that|how|whether)\b")
+"""A description that starts as an order does."""
 LINKS = frozenset({"to", "from", "on", "in", "into", "onto", "off"})
 
 
@@ -31,6 +34,8 @@ def verbs_and_noun(tool: ToolSpec) -> tuple[list[str], list[str]]:
     described = first if first in VERBS else first[:-1] if first[:-1] in VERBS else ""
     if verb in ("turn", "switch") and noun[:1] in (["on"], ["off"]):
         return [f"{way} {noun[0]}" for way in VERBS[verb]], noun[1:]
+    if not verb and not described and len(own) > 1 and ORDER.match(tool.description):
+        return [own[0]], own[1:]  # an unknown verb, but its description is an order
     verb = verb or described or ("set" if leaves(tool) else "get")
     more = VERBS[described] if described and described != verb and purpose([described]) == purpose([verb]) else ()
     return list(dict.fromkeys([*VERBS[verb], *more])), noun
