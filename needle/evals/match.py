@@ -174,7 +174,8 @@ def scoring_of(trace: Trace) -> dict[str, Any]:
 
 def any_call(trace: Trace) -> bool:
     """Whether any call answers the row; its gold call then only stands for that."""
-    return bool(trace.meta.get("scoring", {}).get("any_call"))
+    scoring = trace.meta.get("scoring")
+    return bool(scoring and scoring.get("any_call"))
 
 
 Grid = list[list[CallMatch]]
@@ -200,9 +201,9 @@ def ordered(trace: Trace, calls: Sequence[ToolCall], grid: Grid) -> bool:
 
 def unordered(trace: Trace, calls: Sequence[ToolCall], grid: Grid) -> bool:
     """As ``ordered``, in any order: some pairing makes every call right (a maximum matching, not a greedy one)."""
-    if any_call(trace) or len(calls) != len(trace.calls):
+    if len(calls) < 2 or any_call(trace) or len(calls) != len(trace.calls):
         return ordered(trace, calls, grid)
-    return ordered(trace, calls, grid) or perfect_pairing([[found.right for found in row] for row in grid])
+    return perfect_pairing([[found.right for found in row] for row in grid])
 
 
 def perfect_pairing(fits: Sequence[Sequence[bool]]) -> bool:

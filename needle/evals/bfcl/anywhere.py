@@ -30,7 +30,7 @@ def fits_anywhere(trace: Trace, calls: Sequence[ToolCall]) -> bool:
     """Whether ``calls`` answer ``trace`` by the leaderboard's rules: as many as due, each by the first left."""
     if len(calls) != len(trace.calls):
         return False
-    if not {call.name for call in trace.calls} == {call.name for call in calls}:
+    if {call.name for call in trace.calls} != {call.name for call in calls}:
         return False
     tools = {tool.name: tool for tool in trace.tools}
     left = list(calls)
@@ -47,8 +47,9 @@ def fits_anywhere(trace: Trace, calls: Sequence[ToolCall]) -> bool:
 def _accepted(trace: Trace, index: int, due: ToolCall, tool: ToolSpec | None) -> dict[str, list[Any]]:
     """Accepted values by argument, as a ground truth lists them."""
     found: dict[str, list[Any]] = {name: [_inside(value)] for name, value in due.arguments.items()}
+    properties = tool.properties if tool else {}
     for name, values in found.items():
-        schema = tool.properties.get(name) if tool else None
+        schema = properties.get(name)
         if isinstance(schema, dict) and "default" in schema and schema["default"] == due.arguments[name]:
             values.append(LEFT_OUT)
     for path, others in trace.alternatives.items():

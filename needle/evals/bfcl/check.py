@@ -127,7 +127,7 @@ def _value_fits(value: Any, accepted: Sequence[Any], expected: type, item: type 
             if isinstance(option, (list, str))
         )
     if expected is str:
-        return fold(value) in (fold(option) for option in accepted if type(option) is str)
+        return value in accepted or fold(value) in (fold(option) for option in accepted if type(option) is str)
     if expected is list:
         folded = _folded(value)
         return any(folded == _folded(option) for option in accepted if isinstance(option, (list, str)))
