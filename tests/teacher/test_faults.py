@@ -55,7 +55,8 @@ def test_every_fault_ends_in_its_own_reason(tools):
     body = {"messages": [{"role": "user", "content": "x"}], "tools": tools_to_wire(tools, WireNames(tools)), "temperature": 0.0, "max_tokens": 9}
 
     async def one(name):
-        config = TeacherConfig(base_url="http://localhost:9/v1", model=name, **PATIENT)
+        slow = {"attempt_s": 1.5, "deadline_s": 4}  # 40 at once on a busy machine
+        config = TeacherConfig(base_url="http://localhost:9/v1", model=name, **PATIENT | slow)
         async with Teacher(config, transport=httpx2.ASGITransport(FaultApp([name]).asgi)) as teacher:
             return (await _end(teacher, body, WireNames(tools)))[0]
 
@@ -124,7 +125,7 @@ def served(*arguments):
 
 def test_as_a_process_it_drips_counts_and_can_be_killed(tools):
     with served("plain", "trickle", "hang", "plain", "--latency", "0.01") as (address, process):
-        config = TeacherConfig(base_url=f"{address}/v1", model="m", **PATIENT | {"max_attempts": 1})
+        config = TeacherConfig(base_url=f"{address}/v1", model="m", **PATIENT | {"max_attempts": 1, "attempt_s": 1.0})
         body = {"messages": [{"role": "user", "content": "x"}]}
 
         async def work():

@@ -139,16 +139,16 @@ def test_a_limit_for_a_day_is_not_taken_for_one_of_a_minute():
 
 def test_concurrency_falls_at_push_back_once_for_all_that_met_it_and_grows_again():
     async def work():
-        limiter = Limiter(Limits(concurrency=100), backoff_s=0.001)
-        tickets = [await limiter.acquire() for _ in range(40)]
-        for ticket in tickets[:20]:
+        limiter = Limiter(Limits(concurrency=40), backoff_s=0.001)
+        tickets = [await limiter.acquire() for _ in range(16)]
+        for ticket in tickets[:8]:
             limiter.release(ticket, None)
             limiter.pushed_back(0.001)
         fallen = limiter.allowed
-        for ticket in tickets[20:]:
+        for ticket in tickets[8:]:
             limiter.release(ticket, {})
         grown = limiter.allowed
-        for _ in range(200):
+        for _ in range(60):
             held = [await limiter.acquire() for _ in range(int(limiter.allowed))]
             for ticket in held:
                 limiter.answered({})
@@ -156,7 +156,7 @@ def test_concurrency_falls_at_push_back_once_for_all_that_met_it_and_grows_again
         return fallen, grown, limiter.allowed
 
     fallen, grown, recovered = _run(work)
-    assert fallen == pytest.approx(30) and grown == fallen and recovered == 100
+    assert fallen == pytest.approx(12) and grown == fallen and recovered == 40
 
 
 def test_no_more_are_under_way_than_allowed():

@@ -50,7 +50,7 @@ def objects(draw, depth=0):
     return {"type": "object", "properties": properties, "required": required}, value, written
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(objects())
 def test_what_is_left_out_comes_back_left_out(drawn):
     schema, value, written = drawn
