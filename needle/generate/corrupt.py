@@ -17,14 +17,13 @@ from typing import Any
 
 from needle.generate.ground import ground_calls, slots
 from needle.generate.hearing import hear
-from needle.generate.plan import Plan, PlannedCall
+from needle.generate.plan import SUGGEST, Plan, PlannedCall
+from needle.generate.values import Suggester
 from needle.teacher.schema import flat_arguments, schema_at
 from needle.tools.spec import ToolCall
 from needle.tools.validate import is_valid
 from needle.traces.trace import Trace
 
-SUGGEST = 0.6
-"""Chance that the planner suggests a value to the author."""
 CLASSES = ("wrong_tool", "dropped_value", "invented_value", "swapped_arguments", "wrong_number_form", "extra_call")
 
 
@@ -53,9 +52,10 @@ class Pool:
 def plan_of(trace: Trace, rng: random.Random | None = None) -> Plan:
     """The plan that a right row fulfils: its tools, optional arguments, and settled values of enums and booleans.
 
-    With ``rng``, other values are also suggested, each with the chance ``SUGGEST`` of ``needle.generate.plan``, as if the
-    author had used every suggestion.
+    With ``rng``, other values are also suggested, where the planner could suggest one and with its chance, as if the author
+    had used every suggestion.
     """
+    suggester = Suggester()
     by_name = {tool.name: tool for tool in trace.tools}
     calls = []
     for call in trace.calls:
@@ -67,7 +67,11 @@ def plan_of(trace: Trace, rng: random.Random | None = None) -> Plan:
             for path, value in flat.items()
             if isinstance(value, bool) or schema_at(tool.parameters, path).get("enum")
         }
-        hints = {path: value for path, value in flat.items() if path not in settled and rng and rng.random() < SUGGEST}
+        hints = {
+            path: value
+            for path, value in flat.items()
+            if rng and path not in settled and rng.random() < SUGGEST and suggester.suggest(tool, path, random.Random(0)) is not None
+        }
         calls.append(PlannedCall(call.name, mention, settled, suggest=hints))
     return Plan(trace.kind, 0, 0, tuple(calls))
 

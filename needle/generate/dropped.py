@@ -32,6 +32,8 @@ _ITEM = r"((?:[^\s,;:.!?()]|(?<=\d)\.(?=\d))+(?: [^\s,;:.!?()]+){0,3}?)"
 MIDDLE = re.compile(rf"\s*(?:,|and|&|or|plus|,\s*and|\+|/)\s*{_ITEM}\s*(?:,|and|&|or|plus|,\s*(?:and|or)|\+|/)\s*(?:the |a |an )?", re.I)
 BEFORE = re.compile(r"((?:[^\s,;:.!?()\"]|(?<=\d)\.(?=\d))+)\s*(?:,|\band\b|&|,\s*and)\s*$", re.I)
 AFTER_ITEM = re.compile(r"\s*(?:,|and|&|,\s*and)\s*((?:[^\s,;:.!?()\"]|(?<=\d)\.(?=\d))+)", re.I)
+LAST_ITEM = re.compile(r"\s*,?\s*(?:and|or|&|plus)\s+((?!(?:then|please|send|set|also|it|for|to|on|in|at)\b)[\w'’-]+(?: [\w'’-]+)?)\s*(?:[.!?,;]|$| (?:to|on|in|at|for|from|into|please)\b)", re.I)
+"""What closes an enumeration: "a, b and c"."""
 PLACES = 24
 """Characters around a mention in which a correction is looked for."""
 
@@ -129,7 +131,13 @@ def _enumerated(
             others.setdefault(slot.path.partition(".")[0], []).append(span)
     for parent, spans in lists.items():
         used = others[parent.partition(".")[0]]
-        used = used + [span for other, held in lists.items() if other.partition(".")[2] == parent.partition(".")[2] for span in held]
+        mine = calls[int(parent.partition(".")[0])].name
+        used = used + [
+            span
+            for other, held in lists.items()
+            if calls[int(other.partition(".")[0])].name == mine and other.partition(".")[2] == parent.partition(".")[2]
+            for span in held
+        ]
         ordered = sorted(set(spans))
         for left, right in zip(ordered, ordered[1:]):
             gap = request[left[1] : right[0]]
@@ -141,6 +149,14 @@ def _enumerated(
         joined = bool(before and "and" not in before[0]) or len(ordered) > 1
         alike = [] if not joined else [(before, request[slice(*ordered[0])])]
         alike += [(after, request[slice(*ordered[-1])])]
+        open_ended = len(ordered) > 1 and not any(
+            re.search(r"\b(?:and|or|plus)\b|&", request[left[1] : right[0]]) for left, right in zip(ordered, ordered[1:])
+        )
+        alone = len(calls) == 1 and len(ordered) == 1  # with one call, "and" joins things, not actions
+        last = LAST_ITEM.match(request, ordered[-1][1]) if open_ended or alone else None
+        if last and not _touched(last.start(1), last.end(1), used) and not CORRECTED.search(last[0]):
+            yield Dropped(last[1], "item", parent)
+            continue
         for match, neighbour in alike:
             if match and _alike(match[1], neighbour) and not _touched(match.start(1), match.end(1), used):
                 if not CORRECTED.search(request[max(0, match.start() - PLACES) : match.end() + PLACES]):
@@ -170,12 +186,24 @@ def _open_places(calls: Sequence[ToolCall], tools: Sequence[ToolSpec]) -> Iterat
         for path in leaves(tool):
             schema = schema_at(tool.parameters, path)
             given = _value_at(call.arguments, path)
+            if isinstance(given, list) and given and isinstance(given[0], dict):
+                yield from _open_in_items(f"{number}.{path}", given, schema, tool.parameters)
+                continue
             if given is None or isinstance(given, list):
                 if "array" in (schema.get("type"),):
                     item = plain_schema(schema.get("items") or {}, tool.parameters)
                     yield Slot(f"{number}.{path}", path.split(".")[-1], given[0] if given else None, item)
                 elif given is None:
                     yield Slot(f"{number}.{path}", path.split(".")[-1], None, schema)
+
+
+def _open_in_items(path: str, items: Sequence[Any], schema: dict[str, Any], root: dict[str, Any]) -> Iterator[Slot]:
+    """What the objects of a list leave out, where another of them, or their schema, has it as a rule."""
+    inner = plain_schema(schema.get("items") or {}, root)
+    for place, item in enumerate(items):
+        for name, part in (inner.get("properties") or {}).items():
+            if isinstance(item, dict) and name not in item:
+                yield Slot(f"{path}.{place}.{name}", name, None, plain_schema(part, root) if isinstance(part, dict) else {})
 
 
 def _value_at(arguments: dict[str, Any], path: str) -> Any:

@@ -13,7 +13,7 @@ from typing import Any
 from needle.generate.ground import Grounding
 from needle.generate.plan import Plan, PlannedCall
 from needle.generate.refusal import Refusal
-from needle.generate.said import folded, same_word, words_of
+from needle.generate.said import folded, said, same_word, words_of
 from needle.teacher.schema import flat_arguments
 from needle.tools.spec import ToolCall, ToolSpec
 from needle.traces.trace import NO_CALL
@@ -23,14 +23,14 @@ EVIDENT = ("said", "normalised", "facts")
 
 
 def intent_refusals(
-    plan: Plan, calls: Sequence[ToolCall], tools: Sequence[ToolSpec], groundings: Sequence[Grounding]
+    plan: Plan, calls: Sequence[ToolCall], tools: Sequence[ToolSpec], groundings: Sequence[Grounding], request: str = ""
 ) -> list[Refusal]:
     """Codes ``expected_no_call``, ``expected_call``, ``plan_disagrees``, ``plan_omits``, ``plan_value``, ``plan_extra``,
     ``plan_exchanged`` (a value that was suggested for another argument)."""
     if plan.kind in NO_CALL:
         called = ", ".join(call.name for call in calls)
         return [Refusal("expected_no_call", f"label calls {called}")] if calls else []
-    due = getattr(plan, "due", plan.calls)
+    due = plan.due
     wanted = [call.tool for call in due]
     if not calls:
         return [Refusal("expected_call", f"plan has {', '.join(wanted)}")]
@@ -43,6 +43,7 @@ def intent_refusals(
     for number, planned in pairs.items():
         evidence = {item.path.partition(".")[2]: item for item in groundings if item.path.startswith(f"{number}.")}
         found += _arguments(number, planned, calls[number], by_name[planned.tool], evidence)
+        found += _items(number, planned, calls[number], request)
     return found or _exchanged(pairs, calls)
 
 
@@ -61,18 +62,31 @@ def _exchanged(pairs: Mapping[int, PlannedCall], calls: Sequence[ToolCall]) -> l
 
 
 def paired(planned: Sequence[PlannedCall], calls: Sequence[ToolCall]) -> dict[int, PlannedCall]:
-    """Number of a call to the planned call it answers: same tool, most settled values in common, then in order."""
-    left = list(planned)
+    """Number of a call to the planned call it answers: same tool, most planned values in common, then in order."""
+    flats = [dict(flat_arguments(call.arguments)) for call in calls]
+    options = [
+        (-sum(same_value(flats[number].get(path), value) for path, value in (item.values | item.suggest).items()), abs(number - place), number, place)
+        for number, call in enumerate(calls)
+        for place, item in enumerate(planned)
+        if item.tool == call.name
+    ]
     pairs: dict[int, PlannedCall] = {}
-    for number, call in enumerate(calls):
-        flat = dict(flat_arguments(call.arguments))
-        options = [item for item in left if item.tool == call.name]
-        if not options:
-            continue
-        best = max(options, key=lambda item: sum(same_value(flat.get(path), value) for path, value in (item.values | item.suggest).items()))
-        left.remove(best)
-        pairs[number] = best
-    return pairs
+    taken: set[int] = set()
+    for _, _, number, place in sorted(options):
+        if number not in pairs and place not in taken:
+            pairs[number] = planned[place]
+            taken.add(place)
+    return dict(sorted(pairs.items()))
+
+
+def settled_paths(plan: Plan, calls: Sequence[ToolCall]) -> frozenset[str]:
+    """``call index.argument path`` of values that are as planned: there is no doubt where they belong."""
+    return frozenset(
+        f"{number}.{path}"
+        for number, item in paired(plan.due, calls).items()
+        for path, value in flat_arguments(calls[number].arguments)
+        if path in (hints := item.values | item.suggest) and same_value(value, hints[path])
+    )
 
 
 def same_value(one: Any, two: Any) -> bool:
@@ -105,6 +119,20 @@ def _arguments(
         if not meant and path not in planned.values and not _evident(path, evidence):
             found.append(Refusal("plan_extra", f"{number}.{path}"))
     return found
+
+
+def _items(number: int, planned: PlannedCall, call: ToolCall, request: str) -> list[Refusal]:
+    """Items of a suggested list that the request says and the label lacks."""
+    flat = dict(flat_arguments(call.arguments))
+    return [
+        Refusal("plan_omits", f"{number}.{path}: {item!r}")
+        for path, hint in planned.suggest.items()
+        if isinstance(hint, list) and isinstance(flat.get(path), list)
+        for item in hint
+        if isinstance(item, str | int | float)
+        and not any(same_value(item, other) for other in flat[path])
+        and said(str(item), request)
+    ]
 
 
 def _evident(path: str, evidence: Mapping[str, Grounding]) -> bool:

@@ -167,7 +167,7 @@ class _Row:
 
     def _same_kind(self, calls: Sequence[ToolCall]) -> bool:
         """Whether the calls still make a row of the plan's kind: as many as planned, none where none is due."""
-        due = getattr(self.plan, "due", self.plan.calls)
+        due = self.plan.due
         return not calls if self.plan.kind in NO_CALL else len(calls) == len(due)
 
     def _cast(self, teacher: str, calls: Sequence[ToolCall] | None) -> None:

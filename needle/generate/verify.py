@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from needle.generate.dropped import dropped
 from needle.generate.ground import Grounding, ground_calls
-from needle.generate.intent import intent_refusals
+from needle.generate.intent import intent_refusals, settled_paths
 from needle.generate.plan import Plan
 from needle.generate.prompts import SKIP
 from needle.generate.refusal import Refusal
@@ -86,14 +86,19 @@ def _meant(refusal: Refusal, plan: Plan) -> bool:
 
 
 def content_refusals(
-    calls: Sequence[ToolCall], tools: Sequence[ToolSpec], request: str, groundings: Sequence[Grounding]
+    calls: Sequence[ToolCall],
+    tools: Sequence[ToolSpec],
+    request: str,
+    groundings: Sequence[Grounding],
+    settled: frozenset[str] = frozenset(),
 ) -> list[Refusal]:
-    """What the request itself says against valid calls: values from nowhere, values left out, exchanged, said twice."""
+    """What the request itself says against valid calls: values from nowhere, values left out, exchanged, said twice.
+    ``settled``: paths whose place is beyond doubt."""
     found = [Refusal("ungrounded", f"{item.path}: {item.value!r}") for item in groundings if not item.grounded]
     found += [Refusal("repeated", path) for path in _repeated(calls, groundings)]
     found += [Refusal("dropped", f"{item.path}: {item.text!r}") for item in dropped(calls, tools, request, groundings)]
     if not found:
-        found += [Refusal("swapped", f"{item.one} and {item.two}") for item in swapped(calls, tools, request, groundings)]
+        found += [Refusal("swapped", f"{item.one} and {item.two}") for item in swapped(calls, tools, request, groundings, settled)]
     return found
 
 
