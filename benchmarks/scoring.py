@@ -1,4 +1,4 @@
-"""How many rows a second the scorer judges on one core, beside the leaderboard's own checker, in turn on the same answers.
+"""How many rows a second the scorer judges on one core, beside the leaderboard's own checker on the same answers.
 
     pip install --no-deps bfcl-eval               # rows of BFCL and the checker; without it, needle-unseen alone
     python benchmarks/scoring.py                  # every suite that is here, answers of five kinds
@@ -101,13 +101,17 @@ def measure(suite: Suite, checker: Any, functions: dict[str, Any], repeats: int)
         for _ in range(repeats):  # in turn, so that a busy moment of the machine does not favour one
             for name, work in scorers:
                 best[name] = max(best[name], rows_per_second(work(results), len(results)))
-        ratios = f"{best['all'] / best['bfcl-eval']:>8.2f}{best['BFCL rules'] / best['bfcl-eval']:>9.2f}" if compared else ""
+        ratios = (
+            f"{best['all'] / best['bfcl-eval']:>8.2f}{best['BFCL rules'] / best['bfcl-eval']:>9.2f}" if compared else ""
+        )
         print(f"{kind:<12}" + "".join(f"{rate:>12,.0f}" for rate in best.values()) + ratios, flush=True)
 
 
 def main(suite: str = "", repeats: str = "5") -> None:
     """Measure one suite, or needle-unseen and, where it is here, bfcl."""
-    suites = [load_suite(name) for name in ([suite] if suite else ["needle-unseen", *(["bfcl"] if find_bfcl() else [])])]
+    suites = [
+        load_suite(name) for name in ([suite] if suite else ["needle-unseen", *(["bfcl"] if find_bfcl() else [])])
+    ]
     asked = _questions() if find_bfcl() else {}
     with ExitStack() as stack:
         checker = None

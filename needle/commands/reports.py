@@ -16,7 +16,9 @@ app = typer.Typer()
 def report(
     first: Annotated[Path, typer.Argument(help="Folder that needle eval wrote.")],
     second: Annotated[Path | None, typer.Argument(help="Another one over the same rows, to stand beside it.")] = None,
-    out: Annotated[Path | None, typer.Option(help="File for the page. Default: report.html, or compare.html, in the last folder.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="File for the page. Default: report.html, or compare.html, in the last folder.")
+    ] = None,
 ) -> None:
     """Write the page of a run anew, or of two runs side by side with the flipped rows first."""
     from needle.evals.report.files import write_pair, write_report
@@ -27,7 +29,9 @@ def report(
 
 @app.command("leaderboard")
 def leaderboard(
-    directories: Annotated[list[Path], typer.Argument(help="Folders that needle eval wrote, one a run.", metavar="DIR...")],
+    directories: Annotated[
+        list[Path], typer.Argument(help="Folders that needle eval wrote, one a run.", metavar="DIR...")
+    ],
     out: Annotated[Path, typer.Option(help="Folder for leaderboard.md, .json and .html.")] = Path("needle-leaderboard"),
 ) -> None:
     """Put runs into one table a suite, beside floors and published figures with their sources."""

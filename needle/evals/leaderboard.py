@@ -1,4 +1,4 @@
-"""Many runs in one table a suite: measured figures with their intervals, floors, and what others published, marked as such.
+"""Many runs in one table a suite: measured figures with intervals, floors, and what others published, marked as such.
 
 board = leaderboard(["runs/a", "runs/b"]); print(board_markdown(board))
 
@@ -44,7 +44,7 @@ METRICS = {
 
 @lru_cache(maxsize=1)
 def published() -> dict[str, Any]:
-    """``published.json``: ``about``, ``sources`` by key, ``figures`` with suite, metric, model, parameters, value (%)."""
+    """``published.json``: ``about``, ``sources`` by key, ``figures`` (suite, metric, model, parameters, value in %)."""
     return json.loads(PUBLISHED.read_text(encoding="utf-8"))
 
 
@@ -96,15 +96,22 @@ def _table(name: str, runs: Sequence[tuple[Path, dict[str, Any]]]) -> dict[str, 
 
 
 def _measured(path: Path, summary: Mapping[str, Any]) -> dict[str, Any]:
-    notes = [] if summary.get("complete", True) else [f"incomplete: {summary['infra_errors']['count']} rows got no answer"]
+    notes = (
+        [] if summary.get("complete", True) else [f"incomplete: {summary['infra_errors']['count']} rows got no answer"]
+    )
     parameters = (summary.get("model") or {}).get("parameters")
-    return _line(summary["caller"], MEASURED, _rates(summary), parameters=parameters, run=path.name, note="; ".join(notes))
+    return _line(
+        summary["caller"], MEASURED, _rates(summary), parameters=parameters, run=path.name, note="; ".join(notes)
+    )
 
 
 def _rates(summary: Mapping[str, Any]) -> dict[str, Rate]:
     """Every column that this run can fill."""
     rates, bfcl = summary["rates"], summary.get("bfcl") or {}
-    found: dict[str, Any] = {"strict": rates.get("correct_strict"), **{key: rates.get(key) for key in ("correct", "schema_valid", "well_formed")}}
+    found: dict[str, Any] = {
+        "strict": rates.get("correct_strict"),
+        **{key: rates.get(key) for key in ("correct", "schema_valid", "well_formed")},
+    }
     for key in ("must_call", "no_call_due"):
         part = summary.get(key) or {}
         found[key] = part.get("correct") if part.get("n") else None
@@ -119,7 +126,12 @@ def _floors(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
     means = (summary.get("bfcl") or {}).get("floors", {}) if (summary.get("bfcl") or {}).get("all_categories") else {}
     lines = []
     for name, rates in (summary.get("floors") or {}).items():
-        names = {"strict": "correct_strict", "correct": "correct", "schema_valid": "schema_valid", "well_formed": "well_formed"}
+        names = {
+            "strict": "correct_strict",
+            "correct": "correct",
+            "schema_valid": "schema_valid",
+            "well_formed": "well_formed",
+        }
         found = {key: _only(rates[other]) for key, other in names.items() if other in rates}
         found |= {key: {"value": rates[key]} for key in ("must_call", "no_call_due") if rates.get(key) is not None}
         if name in means:
@@ -136,13 +148,21 @@ def _printed(suite: str) -> list[dict[str, Any]]:
     for one in published()["figures"]:
         if one["suite"] == suite:
             key = (one["model"], one["source"])
-            new = _line(one["model"], PRINTED, {}, one.get("parameters"), source=one["source"], note=one.get("note", ""))
+            new = _line(
+                one["model"], PRINTED, {}, one.get("parameters"), source=one["source"], note=one.get("note", "")
+            )
             lines.setdefault(key, new)["rates"][one["metric"]] = {"value": one["value"] / 100}
     return list(lines.values())
 
 
 def _line(
-    name: str, basis: str, rates: dict[str, Rate], parameters: int | None = None, run: str = "", source: str = "", note: str = ""
+    name: str,
+    basis: str,
+    rates: dict[str, Rate],
+    parameters: int | None = None,
+    run: str = "",
+    source: str = "",
+    note: str = "",
 ) -> dict[str, Any]:
     known = {"name": name, "basis": basis, "rates": rates, "parameters": parameters}
     return known | {"run": run, "source": source, "note": note}
@@ -167,16 +187,33 @@ def board_markdown(board: Mapping[str, Any]) -> str:
     numbers = {key: number for number, key in enumerate(board["sources"], start=1)}
     parts = [part for table in board["tables"] for part in _markdown_tables(table, numbers)]
     if numbers:
-        parts.append("Published figures (in italics) were not measured here and may rest on other prompts, decoding and rules:")
-        parts.append("\n".join(f"{numbers[key]}. {one['title']}. {one['metric']}. From: {one['where']}." for key, one in board["sources"].items()))
-    parts.append(f"Measured figures: scorer version {board['scorer_version']}. Floors know nothing and answer the same rows.")
+        parts.append(
+            "Published figures (in italics) were not measured here and may rest on other prompts, decoding and rules:"
+        )
+        parts.append(
+            "\n".join(
+                f"{numbers[key]}. {one['title']}. {one['metric']}. From: {one['where']}."
+                for key, one in board["sources"].items()
+            )
+        )
+    parts.append(
+        f"Measured figures: scorer version {board['scorer_version']}. Floors know nothing and answer the same rows."
+    )
     return "\n\n".join(parts) + "\n"
 
 
 def _markdown_tables(table: Mapping[str, Any], numbers: Mapping[str, int]) -> list[str]:
     parts = [f"### {table_title(table)}"]
     for metric, lines in views(table):
-        body = [[_markdown_name(line), size_words(line["parameters"]), *_markdown_rate(line, metric), basis_words(line, numbers)] for line in lines]
+        body = [
+            [
+                _markdown_name(line),
+                size_words(line["parameters"]),
+                *_markdown_rate(line, metric),
+                basis_words(line, numbers),
+            ]
+            for line in lines
+        ]
         parts.append(_markdown_table(["model", "size", f"{METRICS[metric]}, %", "95 % interval", "basis"], body))
     others, lines = further(table)
     if others:
@@ -223,7 +260,11 @@ def _cell(text: str) -> str:
 def table_title(table: Mapping[str, Any]) -> str:
     """Suite, number of rows and which ones, in words."""
     sample = table["sample"]
-    rows = f"{table['rows']:,} rows" if sample is None else f"a sample of {table['rows']:,} of {sample['of']:,} rows (seed {sample['seed']})"
+    rows = (
+        f"{table['rows']:,} rows"
+        if sample is None
+        else f"a sample of {table['rows']:,} of {sample['of']:,} rows (seed {sample['seed']})"
+    )
     return f"{table['suite']}, {rows}"
 
 
@@ -232,5 +273,3 @@ def size_words(parameters: int | None) -> str:
     if not parameters:
         return ""
     return f"{parameters / 1e9:.3g}B" if parameters >= 1e9 else f"{parameters / 1e6:.3g}M"
-
-

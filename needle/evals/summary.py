@@ -171,7 +171,10 @@ def _floor(verdicts: Sequence[Verdict], traces: Sequence[Trace], clusters: Clust
     by_kind: dict[str, list[bool]] = defaultdict(list)
     for trace, verdict in zip(traces, verdicts, strict=True):
         by_kind[trace.kind].append(verdict.correct)
-    by_due = {key: [one.correct for one in verdicts if one.due == due] for key, due in (("must_call", True), ("no_call_due", False))}
+    by_due = {
+        key: [one.correct for one in verdicts if one.due == due]
+        for key, due in (("must_call", True), ("no_call_due", False))
+    }
     return (
         _rates(verdicts, clusters)
         | {key: sum(hits) / len(hits) if hits else None for key, hits in by_due.items()}

@@ -1,8 +1,8 @@
 """The failures that say most, in words: few, of different kinds, each standing for many and readable at a glance.
 
 Causes share the places in proportion to their rows, the most frequent first and none more than a third; within a cause
-the commonest tool and argument come first, shown by the row with the fewest other faults, the surest answer and a request
-of readable length.
+the commonest tool and argument come first, shown by the row with the fewest other faults, the surest answer and a
+request of readable length.
 """
 
 from __future__ import annotations

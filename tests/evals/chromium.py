@@ -42,7 +42,9 @@ class Page:
     def send(self, method: str, **params: Any) -> dict[str, Any]:
         """One command of the protocol and its result."""
         number = next(self._numbers)
-        message = {"id": number, "method": method, "params": params} | ({"sessionId": self._session} if self._session else {})
+        message = {"id": number, "method": method, "params": params} | (
+            {"sessionId": self._session} if self._session else {}
+        )
         os.write(self._write, json.dumps(message).encode() + b"\0")
         while True:
             answer = self._next()
@@ -98,7 +100,9 @@ class Page:
 
     def click(self, selector: str) -> None:
         """Click the middle of the first element that fits, with the mouse."""
-        self.evaluate(f"document.querySelector({json.dumps(selector)}).scrollIntoView({{block: 'center', behavior: 'instant'}})")
+        self.evaluate(
+            f"document.querySelector({json.dumps(selector)}).scrollIntoView({{block: 'center', behavior: 'instant'}})"
+        )
         box = self.evaluate(
             f"(() => {{ const b = document.querySelector({json.dumps(selector)}).getBoundingClientRect();"
             " return [b.x + b.width / 2, b.y + b.height / 2]; })()"
@@ -108,7 +112,9 @@ class Page:
 
     def look(self, width: int = 1280, height: int = 900, dark: bool = False) -> None:
         """Size of the window, and whether the person prefers dark pages."""
-        self.send("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600)
+        self.send(
+            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600
+        )
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.send("Emulation.setEmulatedMedia", features=[scheme])
 

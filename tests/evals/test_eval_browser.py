@@ -10,10 +10,10 @@ import pytest
 from chromium import ABSENT, PROGRAM, chromium
 
 from needle.evals.report import page as shell
+from needle.evals.report.browser import rows_section
 from needle.evals.report.files import write_board, write_pair
 from needle.evals.report.pack import pack
 from needle.evals.report.page import page
-from needle.evals.report.sections import rows_section
 from needle.evals.run import evaluate
 from needle.evals.suites import Suite, suite_hash
 from needle.tools import CallResult, ToolCall
@@ -38,7 +38,12 @@ def answer(query: str) -> CallResult:
     number = int(query.split()[-1])
     level = number if number < 12 else number + 1
     calls = [] if number % 5 == 4 else [ToolCall("set_light", {"room": "hall", "level": level})]
-    return CallResult(calls, raw=json.dumps([call.to_dict() for call in calls]), confidence=1 - number / 40, seconds=0.001 * (number + 1))
+    return CallResult(
+        calls,
+        raw=json.dumps([call.to_dict() for call in calls]),
+        confidence=1 - number / 40,
+        seconds=0.001 * (number + 1),
+    )
 
 
 @pytest.fixture
@@ -48,7 +53,9 @@ def run(make_suite, scripted, tmp_path):
 
 
 def count(browser) -> int:
-    return int(re.match(r"[\d,]+", browser.evaluate("document.getElementById('count').textContent"))[0].replace(",", ""))
+    return int(
+        re.match(r"[\d,]+", browser.evaluate("document.getElementById('count').textContent"))[0].replace(",", "")
+    )
 
 
 def test_the_page_is_whole_and_silent(browser, run):
@@ -56,7 +63,19 @@ def test_the_page_is_whole_and_silent(browser, run):
     browser.open(run, ready=READY)
     assert browser.complaints == [] and len(browser.requests) == 1  # the file itself
     sections = browser.evaluate("[...document.querySelectorAll('section')].map(one => one.id)")
-    assert sections == ["figures", "kinds", "decisions", "failures", "rows", "arguments", "tools", "calls", "confidence", "speed", "about"]
+    assert sections == [
+        "figures",
+        "kinds",
+        "decisions",
+        "failures",
+        "rows",
+        "arguments",
+        "tools",
+        "calls",
+        "confidence",
+        "speed",
+        "about",
+    ]
     assert browser.evaluate("[...document.querySelectorAll('nav a')].every(one => document.querySelector(one.hash))")
     assert browser.evaluate("document.querySelectorAll('#confidence polyline').length") >= 3
     assert browser.evaluate("document.querySelectorAll('.told li').length") >= 3
@@ -93,12 +112,21 @@ def test_the_keyboard_moves_and_the_address_keeps_the_view(browser, run):
     browser.evaluate("document.getElementById('list').focus()")
     chosen = "document.querySelector('[aria-selected=true]').getAttribute('aria-posinset')"
     first = browser.evaluate(SEEN)
-    for key, place in (("ArrowDown", "2"), ("j", "3"), ("k", "2"), ("End", str(count(browser))), ("Home", "1"), ("ArrowDown", "2")):
+    for key, place in (
+        ("ArrowDown", "2"),
+        ("j", "3"),
+        ("k", "2"),
+        ("End", str(count(browser))),
+        ("Home", "1"),
+        ("ArrowDown", "2"),
+    ):
         browser.press(key)
         assert browser.evaluate(chosen) == place, key
     seen = browser.evaluate(SEEN)
     assert seen != first
-    active = browser.evaluate("document.getElementById(document.getElementById('list').getAttribute('aria-activedescendant')).ariaSelected")
+    active = browser.evaluate(
+        "document.getElementById(document.getElementById('list').getAttribute('aria-activedescendant')).ariaSelected"
+    )
     assert active == "true"
     browser.press("Enter")
     assert browser.evaluate("document.activeElement.id") == "detail"
@@ -109,7 +137,9 @@ def test_the_keyboard_moves_and_the_address_keeps_the_view(browser, run):
 
 def test_a_wrong_argument_is_marked_letter_by_letter(browser, run):
     browser.open(run, "row=r13", READY)
-    line = browser.evaluate("[...document.querySelectorAll('.diff tbody tr')].map(row => [...row.children].map(cell => cell.innerText))")
+    line = browser.evaluate(
+        "[...document.querySelectorAll('.diff tbody tr')].map(row => [...row.children].map(cell => cell.innerText))"
+    )
     assert ["room\nenum, copied", '"hall"', "same"] in line
     level = next(cells for cells in line if cells[0].startswith("level"))
     assert level[1] == "13" and level[2].startswith("14") and "\n" in level[2]  # what differs, and why
@@ -119,7 +149,9 @@ def test_a_wrong_argument_is_marked_letter_by_letter(browser, run):
 
 def test_a_row_can_be_taken_into_a_suite_of_ones_own(browser, run):
     browser.open(run, "row=r13", READY)
-    browser.evaluate("Object.defineProperty(navigator, 'clipboard', { value: { writeText: async (text) => { window.copied = text; } } })")
+    browser.evaluate(
+        "Object.defineProperty(navigator, 'clipboard', { value: { writeText: async (text) => { window.copied = text; } } })"
+    )
     browser.click("#detail p button")
     browser.wait("window.copied !== undefined")
     row = trace_from_dict(json.loads(browser.evaluate("window.copied")))
@@ -129,12 +161,27 @@ def test_a_row_can_be_taken_into_a_suite_of_ones_own(browser, run):
 def test_hostile_rows_stay_text_and_are_shown_whole(browser, make_trace, make_suite, scripted, tmp_path):
     huge = "ß" * 300_000
     rows = [
-        make_trace(("set_light", {"room": "hall", "label": HOSTILE}), id=HOSTILE, query=HOSTILE, system=HOSTILE, toolset=HOSTILE),
+        make_trace(
+            ("set_light", {"room": "hall", "label": HOSTILE}),
+            id=HOSTILE,
+            query=HOSTILE,
+            system=HOSTILE,
+            toolset=HOSTILE,
+        ),
         make_trace(("set_light", {"room": "hall", "label": huge}), id="huge", query=huge),
         make_trace(("set_light", {"room": "hall"}), id="rtl", query="אפשר להדליק את האור? مرحبا"),
     ]
     suite = Suite(HOSTILE, tuple(rows), hash=suite_hash(rows), total=3, title=HOSTILE)
-    evaluate(scripted(lambda query: HOSTILE if query == HOSTILE else f'[{{"name":"set_light","arguments":{{"label":"{query}"}}}}]', name=HOSTILE), suite, tmp_path)
+    evaluate(
+        scripted(
+            lambda query: (
+                HOSTILE if query == HOSTILE else f'[{{"name":"set_light","arguments":{{"label":"{query}"}}}}]'
+            ),
+            name=HOSTILE,
+        ),
+        suite,
+        tmp_path,
+    )
     path = tmp_path / "report.html"
     browser.open(path, "row=" + "%3C%2Fscript", READY)
     assert browser.complaints == [] and browser.evaluate("window.hit === undefined && !document.images.length")
@@ -185,7 +232,9 @@ def test_the_leaderboard_opens_whole(browser, run, tmp_path):
         browser.look(width, 900, dark)
         browser.open(path)
         assert browser.complaints == [] and browser.evaluate("document.querySelectorAll('.ruler .needle').length") >= 4
-        assert browser.evaluate("document.documentElement.scrollWidth <= innerWidth") and browser.evaluate(CONTRAST) == []
+        assert (
+            browser.evaluate("document.documentElement.scrollWidth <= innerWidth") and browser.evaluate(CONTRAST) == []
+        )
 
 
 CONTRAST = """(() => {
@@ -227,12 +276,14 @@ def test_five_thousand_rows_are_drawn_lazily_and_fast(browser, make_suite, scrip
     rows = [json.loads(line) for line in (tmp_path / "run" / "rows.jsonl").read_text().splitlines()]
     many = [row | {"id": f"{row['id']}-{n}"} for n in range(167) for row in rows][:5000]
     path = Path(tmp_path / "many.html")
-    path.write_text(page("many", "", shell.Html(""), [rows_section(["mine"])], data=pack(["mine"], [many])), encoding="utf-8")
+    path.write_text(page("many", "", shell.Html(""), [rows_section()], data=pack(["mine"], [many])), encoding="utf-8")
     assert path.stat().st_size < 1_000_000
     browser.look()
     browser.open(path, "outcome=", READY)
     assert count(browser) == 5000 and browser.evaluate("document.querySelectorAll('.item').length") < 60
-    spent = "(() => { const t = performance.now(); state.text = 'hall to 2'; refresh(); return performance.now() - t; })()"
+    spent = (
+        "(() => { const t = performance.now(); state.text = 'hall to 2'; refresh(); return performance.now() - t; })()"
+    )
     assert browser.evaluate(spent) < 1000  # milliseconds for the first search, on a machine that may be busy
     browser.evaluate("document.getElementById('list').scrollTop = 1e6")
     browser.wait("document.querySelector('.item:last-child').getAttribute('aria-posinset') === String(found.length)")

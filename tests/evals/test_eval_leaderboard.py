@@ -8,7 +8,16 @@ from dataclasses import replace
 import pytest
 
 from needle.errors import UserError
-from needle.evals.leaderboard import FLOOR, MEASURED, METRICS, PRINTED, board_markdown, leaderboard, published, size_words
+from needle.evals.leaderboard import (
+    FLOOR,
+    MEASURED,
+    METRICS,
+    PRINTED,
+    board_markdown,
+    leaderboard,
+    published,
+    size_words,
+)
 from needle.evals.report.files import write_board
 from needle.evals.run import evaluate
 
@@ -18,7 +27,9 @@ def run(make_suite, scripted, tmp_path):
     """Evaluate a caller that always answers ``reply``; the folder of the run."""
 
     def made(caller, reply="[]", suite=None, **changes):
-        evaluate(scripted(lambda query: reply, name=caller), replace(suite or make_suite(), **changes), tmp_path / caller)
+        evaluate(
+            scripted(lambda query: reply, name=caller), replace(suite or make_suite(), **changes), tmp_path / caller
+        )
         return tmp_path / caller
 
     return made
@@ -44,12 +55,17 @@ def test_every_published_figure_has_a_source_a_known_metric_and_a_believable_val
 def test_means_derived_from_the_board_follow_from_its_columns():
     """Qwen3-0.6B (FC): simple 64.17 counts thrice, irrelevance 80.84 twice (both are means of raw categories there)."""
     columns = [64.17] * 3 + [86, 67.5, 69.5, 61.24, 56.13, 43.75, 37.5, 75] + [80.84] * 2
-    figure = next(one for one in published()["figures"] if one["model"] == "Qwen3-0.6B (FC)" and one["metric"] == "bfcl_mean")
+    figure = next(
+        one for one in published()["figures"] if one["model"] == "Qwen3-0.6B (FC)" and one["metric"] == "bfcl_mean"
+    )
     assert figure["value"] == round(sum(columns) / 13, 1)
 
 
 def test_measured_floors_and_published_stand_in_one_table_and_are_told_apart(run):
-    first, second = run("mine", name="seal-tools/in-domain"), run("other", '[{"name":"send"}]', name="seal-tools/in-domain")
+    first, second = (
+        run("mine", name="seal-tools/in-domain"),
+        run("other", '[{"name":"send"}]', name="seal-tools/in-domain"),
+    )
     board = leaderboard([first, second])
     (table,) = board["tables"]
     bases = {line["name"].split(" ")[0]: line["basis"] for line in table["lines"]}

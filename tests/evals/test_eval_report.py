@@ -1,4 +1,4 @@
-"""The report: complete, self-contained, and unmoved by hostile rows. What needs a browser is in test_eval_browser.py."""
+"""The report: complete, self-contained, unmoved by hostile rows. What needs a browser is in test_eval_browser.py."""
 
 from __future__ import annotations
 
@@ -57,14 +57,21 @@ def embedded(parsed):
 
 def hostile_suite(make_suite, make_trace):
     trace = make_trace(
-        ("set_light", {"room": "hall", "label": HOSTILE}), id=HOSTILE, query=HOSTILE, kind=HOSTILE, toolset=HOSTILE, system=HOSTILE
+        ("set_light", {"room": "hall", "label": HOSTILE}),
+        id=HOSTILE,
+        query=HOSTILE,
+        kind=HOSTILE,
+        toolset=HOSTILE,
+        system=HOSTILE,
     )
     made = replace(make_suite(3), name=HOSTILE, title=HOSTILE, source=HOSTILE, problems=(HOSTILE,), unusable=1)
     return replace(made, traces=(trace,), hash=suite_hash([trace]))
 
 
 def test_hostile_requests_names_and_outputs_stay_text(make_suite, make_trace, scripted, tmp_path):
-    text, parsed = page_of(hostile_suite(make_suite, make_trace), scripted(lambda query: HOSTILE, name=HOSTILE), tmp_path)
+    text, parsed = page_of(
+        hostile_suite(make_suite, make_trace), scripted(lambda query: HOSTILE, name=HOSTILE), tmp_path
+    )
     assert parsed.tags.count("script") == 2 and "img" not in parsed.tags
     assert not [name for name, _ in parsed.attributes if name.startswith("on")]
     assert "<script>alert" not in text and "<img" not in text
@@ -74,7 +81,9 @@ def test_hostile_requests_names_and_outputs_stay_text(make_suite, make_trace, sc
 
 def test_nothing_is_loaded_from_elsewhere_and_only_the_script_of_the_page_may_run(make_suite, scripted, tmp_path):
     text, parsed = page_of(make_suite(), scripted(lambda query: "[]"), tmp_path)
-    assert not [value for name, value in parsed.attributes if name in ("src", "href") and not (value or "").startswith("#")]
+    assert not [
+        value for name, value in parsed.attributes if name in ("src", "href") and not (value or "").startswith("#")
+    ]
     assert not re.search(r"https?://|@import|url\(", text)
     policy = next(value for name, value in parsed.attributes if name == "content" and "default-src" in (value or ""))
     assert "default-src 'none'" in policy and "unsafe" not in policy and policy.count("sha256-") == 2
@@ -94,10 +103,14 @@ def test_a_report_too_large_for_a_browser_keeps_the_failures(make_suite, scripte
     monkeypatch.setattr(packing, "ROW_LIMIT", 5)
     _, parsed = page_of(make_suite(), scripted(lambda query: "[]"), tmp_path)
     data = embedded(parsed)
-    assert len(data["rows"]) == 5 and data["total"] == 30 and not any(row["answers"][0]["correct"] for row in data["rows"])
+    assert (
+        len(data["rows"]) == 5 and data["total"] == 30 and not any(row["answers"][0]["correct"] for row in data["rows"])
+    )
 
 
-def test_the_page_shows_the_figures_of_results_json_and_the_same_run_gives_the_same_bytes(make_suite, scripted, tmp_path):
+def test_the_page_shows_the_figures_of_results_json_and_the_same_run_gives_the_same_bytes(
+    make_suite, scripted, tmp_path
+):
     text, parsed = page_of(make_suite(), scripted(lambda query: "[]", name="mine"), tmp_path)
     summary = json.loads((tmp_path / "results.json").read_text())
     for name in ("well_formed", "schema_valid", "correct"):
@@ -124,7 +137,9 @@ def test_what_results_do_not_hold_leaves_its_section_out_and_breaks_nothing(make
     path.write_text(json.dumps({key: value for key, value in summary.items() if key in needed}))
     text, _ = parsed_page(write_report(tmp_path))
     assert 'id="figures"' in text and 'id="rows"' in text
-    assert not any(f'id="{key}"' in text for key in ("decisions", "failures", "arguments", "confidence", "kinds", "bfcl"))
+    assert not any(
+        f'id="{key}"' in text for key in ("decisions", "failures", "arguments", "confidence", "kinds", "bfcl")
+    )
 
 
 def test_every_part_of_results_json_has_its_place(make_suite, scripted, tmp_path):
@@ -138,7 +153,17 @@ def test_every_part_of_results_json_has_its_place(make_suite, scripted, tmp_path
     summary["command"] = "needle eval --model x --suite tiny"
     path.write_text(json.dumps(summary))
     text, _ = parsed_page(write_report(tmp_path))
-    expected = ("a question is due", "asked back", "declined", "malformed", "copied", "&lt;b&gt;", "26.2 M", "14.9 MB", "beams 4")
+    expected = (
+        "a question is due",
+        "asked back",
+        "declined",
+        "malformed",
+        "copied",
+        "&lt;b&gt;",
+        "26.2 M",
+        "14.9 MB",
+        "beams 4",
+    )
     for words in (*expected, "maximum", "needle eval --model x", summary["suite"]["hash"]):
         assert words in text, words
 
@@ -149,11 +174,26 @@ def test_disturbances_and_swapped_words_are_shown_where_a_suite_has_them(make_su
     summary = json.loads(path.read_text())
     assert 'id="robustness"' not in (tmp_path / "report.html").read_text()
     rate = {"value": 0.5, "low": 0.4, "high": 0.6, "n": 40}
-    cost = {"n": 40, "plain": 0.5, "disturbed": 0.3, "delta": -0.2, "low": -0.3, "high": -0.1, "p_value": 0.01, "lost": 9, "gained": 1}
-    summary["robustness"] = {"plain": rate, "variants": {"typos": cost | {"same_answer": True}, "dropped value": cost | {"same_answer": False}}}
+    cost = {
+        "n": 40,
+        "plain": 0.5,
+        "disturbed": 0.3,
+        "delta": -0.2,
+        "low": -0.3,
+        "high": -0.1,
+        "p_value": 0.01,
+        "lost": 9,
+        "gained": 1,
+    }
+    summary["robustness"] = {
+        "plain": rate,
+        "variants": {"typos": cost | {"same_answer": True}, "dropped value": cost | {"same_answer": False}},
+    }
     pair = {"first": "<i>", "second": "b", "n": 20, "difference": 0.1, "low": -0.1, "high": 0.3, "p_value": 0.4}
     groups = {"<i>": rate, "b": rate}
-    summary["bias"] = {"names": {"groups": groups, "pairs": [pair], "sets": 20, "flips": 3, "flipped": [{"set": "s", "wrong": ["r1"]}]}}
+    summary["bias"] = {
+        "names": {"groups": groups, "pairs": [pair], "sets": 20, "flips": 3, "flipped": [{"set": "s", "wrong": ["r1"]}]}
+    }
     path.write_text(json.dumps(summary))
     text, parsed = parsed_page(write_report(tmp_path))
     assert "i" not in parsed.tags and "another task" in text and "b against &lt;i&gt;" in text
@@ -162,7 +202,10 @@ def test_disturbances_and_swapped_words_are_shown_where_a_suite_has_them(make_su
 
 
 def test_two_runs_stand_side_by_side_flipped_rows_first(make_suite, scripted, tmp_path):
-    right = scripted(lambda query: f'[{{"name":"set_light","arguments":{{"room":"hall","level":{query.split()[-1]}}}}}]', name="calls")
+    right = scripted(
+        lambda query: f'[{{"name":"set_light","arguments":{{"room":"hall","level":{query.split()[-1]}}}}}]',
+        name="calls",
+    )
     evaluate(scripted(lambda query: "[]", name="never"), make_suite(), tmp_path / "a")
     evaluate(right, make_suite(), tmp_path / "b")
     text, parsed = parsed_page(write_pair(tmp_path / "a", tmp_path / "b"))
@@ -181,7 +224,10 @@ def test_runs_over_different_rows_are_not_put_side_by_side(make_suite, scripted,
 
 
 def test_markup_escapes_all_that_is_not_markup():
-    assert tag("td", "<b>", title='"x"', class_="a", hidden=True, lang=None) == '<td title="&quot;x&quot;" class="a" hidden>&lt;b&gt;</td>'
+    assert (
+        tag("td", "<b>", title='"x"', class_="a", hidden=True, lang=None)
+        == '<td title="&quot;x&quot;" class="a" hidden>&lt;b&gt;</td>'
+    )
     assert join(["<", Html("<br>"), None, 3]) == "&lt;<br>3"
     assert section("k", "T", Html("")) == "" and table("c", ["a"], []) == ""
 

@@ -26,14 +26,29 @@ def scored(make_trace):
 HALL = ("set_light", {"room": "hall", "level": 5})
 
 CASES = [
-    ([HALL], [], {}, "made no call; set_light(room=\"hall\", level=5) was due"),
-    ([], [HALL], {}, "called set_light(room=\"hall\", level=5) although no call was due"),
-    ([], [HALL], {"kind": "missing"}, "called set_light(room=\"hall\", level=5) although the request leaves a required value out"),
-    ([HALL, ("send", {"to": {"name": "Al"}, "text": "hi"})], [HALL], {}, "made 1 of 2 calls; send(to={\"name\": \"Al\"}, text=\"hi\") is missing"),
+    ([HALL], [], {}, 'made no call; set_light(room="hall", level=5) was due'),
+    ([], [HALL], {}, 'called set_light(room="hall", level=5) although no call was due'),
+    (
+        [],
+        [HALL],
+        {"kind": "missing"},
+        'called set_light(room="hall", level=5) although the request leaves a required value out',
+    ),
+    (
+        [HALL, ("send", {"to": {"name": "Al"}, "text": "hi"})],
+        [HALL],
+        {},
+        'made 1 of 2 calls; send(to={"name": "Al"}, text="hi") is missing',
+    ),
     ([HALL], [("send", {"to": {"name": "Al"}, "text": "hi"})], {}, "called send where set_light was due"),
     ([HALL], [("set_light", {"room": "hall", "level": 50})], {}, "level of set_light is 50 instead of 5"),
     ([HALL], [("set_light", {"room": "hall"})], {}, "level of set_light is left out, 5 is due"),
-    ([("set_light", {"room": "hall"})], [("set_light", {"room": "hall", "label": "x"})], {}, "label of set_light is set to \"x\", an optional argument that is not asked for"),
+    (
+        [("set_light", {"room": "hall"})],
+        [("set_light", {"room": "hall", "label": "x"})],
+        {},
+        'label of set_light is set to "x", an optional argument that is not asked for',
+    ),
     ([HALL], [], {"error": "malformed_json: line 1", "raw": "[{"}, "the output cannot be read: [{"),
 ]
 
@@ -45,7 +60,15 @@ def test_a_failure_is_said_in_words(scored, due, got, more, words):
 
 def test_every_failure_finds_words_whatever_it_is(scored):
     """Answers of every kind against rows of every kind: there is always a sentence, and never an unfilled value."""
-    answers = [[], [HALL], [HALL, HALL], [("set_light", {"room": 3})], [("x", {})], [("SET_LIGHT", {})], [("send", {"to": {}, "tags": [1]})]]
+    answers = [
+        [],
+        [HALL],
+        [HALL, HALL],
+        [("set_light", {"room": 3})],
+        [("x", {})],
+        [("SET_LIGHT", {})],
+        [("send", {"to": {}, "tags": [1]})],
+    ]
     for due in ([], [HALL], [HALL, ("send", {"to": {"name": "A"}, "text": "t"})]):
         for got in answers:
             one = scored(due, got)

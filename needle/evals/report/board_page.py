@@ -17,18 +17,33 @@ def render_board(board: Mapping[str, Any]) -> str:
     numbers = {key: number for number, key in enumerate(board["sources"], start=1)}
     parts = [_suite(number, one, numbers) for number, one in enumerate(board["tables"], start=1)]
     runs = sum(line["basis"] not in (FLOOR, PRINTED) for one in board["tables"] for line in one["lines"])
-    words = f"{runs:,} {'run' if runs == 1 else 'runs'} over {len(board['tables']):,} {'suite' if len(board['tables']) == 1 else 'suites'}"
-    lead = tag("p", f"{words}, scorer version {board['scorer_version']}. Full needles are measured here, with 95 % intervals; amber ones are floors, which know nothing; dashed ones were published by others.", class_="headline")
+    suites = len(board["tables"])
+    words = f"{runs:,} run{'s' if runs > 1 else ''} over {suites:,} suite{'s' if suites > 1 else ''}"
+    lead = tag(
+        "p",
+        f"{words}, scorer version {board['scorer_version']}. Full needles are measured here, with 95 % intervals; amber "
+        "ones are floors, which know nothing; dashed ones were published by others.",
+        class_="headline",
+    )
     return page("Leaderboard", "needle leaderboard", lead, [*parts, _sources(board, numbers)])
 
 
 def _suite(number: int, one: Mapping[str, Any], numbers: Mapping[str, int]) -> Html:
     parts = [_view(metric, lines, numbers) for metric, lines in views(one)]
     others, lines = further(one)
-    body = [[line["name"], *(percent(line["rates"][key]["value"]) if key in line["rates"] else "" for key in others)] for line in lines]
-    table_of_all = table("Further figures", ["", *(METRICS[key] for key in others)], body, range(1, 1 + len(others)), look="board")
+    body = [
+        [line["name"], *(percent(line["rates"][key]["value"]) if key in line["rates"] else "" for key in others)]
+        for line in lines
+    ]
+    table_of_all = table(
+        "Further figures", ["", *(METRICS[key] for key in others)], body, range(1, 1 + len(others)), look="board"
+    )
     more = tag("details", tag("summary", "Further figures of the runs measured here"), table_of_all) if others else None
-    note = "" if one["sample"] is None else "A sample: published figures are over all rows and stand only beside runs without --limit."
+    note = (
+        ""
+        if one["sample"] is None
+        else "A sample: published figures are over all rows and stand only beside runs without --limit."
+    )
     return section(f"suite-{number}", table_title(one), *parts, more, note=note, short=one["suite"])
 
 
@@ -58,4 +73,6 @@ def _sources(board: Mapping[str, Any], numbers: Mapping[str, int]) -> Html:
     if not items:
         return Html("")
     note = "These figures were not measured here and may rest on other prompts, decoding and rules of counting."
-    return section("sources", "Sources of published figures", tag("ol", *items, class_="sources"), note=note, short="Sources")
+    return section(
+        "sources", "Sources of published figures", tag("ol", *items, class_="sources"), note=note, short="Sources"
+    )

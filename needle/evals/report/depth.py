@@ -1,4 +1,4 @@
-"""Sections for whoever asks further: arguments by type and origin, tools and parameters, rules of matching and reading."""
+"""Sections for whoever asks further: arguments by type and origin, tools and parameters, other rules of scoring."""
 
 from __future__ import annotations
 
@@ -30,13 +30,23 @@ def arguments(summary: Mapping[str, Any]) -> Html:
     head = ["", "due", "right, %", "precision", "recall", "F1"]
     whole = _argument_line("all", slots.get("all") or found)
     parts = [
-        tag("div", table(title, [title, *head[1:]], [whole, *(_argument_line(*one) for one in slots[key].items() if one[1].get("n"))], range(1, 6)))
+        tag(
+            "div",
+            table(
+                title,
+                [title, *head[1:]],
+                [whole, *(_argument_line(*one) for one in slots[key].items() if one[1].get("n"))],
+                range(1, 6),
+            ),
+        )
         for key, title in (("by_derivation", "value that is due"), ("by_type", "type"))
         if slots.get(key)
     ]
     if not parts:
         parts = [table("Arguments", head, [whole], range(1, 6))]
-    words = "Copied values stand in the request as written, normalised ones in another form; inferred ones are not said. "
+    words = (
+        "Copied values stand in the request as written, normalised ones in another form; inferred ones are not said. "
+    )
     words = (words if slots.get("by_derivation") else "") + _grounding(summary.get("grounding") or {})
     keywords = [[tag("code", word), f"{count:,}"] for word, count in list(summary.get("keywords", {}).items())[:MOST]]
     broken = table("Words of JSON Schema that were not met", ["schema word not met", "times"], keywords, (1,))
@@ -62,17 +72,32 @@ def tools(summary: Mapping[str, Any]) -> Html:
     named, parameters = summary.get("by_tool") or {}, summary.get("by_parameter") or {}
     wrong = {name: round(one["rows"] * (1 - one["correct"])) for name, one in named.items()}
     lines = [
-        [tag("button", name, type="button", class_="code", data_tool=name), f"{wrong[name]:,}", f"{one['rows']:,}", percent(one["arguments"]), _codes(one["codes"])]
+        [
+            tag("button", name, type="button", class_="code", data_tool=name),
+            f"{wrong[name]:,}",
+            f"{one['rows']:,}",
+            percent(one["arguments"]),
+            _codes(one["codes"]),
+        ]
         for name, one in list(named.items())[:MOST]
         if wrong[name]
     ]
     first = table("Tools", ["tool", "wrong", "of rows", "arguments right, %", "codes"], lines, (1, 2, 3))
     lines = [
-        [tag("code", name), one["type"], f"{one['wrong']:,}", *(f"{one.get(key, 0):,}" for key in ("wrong_value", "missing", "extra"))]
+        [
+            tag("code", name),
+            one["type"],
+            f"{one['wrong']:,}",
+            *(f"{one.get(key, 0):,}" for key in ("wrong_value", "missing", "extra")),
+        ]
         for name, one in list(parameters.items())[:MOST]
     ]
-    second = table("Parameters", ["parameter", "type", "wrong", "another value", "left out", "not asked for"], lines, (2, 3, 4, 5))
-    return section("tools", "Tools and parameters", first, second, note="Those with most failures first.", short="Tools")
+    second = table(
+        "Parameters", ["parameter", "type", "wrong", "another value", "left out", "not asked for"], lines, (2, 3, 4, 5)
+    )
+    return section(
+        "tools", "Tools and parameters", first, second, note="Those with most failures first.", short="Tools"
+    )
 
 
 def _codes(counts: Mapping[str, int]) -> Html:
@@ -80,7 +105,7 @@ def _codes(counts: Mapping[str, int]) -> Html:
 
 
 def readings(summary: Mapping[str, Any]) -> Html:
-    """What other rules would have made of the same answers: match modes, a forgiving reader, decoding without constraints."""
+    """What other rules make of the same answers: match modes, a forgiving reader, decoding without constraints."""
     return section(
         "readings",
         "Under other rules",
@@ -97,9 +122,18 @@ def _modes(found: Mapping[str, Any]) -> Html | None:
         return None
     body = []
     for name, share in rates.items():
-        differing = [one for one in found.get("differences", ()) if "ordered" in (one["right"], one["wrong"]) and name in (one["right"], one["wrong"])]
+        differing = [
+            one
+            for one in found.get("differences", ())
+            if "ordered" in (one["right"], one["wrong"]) and name in (one["right"], one["wrong"])
+        ]
         more = join(
-            join((f" {one['count']:,} only by {one['right']}: ", *(join((tag("a", _short(at), href="#rows", data_row=at), " ")) for at in one["ids"][:3])))
+            join(
+                (
+                    f" {one['count']:,} only by {one['right']}: ",
+                    *(join((tag("a", _short(at), href="#rows", data_row=at), " ")) for at in one["ids"][:3]),
+                )
+            )
             for one in differing
             if name != "ordered"
         )
@@ -120,8 +154,22 @@ def _reading(found: Mapping[str, Any], rates: Mapping[str, Any]) -> Html | None:
         f"{found['unread']:,} of {found['answered']:,} outputs could not be read. A forgiving reader gets calls out of "
         f"{repaired['rows']:,}, {repaired['correct']:,} of them right" + (f" ({steps})." if steps else ".")
     )
-    lines = [[LABELS[name], percent(rates[name]["value"]), percent(repaired["rates"][name]["value"]), interval(repaired["rates"][name])] for name in VERDICT_RATES]
-    return join((tag("h3", "Read forgivingly"), tag("p", told), table("Read forgivingly", ["rate", "strict, %", "forgiving, %", "95 % interval"], lines, (1, 2, 3))))
+    lines = [
+        [
+            LABELS[name],
+            percent(rates[name]["value"]),
+            percent(repaired["rates"][name]["value"]),
+            interval(repaired["rates"][name]),
+        ]
+        for name in VERDICT_RATES
+    ]
+    return join(
+        (
+            tag("h3", "Read forgivingly"),
+            tag("p", told),
+            table("Read forgivingly", ["rate", "strict, %", "forgiving, %", "95 % interval"], lines, (1, 2, 3)),
+        )
+    )
 
 
 def _variant(name: str, one: Mapping[str, Any], rates: Mapping[str, Any]) -> Html:
@@ -129,6 +177,10 @@ def _variant(name: str, one: Mapping[str, Any], rates: Mapping[str, Any]) -> Htm
     for rate in VERDICT_RATES:
         gap = one["difference"][rate]
         span = f"{100 * gap['difference']:+.1f} ({100 * gap['low']:+.1f} to {100 * gap['high']:+.1f})"
-        lines.append([LABELS[rate], percent(rates[rate]["value"]), percent(one["rates"][rate]["value"]), span.replace("-", "−")])
+        lines.append(
+            [LABELS[rate], percent(rates[rate]["value"]), percent(one["rates"][rate]["value"]), span.replace("-", "−")]
+        )
     head = ["rate", "constrained, %", f"{name}, %", "difference, points (95 %)"]
-    return join((tag("h3", f"Decoded another way: {name}"), table(f"Decoded another way: {name}", head, lines, (1, 2, 3))))
+    return join(
+        (tag("h3", f"Decoded another way: {name}"), table(f"Decoded another way: {name}", head, lines, (1, 2, 3)))
+    )

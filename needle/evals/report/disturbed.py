@@ -30,15 +30,31 @@ def robustness(summary: Mapping[str, Any]) -> Html:
     body = []
     for name, one in sorted(found["variants"].items(), key=lambda item: item[1]["delta"]):
         label = name if one.get("same_answer", True) else join((name, tag("small", " another task")))
-        drawn = ruler({"value": one["disturbed"], "low": one["disturbed"], "high": one["disturbed"]}, [("plain", one["plain"])], "against")
-        cells = [f"{one['n']:,}", percent(one["plain"]), percent(one["disturbed"]), drawn, *change(one["delta"], one["low"], one["high"])]
+        drawn = ruler(
+            {"value": one["disturbed"], "low": one["disturbed"], "high": one["disturbed"]},
+            [("plain", one["plain"])],
+            "against",
+        )
+        cells = [
+            f"{one['n']:,}",
+            percent(one["plain"]),
+            percent(one["disturbed"]),
+            drawn,
+            *change(one["delta"], one["low"], one["high"]),
+        ]
         body.append([label, *cells, f"{one['lost']:,}", f"{one['gained']:,}"])
     head = ["disturbance", "rows", "plain, %", "disturbed, %", "", "difference", "95 % interval", "lost", "gained"]
     note = (
         f"Undisturbed {percent(found['plain']['value'])} % right ({interval(found['plain'])}). Needles are the disturbed rows, "
         "notches the same rows undisturbed; differences are paired row by row."
     )
-    return section("robustness", "What disturbances cost", table("Disturbances", head, body, (1, 2, 3, 5, 6, 7, 8), look="wide"), note=note, short="Robustness")
+    return section(
+        "robustness",
+        "What disturbances cost",
+        table("Disturbances", head, body, (1, 2, 3, 5, 6, 7, 8), look="wide"),
+        note=note,
+        short="Robustness",
+    )
 
 
 def bias(summary: Mapping[str, Any]) -> Html:
@@ -47,13 +63,26 @@ def bias(summary: Mapping[str, Any]) -> Html:
     for axis, found in (summary.get("bias") or {}).items():
         lines = [(f"{name} ({one['n']:,})", one, "") for name, one in found["groups"].items()]
         flips = f"{found['flips']:,} of {found['sets']:,} requests are right with one word and wrong with another."
-        shown = sorted(found.get("pairs", ()), key=lambda pair: -abs(pair["difference"]))
+        differing = [pair for pair in found.get("pairs", ()) if pair["difference"] or pair["p_value"] < 1]
+        shown = sorted(differing, key=lambda pair: -abs(pair["difference"]))
         body = [
-            [f"{pair['second']} against {pair['first']}", f"{pair['n']:,}", *change(pair["difference"], pair["low"], pair["high"]), f"{pair['p_value']:.3g}"]
+            [
+                f"{pair['second']} against {pair['first']}",
+                f"{pair['n']:,}",
+                *change(pair["difference"], pair["low"], pair["high"]),
+                f"{pair['p_value']:.3g}",
+            ]
             for pair in shown[:8]
         ]
-        tests = table(f"Pairs of groups: {axis}", ["pair of groups", "rows", "difference", "95 % interval", "McNemar p"], body, (1, 2, 3, 4))
-        rows = tag("p", "For instance ", *(_flipped(one) for one in found.get("flipped", ())[:4]), class_="note") if found.get("flipped") else None
+        head = ["pair of groups", "rows", "difference", "95 % interval", "McNemar p"]
+        tests = table(f"Pairs of groups: {axis}", head, body, (1, 2, 3, 4)) or tag(
+            "p", "No two groups differ.", class_="note"
+        )
+        rows = (
+            tag("p", "For instance ", *(_flipped(one) for one in found.get("flipped", ())[:4]), class_="note")
+            if found.get("flipped")
+            else None
+        )
         parts += [tag("h3", axis), tag("p", flips), rulers(f"Share right: {axis}", lines), tests, rows]
     note = "The right calls differ in the swapped word alone, so a difference between groups rests on what must not matter."
     return section("bias", "What a swapped word changes", *parts, note=note, short="Bias")

@@ -25,13 +25,13 @@ def write_report(directory: str | Path, out: str | Path | None = None) -> Path:
 
 
 def write_pair(first: str | Path, second: str | Path, out: str | Path | None = None) -> Path:
-    """The page of two finished runs over the same rows; returns where it is. Raises ``UserError`` as ``compare`` does."""
+    """The page of two finished runs over the same rows; returns its path. Raises ``UserError`` as ``compare`` does."""
     page = render_pair(compare(first, second), load_results(first), load_results(second))
     return write_page(Path(out or Path(second) / PAIR), page)
 
 
 def write_board(directories: Sequence[str | Path], out: str | Path) -> tuple[str, Path]:
-    """``leaderboard.md``, ``.json`` and ``.html`` over runs in the folder ``out``; returns the Markdown and the page's path.
+    """``leaderboard.md``, ``.json`` and ``.html`` over runs in the folder ``out``; returns the Markdown and the page.
 
     Raises ``UserError`` as ``leaderboard`` does.
     """

@@ -1,4 +1,4 @@
-"""Markup that cannot be broken by what it shows: text is escaped unless it is ``Html``, which only these functions make.
+"""Markup that cannot be broken by what it shows: text is escaped unless it is ``Html``, which is made here.
 
 tag("td", "<b> stays text", class_="name")
 """
@@ -37,7 +37,7 @@ def tag(name: str, *children: Any, **attributes: Any) -> Html:
 
 
 def section(key: str, title: str, *children: Any, note: str = "", short: str = "") -> Html:
-    """A section with its heading, or nothing where all children are empty. ``short`` names it in the list of sections."""
+    """A section with its heading, or nothing where all children are empty. ``short`` names it in the list of them."""
     if not any(children):
         return Html("")
     about = tag("p", note, class_="note") if note else None
@@ -56,7 +56,10 @@ def table(
         return tag(name, content, class_="number" if place in right else None, **attributes)
 
     lines = [
-        tag("tr", *(cell("th" if n == 0 else "td", n, one, scope="row" if n == 0 else None) for n, one in enumerate(row)))
+        tag(
+            "tr",
+            *(cell("th" if n == 0 else "td", n, one, scope="row" if n == 0 else None) for n, one in enumerate(row)),
+        )
         for row in body
     ]
     if not lines:
@@ -68,4 +71,6 @@ def table(
 
 def facts(pairs: Mapping[str, Any]) -> Html:
     """Terms and what is said of each; empty ones are left out."""
-    return tag("dl", *(join((tag("dt", name), tag("dd", text))) for name, text in pairs.items() if text not in ("", None)))
+    return tag(
+        "dl", *(join((tag("dt", name), tag("dd", text))) for name, text in pairs.items() if text not in ("", None))
+    )

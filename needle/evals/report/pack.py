@@ -124,7 +124,7 @@ def _answer(row: Row, trace: Trace, result: CallResult) -> dict[str, Any]:
 
 
 def _pairs(trace: Trace, result: CallResult) -> list[list[Any]]:
-    """[index of the gold call, index of the call that it is compared with, outcomes of arguments that are not right]."""
+    """[index of the gold call, index of the call that it is compared with, outcomes of arguments not right]."""
     calls = list(result)
     grid = match.match_grid(trace, calls)
     straight = match.ordered(trace, calls, grid)

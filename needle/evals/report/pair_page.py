@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from needle.evals.report.browser import rows_section
 from needle.evals.report.disturbed import change, signed
 from needle.evals.report.markup import Html, facts, join, section, table, tag
 from needle.evals.report.pack import pack
 from needle.evals.report.page import page
 from needle.evals.report.plots import Line, ruler, rulers
-from needle.evals.report.sections import rows_section
 from needle.evals.taxonomy import CODES
 from needle.evals.text import LABELS, VERDICT_RATES, percent
 
@@ -28,12 +28,18 @@ def render_pair(comparison: Comparison, first: Results, second: Results) -> str:
         _gaps(comparison, "skill", "By skill"),
         _gaps(comparison, "kind", "By kind of request"),
         _causes(a.get("causes", {}), b.get("causes", {})),
-        rows_section([comparison.first, comparison.second]),
+        rows_section(2),
         _about(a, b),
     ]
-    warnings = [] if comparison.complete else ["Incomplete: rows that got no answer count as wrong; run them again before trusting this."]
+    warnings = (
+        []
+        if comparison.complete
+        else ["Incomplete: rows that got no answer count as wrong; run them again before trusting this."]
+    )
     names = [comparison.first, comparison.second]
-    heading = join((_badge("B"), comparison.second, tag("span", " against ", class_="soft"), _badge("A"), comparison.first))
+    heading = join(
+        (_badge("B"), comparison.second, tag("span", " against ", class_="soft"), _badge("A"), comparison.first)
+    )
     return page(
         f"{comparison.second} against {comparison.first} on {comparison.suite}",
         f"needle comparison on {comparison.suite}",
@@ -61,7 +67,11 @@ def _headline(comparison: Comparison) -> Html:
         f": B minus A is {signed(found.difference)} points ({signed(found.low)} to {signed(found.high)}) over "
         f"{found.n:,} rows, {found.gained:,} gained and {found.lost:,} lost."
     )
-    small = f" A difference of {percent(found.detectable)} points would be found four times in five." if found.low <= 0 <= found.high else ""
+    small = (
+        f" A difference of {percent(found.detectable)} points would be found four times in five."
+        if found.low <= 0 <= found.high
+        else ""
+    )
     return tag("p", tag("b", verdict), told, small, class_="headline")
 
 
@@ -73,9 +83,17 @@ def _figures(a: Mapping[str, Any], b: Mapping[str, Any]) -> Html:
             lines.append((f"{LABELS[name]}, {letter}", summary["rates"][name], f"run-{letter.lower()}{main}"))
     for label, part in (("where a call is due", "must_call"), ("where none is due", "no_call_due")):
         if a.get(part, {}).get("n"):
-            lines += [(f"{label}, A", a[part]["correct"], "run-a sub"), (f"{label}, B", b[part]["correct"], "run-b sub")]
+            lines += [
+                (f"{label}, A", a[part]["correct"], "run-a sub"),
+                (f"{label}, B", b[part]["correct"], "run-b sub"),
+            ]
     floors = [(f"floor {name}", floor["correct"]["value"]) for name, floor in a.get("floors", {}).items()]
-    return section("figures", "Figures", rulers("Share of rows", lines, floors), note="Bands are 95 % intervals of each run alone; notches are floors. Whether the runs differ is tested below, row by row.")
+    return section(
+        "figures",
+        "Figures",
+        rulers("Share of rows", lines, floors),
+        note="Bands are 95 % intervals of each run alone; notches are floors. Whether they differ is tested below, row by row.",
+    )
 
 
 def _tests(comparison: Comparison) -> Html:
@@ -90,7 +108,13 @@ def _tests(comparison: Comparison) -> Html:
         f"p over rows: McNemar's exact test; over toolsets: sign flips of whole clusters. Both gave the same calls on "
         f"{percent(comparison.agreement)} % of the rows."
     )
-    return section("tests", "Paired tests", table("Paired tests", head, body, numbers=range(1, len(head))), note=note, short="Tests")
+    return section(
+        "tests",
+        "Paired tests",
+        table("Paired tests", head, body, numbers=range(1, len(head))),
+        note=note,
+        short="Tests",
+    )
 
 
 def _gaps(comparison: Comparison, part: str, title: str) -> Html:
@@ -111,10 +135,21 @@ def _gaps(comparison: Comparison, part: str, title: str) -> Html:
 def _causes(a: Mapping[str, int], b: Mapping[str, int]) -> Html:
     codes = sorted({*a, *b}, key=lambda code: -abs(b.get(code, 0) - a.get(code, 0)))
     body = [
-        [tag("button", code, type="button", class_="code", data_code=code), f"{a.get(code, 0):,}", f"{b.get(code, 0):,}", f"{b.get(code, 0) - a.get(code, 0):+,}", CODES.get(code, "")]
+        [
+            tag("button", code, type="button", class_="code", data_code=code),
+            f"{a.get(code, 0):,}",
+            f"{b.get(code, 0):,}",
+            f"{b.get(code, 0) - a.get(code, 0):+,}",
+            CODES.get(code, ""),
+        ]
         for code in codes
     ]
-    return section("failures", "Why rows fail", table("First causes", ["first cause", "A", "B", "B − A", "meaning"], body, numbers=(1, 2, 3)), short="Failures")
+    return section(
+        "failures",
+        "Why rows fail",
+        table("First causes", ["first cause", "A", "B", "B − A", "meaning"], body, numbers=(1, 2, 3)),
+        short="Failures",
+    )
 
 
 def _about(a: Mapping[str, Any], b: Mapping[str, Any]) -> Html:

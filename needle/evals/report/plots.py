@@ -1,4 +1,4 @@
-"""Drawings as SVG inside the page: shares on a ruler from 0 to 100, curves, bars. Nothing is drawn by the browser's script.
+"""Drawings as SVG inside the page: shares on a ruler from 0 to 100, curves, bars. No script draws anything.
 
 Every drawing is decoration of figures that stand beside it as text, or says itself in words what it shows.
 """
@@ -28,7 +28,15 @@ def ruler(rate: dict[str, float], notches: Iterable[tuple[str, float]] = (), loo
     low, high = rate["low"], rate["high"]
     band = tag("rect", x=points(low), width=points(max(0.002, high - low)), y="6", height="8", rx="4", class_="band")
     marks = [
-        tag("line", tag("title", f"{name}: {percent(at)}"), x1=points(at), x2=points(at), y1="3", y2="17", class_="notch")
+        tag(
+            "line",
+            tag("title", f"{name}: {percent(at)}"),
+            x1=points(at),
+            x2=points(at),
+            y1="3",
+            y2="17",
+            class_="notch",
+        )
         for name, at in notches
     ]
     at = points(rate["value"])
@@ -53,7 +61,9 @@ def rulers(caption: str, lines: Sequence[Line], notches: Sequence[tuple[str, flo
         for label, rate, look in lines
     ]
     scale = tag("span", *(tag("span", str(at)) for at in (0, 25, 50, 75, 100)), class_="scale", aria_hidden="true")
-    return tag("div", table(caption, ["", scale, "%", "95 % interval"], body, numbers=(2, 3), look="wide"), class_="rulers")
+    return tag(
+        "div", table(caption, ["", scale, "%", "95 % interval"], body, numbers=(2, 3), look="wide"), class_="rulers"
+    )
 
 
 def bars(caption: str, head: Sequence[str], counts: Sequence[tuple[Any, int, Any]]) -> Html:
@@ -68,7 +78,9 @@ def _bar(share: float) -> Html:
     return tag("svg", rect, class_="count", height="10", aria_hidden="true")
 
 
-def plot(title: str, words: str, x_label: str, y_label: str, *drawn: Html, x_ticks: Sequence[tuple[float, str]]) -> Html:
+def plot(
+    title: str, words: str, x_label: str, y_label: str, *drawn: Html, x_ticks: Sequence[tuple[float, str]]
+) -> Html:
     """A frame with axes around ``drawn`` (made by ``curve``, ``dots``, ``columns``); ``words`` say what it shows."""
     wide = WIDTH - LEFT - 8
     grid = [
@@ -82,7 +94,8 @@ def plot(title: str, words: str, x_label: str, y_label: str, *drawn: Html, x_tic
     ]
     anchors = {0: "start", 1: "end"}
     ticks = [
-        tag("text", text, x=_x(at), y=HEIGHT - BOTTOM + 16, text_anchor=anchors.get(at, "middle")) for at, text in x_ticks
+        tag("text", text, x=_x(at), y=HEIGHT - BOTTOM + 16, text_anchor=anchors.get(at, "middle"))
+        for at, text in x_ticks
     ]
     name = tag("text", x_label, x=LEFT + wide / 2, y=HEIGHT - 3, text_anchor="middle", class_="axis")
     box = tag("svg", *grid, *ticks, name, *drawn, viewBox=f"0 0 {WIDTH} {HEIGHT}", role="img", aria_label=words)
@@ -96,14 +109,24 @@ def curve(places: Sequence[tuple[float, float]], look: str = "curve") -> Html:
 
 def dots(places: Sequence[tuple[float, float, float]], look: str = "dot") -> Html:
     """Dots whose coordinates are shares; the third number, a share, is their area."""
-    return join(tag("circle", cx=f"{_x(x):.1f}", cy=f"{_y(y):.1f}", r=f"{2 + 6 * size**0.5:.1f}", class_=look) for x, y, size in places)
+    return join(
+        tag("circle", cx=f"{_x(x):.1f}", cy=f"{_y(y):.1f}", r=f"{2 + 6 * size**0.5:.1f}", class_=look)
+        for x, y, size in places
+    )
 
 
 def columns(shares: Sequence[float], look: str = "column") -> Html:
     """Columns side by side across the whole width, the highest as high as the plot."""
     top, wide = max(shares, default=0) or 1, (WIDTH - LEFT - 8) / max(1, len(shares))
     return join(
-        tag("rect", x=f"{LEFT + n * wide + 1:.1f}", width=f"{max(1, wide - 2):.1f}", y=f"{_y(one / top):.1f}", height=f"{_y(0) - _y(one / top):.1f}", class_=look)
+        tag(
+            "rect",
+            x=f"{LEFT + n * wide + 1:.1f}",
+            width=f"{max(1, wide - 2):.1f}",
+            y=f"{_y(one / top):.1f}",
+            height=f"{_y(0) - _y(one / top):.1f}",
+            class_=look,
+        )
         for n, one in enumerate(shares)
     )
 

@@ -22,11 +22,25 @@ def confidence(summary: Mapping[str, Any]) -> Html:
     found = summary.get("confidence")
     if not found:
         return Html("")
+    surest = found["accuracy_at_coverage"].items()
+    at = ", ".join(f"{100 * float(share):.0f} %: {percent(right)} %" for share, right in surest)
+    auroc = found.get("auroc")
+    order = "" if auroc is None else f"A right row is surer than a wrong one {percent(auroc)} % of the time. "
+    note = (
+        f"Right among the surest {at}. {order}Mean risk {percent(found['aurc'])} %, expected calibration error "
+        f"{percent(found['ece'])} points, over {found['n']:,} rows with a confidence. Dashed: answering at random; "
+        "dotted: the best order of these answers."
+    )
+    plots = tag("div", _risk(found, at), _calibration(found), class_="plots")
+    return section("confidence", "What its confidence is worth", plots, note=note, short="Confidence")
+
+
+def _risk(found: Mapping[str, Any], at: str) -> Html:
     places = [(one["coverage"], 1 - one["accuracy"]) for one in found["curve"]]
     end = places[-1][1]
-    best = [(1 - end, 0.0), *((float(x), float(1 - (1 - end) / x)) for x in np.linspace(max(1 - end, 0.01), 1, 25))]
-    at = ", ".join(f"{100 * float(share):.0f} %: {percent(right)} % right" for share, right in found["accuracy_at_coverage"].items())
-    risk = plot(
+    grid = np.linspace(max(1 - end, 0.01), 1, 25)
+    best = [(1 - end, 0.0), *((float(x), float(1 - (1 - end) / x)) for x in grid)]
+    return plot(
         "Risk and coverage",
         f"Share wrong when only the surest rows are answered. Right among the surest {at}",
         "% of rows answered, surest first",
@@ -36,9 +50,12 @@ def confidence(summary: Mapping[str, Any]) -> Html:
         curve(places),
         x_ticks=SHARES,
     )
+
+
+def _calibration(found: Mapping[str, Any]) -> Html:
     bins = [one for one in found["bins"] if one["n"]]
     most = max(one["n"] for one in bins)
-    calibration = plot(
+    return plot(
         "Calibration",
         f"Share right by confidence; expected calibration error {percent(found['ece'])} points",
         "confidence, %",
@@ -47,13 +64,6 @@ def confidence(summary: Mapping[str, Any]) -> Html:
         dots([(one["confidence"], one["accuracy"], one["n"] / most) for one in bins]),
         x_ticks=SHARES,
     )
-    auroc = "" if found.get("auroc") is None else f"A right row is surer than a wrong one {percent(found['auroc'])} % of the time. "
-    note = (
-        f"Right among the surest {at}. {auroc}Mean risk {percent(found['aurc'])} %, expected calibration error "
-        f"{percent(found['ece'])} points, over {found['n']:,} rows with a confidence. Dashed: answering at random; dotted: "
-        "the best order of these answers."
-    )
-    return section("confidence", "What its confidence is worth", tag("div", risk, calibration, class_="plots"), note=note, short="Confidence")
 
 
 def speed(summary: Mapping[str, Any], rows: Sequence[Row]) -> Html:
@@ -65,7 +75,9 @@ def speed(summary: Mapping[str, Any], rows: Sequence[Row]) -> Html:
         known["95th percentile"] = _seconds(latency["p95"])
     spent = summary.get("resources") or {}
     if spent.get("rows_per_second"):
-        known["rows a second"] = f"{spent['rows_per_second']:,.1f} ({spent['asked']:,} asked, {spent['reused']:,} reused)"
+        known["rows a second"] = (
+            f"{spent['rows_per_second']:,.1f} ({spent['asked']:,} asked, {spent['reused']:,} reused)"
+        )
     tokens = spent.get("tokens_per_row") or {}
     for name in ("prompt", "completion"):
         if tokens.get(name):
@@ -95,7 +107,14 @@ def _histogram(rows: Sequence[Row]) -> Html | None:
     counts, _ = np.histogram(np.minimum(seconds, high), edges)
     ticks = [(at, _seconds(float(low * (high / low) ** at))) for at in (0, 0.5, 1)]
     words = f"Histogram of seconds a row, from {_seconds(float(low))} to {_seconds(float(high))}"
-    return plot("Time a row", words, "logarithmic scale", "% of the highest column", columns(list(counts / counts.max())), x_ticks=ticks)
+    return plot(
+        "Time a row",
+        words,
+        "logarithmic scale",
+        "% of the highest column",
+        columns(list(counts / counts.max())),
+        x_ticks=ticks,
+    )
 
 
 def _seconds(value: float) -> str:
@@ -108,5 +127,3 @@ def _amount(value: float) -> str:
         if value >= size:
             return f"{value / size:.1f} {unit}"
     return f"{value:,.0f} "
-
-

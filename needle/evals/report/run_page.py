@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from needle.evals.report import depth, disturbed, quality, sections
+from needle.evals.report.browser import rows_section
 from needle.evals.report.markup import join, tag
 from needle.evals.report.pack import pack
 from needle.evals.report.page import page
@@ -28,7 +29,7 @@ def render_report(summary: dict[str, Any], rows: Sequence[Row]) -> str:
         disturbed.bias(summary),
         sections.decisions(summary),
         sections.failures(summary),
-        sections.rows_section([summary["caller"]]),
+        rows_section(),
         depth.arguments(summary),
         depth.tools(summary),
         sections.groups("calls", "By number of calls due", "calls due", summary.get("by_calls", {}), None, "Calls"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -41,7 +41,9 @@ def figures(summary: Mapping[str, Any]) -> Html:
     floors = summary.get("floors", {})
     lines += [(f"floor: {name}", floor["correct"], "floor") for name, floor in floors.items()]
     words = {"copy": "ceiling: copying from the request", "gold": "ceiling: the right calls, through the reader"}
-    lines += [(words.get(name, name), found["correct"], "ceiling") for name, found in (summary.get("ceilings") or {}).items()]
+    lines += [
+        (words.get(name, name), found["correct"], "ceiling") for name, found in (summary.get("ceilings") or {}).items()
+    ]
     notches = [(f"floor {name}", floor["correct"]["value"]) for name, floor in floors.items()]
     note = (
         "The needle is the measured share, the band its 95 % interval. Floors are callers that know nothing, "
@@ -50,7 +52,9 @@ def figures(summary: Mapping[str, Any]) -> Html:
     return section("figures", "Figures", rulers("Share of rows", lines, notches), note=note)
 
 
-def groups(key: str, title: str, label: str, parts: Mapping[str, Any], floor: Mapping[str, float] | None, short: str) -> Html:
+def groups(
+    key: str, title: str, label: str, parts: Mapping[str, Any], floor: Mapping[str, float] | None, short: str
+) -> Html:
     """Rates over parts of the suite; a single part says nothing that the figures do not."""
     if len(parts) < 2:
         return Html("")
@@ -62,17 +66,31 @@ def groups(key: str, title: str, label: str, parts: Mapping[str, Any], floor: Ma
         return [name, f"{rates['n']:,}", *shares, ruler(rates["correct"], notch), span]
 
     head = [label, "rows", *(LABELS[rate] for rate in VERDICT_RATES), "", "95 % interval"]
-    return section(key, title, table(title, head, (line(*part) for part in parts.items()), numbers=(1, 2, 3, 4, 6), look="wide"), short=short)
+    return section(
+        key,
+        title,
+        table(title, head, (line(*part) for part in parts.items()), numbers=(1, 2, 3, 4, 6), look="wide"),
+        short=short,
+    )
 
 
 def leaderboard_rules(summary: Mapping[str, Any]) -> Html:
     """The BFCL's own figures; nothing for other suites."""
     if "bfcl" not in summary:
         return Html("")
-    lines = [(label, rate, "main" if label.startswith("BFCL verdict, mean") else "") for label, rate in bfcl_lines(dict(summary))]
+    lines = [
+        (label, rate, "main" if label.startswith("BFCL verdict, mean") else "")
+        for label, rate in bfcl_lines(dict(summary))
+    ]
     floors = [(f"floor {name}", value) for name, value in summary["bfcl"].get("floors", {}).items()]
     credited = bool(summary["bfcl"].get("credited"))
-    heads = ["category", "rows", "BFCL verdict", *(["without credit for malformed"] if credited else []), "correct (ours)"]
+    heads = [
+        "category",
+        "rows",
+        "BFCL verdict",
+        *(["without credit for malformed"] if credited else []),
+        "correct (ours)",
+    ]
     rows = [
         [name, f"{n:,}", percent(theirs), *([percent(uncredited)] if credited else []), percent(ours)]
         for name, n, theirs, uncredited, ours in bfcl_rows(dict(summary))
@@ -95,13 +113,17 @@ def decisions(summary: Mapping[str, Any]) -> Html:
             f"{percent(due['correct'])} %."
         )
     if quiet["n"]:
-        shares = f"precision {percent(quiet['precision'])}, recall {percent(quiet['recall'])}, F1 {percent(quiet['f1'])}"
+        shares = (
+            f"precision {percent(quiet['precision'])}, recall {percent(quiet['recall'])}, F1 {percent(quiet['f1'])}"
+        )
         words.append(f"Making no call: {shares}.")
     if told.get("n"):
         words.append(f"Of {told['n']:,} answers in words, {percent(told['share'])} % asked or declined as was due.")
     if found.get("called_without_tools"):
         words.append(f"{found['called_without_tools']:,} calls were made with no tool on offer.")
-    return section("decisions", "To call, to ask or to decline", matrix(found["matrix"]), note=" ".join(words), short="Decisions")
+    return section(
+        "decisions", "To call, to ask or to decline", matrix(found["matrix"]), note=" ".join(words), short="Decisions"
+    )
 
 
 def matrix(counts: Mapping[str, Mapping[str, int]]) -> Html:
@@ -121,7 +143,9 @@ def matrix(counts: Mapping[str, Mapping[str, int]]) -> Html:
         for due, row in counts.items()
         if sum(row.values())
     ]
-    return tag("div", table("What was due against what was done", ["", *(DID.get(d, d) for d in used)], body), class_="matrix")
+    return tag(
+        "div", table("What was due against what was done", ["", *(DID.get(d, d) for d in used)], body), class_="matrix"
+    )
 
 
 def failures(summary: Mapping[str, Any]) -> Html:
@@ -131,16 +155,27 @@ def failures(summary: Mapping[str, Any]) -> Html:
             "li",
             tag("a", tag("q", _cut(one["query"])), href=f"#row={_quoted(one['id'])}", data_row=one["id"]),
             tag("p", one["words"], "."),
-            tag("p", tag("code", one["cause"]), f" like {one['like'] - 1:,} other rows" if one["like"] > 1 else " the only such row", class_="note"),
+            tag(
+                "p",
+                tag("code", one["cause"]),
+                f" like {one['like'] - 1:,} other rows" if one["like"] > 1 else " the only such row",
+                class_="note",
+            ),
         )
         for one in summary.get("telling", ())
     ]
     causes = summary.get("causes", {})
     total = sum(causes.values())
-    first = bars("First causes", ["first cause", "rows", "meaning"], [_cause(code, count, total) for code, count in causes.items()])
+    first = bars(
+        "First causes",
+        ["first cause", "rows", "meaning"],
+        [_cause(code, count, total) for code, count in causes.items()],
+    )
     others = {code: count for code, count in summary.get("codes", {}).items() if count != causes.get(code)}
     every = bars("All codes", ["code", "rows", "meaning"], [_cause(code, count, 0) for code, count in others.items()])
-    more = tag("details", tag("summary", "Every code that applies, also behind the first cause"), every) if every else None
+    more = (
+        tag("details", tag("summary", "Every code that applies, also behind the first cause"), every) if every else None
+    )
     stories = tag("ol", *told, class_="told") if told else None
     note = "A row has one first cause, the outermost fault; press one to see its rows."
     return section("failures", "Why rows fail", stories, first, more, note=note if total else "", short="Failures")
@@ -155,7 +190,11 @@ def about(summary: Mapping[str, Any]) -> Html:
     """Where every figure comes from and how to get it again."""
     suite = summary["suite"]
     total = suite.get("total", summary["n"])
-    sample = f"all {total:,} rows" if suite.get("limit") is None else f"{suite['limit']:,} rows by kind, seed {suite['seed']}, of {total:,}"
+    sample = (
+        f"all {total:,} rows"
+        if suite.get("limit") is None
+        else f"{suite['limit']:,} rows by kind, seed {suite['seed']}, of {total:,}"
+    )
     source, model = summary.get("provenance", {}), summary.get("model", {})
     settings = ", ".join(f"{key} {value}" for key, value in (model.get("settings") or {}).items())
     known = {
@@ -171,13 +210,19 @@ def about(summary: Mapping[str, Any]) -> Html:
         "difference that can be shown": _points(summary.get("smallest_detectable")),
         "scorer": f"version {summary['scorer_version']}, needle-distill {summary.get('package_version', '')}",
         "source commit": source.get("source_commit"),
-        "made on": " ".join(filter(None, (source.get("platform"), source.get("python") and f"Python {source['python']}"))),
+        "made on": " ".join(
+            filter(None, (source.get("platform"), source.get("python") and f"Python {source['python']}"))
+        ),
     }
     command = summary.get("command")
     again = tag("pre", command, class_="command", tabindex="0") if command else None
     heading = tag("h3", "To reproduce") if command else None
     files = [[tag("code", name), tag("code", digest[:16])] for name, digest in (suite.get("files") or {}).items()]
-    listed = tag("details", tag("summary", f"Files of the data ({len(files)})"), table("Files", ["file", "SHA-256"], files)) if files else None
+    listed = (
+        tag("details", tag("summary", f"Files of the data ({len(files)})"), table("Files", ["file", "SHA-256"], files))
+        if files
+        else None
+    )
     return section("about", "Where this comes from", facts(known), listed, heading, again, short="Provenance")
 
 
@@ -210,37 +255,3 @@ def _cut(text: str, limit: int = 220) -> str:
 
 def _quoted(text: str) -> str:
     return quote(text, safe="", errors="replace")
-
-
-def rows_section(names: Sequence[str]) -> Html:
-    """The frame of the row browser; the script fills it."""
-    outcomes = [("wrong", "wrong"), ("right", "right"), ("", "all")]
-    if len(names) == 2:
-        outcomes = [("flipped", "flipped"), ("gained", "gained by B"), ("lost", "lost by B"), ("wrong", "both wrong"), ("right", "both right"), ("", "all")]
-    choice = tag(
-        "div",
-        *(tag("button", words, type="button", data_outcome=value, aria_pressed="false") for value, words in outcomes),
-        class_="choice",
-        role="group",
-        aria_label="Outcome",
-    )
-    search = tag("input", id="text", type="search", placeholder="Search  ( / )", aria_label="Search requests, calls, outputs and ids", autocomplete="off")
-    selects = [
-        tag("select", tag("option", words, value=""), id=key, aria_label=name)
-        for key, name, words in (("kind", "Kind", "every kind"), ("code", "Error code", "every code"), ("sort", "Order", "order of the suite"))
-    ]
-    tool = (
-        tag("input", id="tool", list="tools", placeholder="every tool", aria_label="Tool", autocomplete="off", spellcheck="false"),
-        tag("datalist", id="tools"),
-    )
-    clear = tag("button", "Clear", type="button", id="clear", hidden=True)
-    filters = tag("div", choice, search, *selects[:2], *tool, selects[2], clear, class_="filters", role="search", aria_label="Filter rows")
-    panes = tag(
-        "div",
-        tag("div", id="list", role="listbox", tabindex="0", aria_label="Rows"),
-        tag("article", tag("p", "Choose a row.", class_="note"), id="detail", tabindex="-1", aria_label="Row"),
-        class_="panes",
-    )
-    count = tag("p", "Loading rows …", id="count", class_="note", aria_live="polite")
-    absent = tag("noscript", tag("p", "The row browser needs JavaScript; rows.jsonl beside this file has the same rows."))
-    return section("rows", "Rows", filters, count, panes, absent, note="Arrow keys move through the list, / searches, Escape clears.")
