@@ -50,10 +50,17 @@ class AugmentConfig:
     """Share of rows whose numbers are swapped."""
     join: float = 0.08
     """Share of rows that are joined with another row of the draw."""
+    negate: float = 0.015
+    """Share of rows that become their opposite: "don't ...", which calls nothing."""
     noise: float = 0.15
     """Share of rows with slips, hearing mistakes, shorthand, another case or no punctuation."""
     most_tools: int = 12
     """Most tools after some were put beside."""
+
+
+NEGATIONS = ("don't {}", "do not {}", "please don't {}", "no need to {}", "you don't have to {}", "never mind, don't {}", "wait, don't {}", "i changed my mind, do not {}", "whatever you do, don't {}")
+IMPERATIVES = frozenset("add archive arm ask bookmark book bring buy call cancel change check clear close convert create deactivate delete dim disable download email enable export find flag forward get give increase invite lock lower make mark message move mute open order pause pay play post preheat print put raise record remind remove rename reserve restart save schedule send set share show shuffle skip snooze start stop switch tag take text transfer translate turn tweet unlock unmute update upload vacuum wake water".split())
+"""Verbs with which a command begins that can be taken back."""
 
 
 class Augment:
@@ -68,7 +75,7 @@ class Augment:
     def __call__(self, traces: Sequence[Trace], rng: random.Random) -> list[Trace]:
         """Varied rows, in order. The result depends on ``rng`` alone."""
         rows = [_swap_numbers(self.swap(trace, rng), rng, self.config.numbers) for trace in traces]
-        rows = self._join(rows, rng)
+        rows = [_negated(row, rng) if rng.random() < self.config.negate else row for row in self._join(rows, rng)]
         rows = [noise_trace(row, rng.choice(list(NOISES)), rng) if rng.random() < self.config.noise else row for row in rows]
         varied = self._toolset(rows, rng)
         if all(is_valid(row.calls, row.tools) for row in varied):
@@ -142,6 +149,15 @@ def _withhold(rows: list[Trace], tools: list[ToolSpec], rng: random.Random) -> t
             fresh = [replace(row, calls=(), alternatives={}, kind="irrelevant") if any(row is user for user in users) else row for row in rows]
             return fresh, [tool for tool in tools if tool is not gold]
     return rows, tools
+
+
+def _negated(trace: Trace, rng: random.Random) -> Trace:
+    """A command taken back; the row itself when it is none (a question, several calls, another beginning)."""
+    first = trace.query.split()[0] if trace.query.split() else ""
+    if len(trace.calls) != 1 or trace.system or trace.messages or first.lower() not in IMPERATIVES or re.search(r"[?!]|\b(don't|not|please|instead)\b", trace.query):
+        return trace
+    text = rng.choice(NEGATIONS).format(first.lower() + trace.query[len(first) :])
+    return replace(trace, query=text[:1].upper() + text[1:] if first[:1].isupper() else text, calls=(), alternatives={}, kind="negated")
 
 
 def _swap_numbers(trace: Trace, rng: random.Random, share: float) -> Trace:

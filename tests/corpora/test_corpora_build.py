@@ -167,3 +167,19 @@ def test_a_value_that_is_not_said_is_found():
     assert copied(trace)
     assert not copied(replace(trace, calls=(ToolCall("say", {"text": "goodbye"}),)))
     assert not copied(replace(trace, calls=(ToolCall("say", {"many": ["hello", "bye"]}),)))
+
+
+def test_sets_by_models_are_used_only_when_asked_for(tmp_path):
+    path = tmp_path / "mix.json"
+    path.write_text('{"sets": {"metatool": {}}}')
+    with pytest.raises(UserError, match="written by vendors' models"):
+        list(build(read_config(path), tmp_path, tmp_path / "out"))
+    folder = tmp_path / "metatool" / "dataset"
+    (folder / "data").mkdir(parents=True)
+    names = {f"Plugin{n}": f"about {topic} {topic}s" for n, topic in enumerate(("horse", "opera", "violin", "river"))}
+    (folder / "plugin_des.json").write_text(json.dumps(names))
+    (folder / "big_tool_des.json").write_text("{}")
+    (folder / "data" / "all_clean_data.csv").write_text("Query,Tool\n" + "".join(f"question {n} on it,Plugin{n % 4}\n" for n in range(80)))
+    (folder / "data" / "multi_tool_query_golden.json").write_text("[]")
+    path.write_text('{"by_models": true, "mix": {"rows": [4, 8]}, "sets": {"metatool": {}}}')
+    assert sum(next(iter(build(read_config(path), tmp_path, tmp_path / "out"))).rows.values()) > 30

@@ -17,7 +17,7 @@ from needle.traces import Trace
 from needle.traces.formats import trace_from_dict
 
 FILE = Path(__file__).parents[2] / "data" / "traces" / "train.jsonl.gz"
-OFF = AugmentConfig(**dict.fromkeys(("rename", "mask", "undescribed", "order", "fewer", "withhold", "beside", "swap", "numbers", "join", "noise"), 0.0))
+OFF = AugmentConfig(**dict.fromkeys(("rename", "mask", "undescribed", "order", "fewer", "withhold", "beside", "swap", "numbers", "join", "negate", "noise"), 0.0))
 TIMER = ToolSpec("set_timer", "Start a countdown.", {"type": "object", "properties": {"minutes": {"type": "integer", "maximum": 90}}, "required": ["minutes"]})
 LAMP = ToolSpec("paint_wall", "Paint the wall of a room.", {"type": "object", "properties": {"room": {"type": "string"}}, "required": ["room"]})
 MAIL = ToolSpec("send_letter", "Post a letter to a friend.", {"type": "object", "properties": {"to": {"type": "string"}}})
@@ -122,3 +122,11 @@ def test_joined_requests_have_both_calls_in_order():
     for row in made:
         first, second = (str(call.arguments["minutes"]) for call in row.calls)
         assert row.query.index(first) < row.query.index(second) and row.kind == "parallel"
+
+
+def test_a_command_taken_back_calls_nothing_and_questions_stay():
+    command = Trace("1", "Paint the hall", (LAMP,), (ToolCall("paint_wall", {"room": "hall"}),))
+    rows = [Trace("2", "send a letter to Bob", (MAIL, LAMP), (ToolCall("send_letter", {"to": "Bob"}),)), Trace("3", "can you send a letter to Bob?", (MAIL, LAMP), (ToolCall("send_letter", {"to": "Bob"}),))]
+    made = Augment(rows, only(negate=1.0))(rows, random.Random(2))
+    assert made[0].calls == () and made[0].kind == "negated" and made[0].query.lower().endswith("send a letter to bob") and made[0].query != rows[0].query
+    assert made[1] == rows[1] and Augment([command], only(negate=1.0))([command], random.Random(0)) == [command]
