@@ -136,7 +136,19 @@ class Asker:
             for name in ("prompt_tokens", "completion_tokens")
         }
         ids = tuple(answer.request_id for answer in answers)
+        rest["meta"] = {**rest.get("meta", {}), **self._provenance(rest.get("meta", {}))}
         return Outcome(plan, written.request, written.messages, request_ids=ids, tokens=tokens, **rest)
+
+    def _provenance(self, meta: dict[str, Any]) -> dict[str, Any]:
+        """Endpoint and model of every teacher that had a hand in a row, how the author was asked, and the licence given."""
+        names = {meta.get("author"), meta.get("labeller"), (meta.get("judge") or {}).get("teacher")} - {None}
+        names |= {ballot["teacher"] for ballot in (meta.get("votes") or {}).get("ballots", ())}
+        asked = {}
+        for name in sorted(names):
+            teacher = self.desk.seat(name).teacher
+            asked[name] = {"endpoint": teacher.where, "model": teacher.config.model}
+        found: dict[str, Any] = {"teachers": asked, "temperature": self.temperature}
+        return found | ({"licence": self.checks.licence} if self.checks.licence else {})
 
 
 def around_of(plan: Plan, written: Written) -> str | None:

@@ -27,6 +27,7 @@ def test_rows_carry_who_wrote_and_labelled_them_and_where_every_value_is_said(ru
     report = run(n=40)
     for row in rows_of(report):
         meta = row["meta"]
+        assert meta["teachers"][meta["author"]] == {"endpoint": "the embedded teacher", "model": "embedded-teacher"} and "temperature" in meta
         assert meta["author"] and meta["labeller"] and meta["prompt_version"] and len(meta["request_ids"]) >= 2
         for path, (start, end) in meta.get("spans", {}).items():
             assert path.split(".")[0].isdigit() and row["query"][start:end].strip()
