@@ -80,11 +80,35 @@ def test_the_settings_of_a_program_follow_its_script(program):
     ],
 )
 def test_a_program_that_fails_on_a_row_costs_that_row_and_is_started_again(program, make_suite, tmp_path, body, reason):
-    caller = CommandCaller(program(body), patience=1.5)
+    caller = CommandCaller(program(body), patience=3 if "timeout" in reason else 60, startup=60)
     results = evaluate(caller, make_suite(9), tmp_path / "run")
     assert results.summary["infra_errors"] == {"count": 1, "ids": ["r4"]} and not results.complete
     assert results.rows[4]["error"].startswith(reason)
     assert results.summary["n"] == 9 and results.rate().value == pytest.approx(3 / 9)
+    caller.close()
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ("import time; time.sleep(60)", "timeout: no answer within"),  # never reads what it is given
+        (
+            'import sys\nfor line in sys.stdin: print(\'{"calls": []}\\n{"calls": []}\', flush=True)',
+            "protocol: more than one",
+        ),
+        (
+            'import sys\nfor line in sys.stdin: print(\'{"id": 77, "calls": []}\', flush=True)',
+            "protocol: the answer has id 77",
+        ),
+        ("import sys; sys.stdin.readline(); sys.exit(3)", "crashed: exit code 3"),
+    ],
+)
+def test_a_program_that_breaks_the_protocol_is_found_out(make_trace, write, code, reason):
+    caller = CommandCaller(
+        f"{sys.executable} {write('broken.py', code)}", patience=1, startup=2 if "timeout" in reason else 60
+    )
+    results = caller.answer([make_trace(query="word " * 100_000).request] * 2)
+    assert any(one.infra_error and one.error.startswith(reason) for one in results)
     caller.close()
 
 

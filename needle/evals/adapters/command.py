@@ -30,12 +30,18 @@ from needle.tools.caller import Request
 
 PATIENCE = 60.0
 """Seconds that a program may take for one row."""
+STARTUP = 600.0
+"""Seconds for its first row, before which it may have weights to load."""
+
+STRAY = "protocol: more than one line for a row"
 
 
 class CommandCaller(TextCaller):
     """Answers by asking a program, line by line."""
 
-    def __init__(self, command: str, *, parser: str = AUTO, patience: float = PATIENCE) -> None:
+    def __init__(
+        self, command: str, *, parser: str = AUTO, patience: float = PATIENCE, startup: float = STARTUP
+    ) -> None:
         """``command`` is split as a shell would, but no shell runs it. Raises ``UserError`` for a broken one."""
         try:
             self.words = shlex.split(command)
@@ -43,12 +49,12 @@ class CommandCaller(TextCaller):
             raise UserError(f"cmd:{command}: {error}; close the quotes") from error
         if not self.words:
             raise UserError("cmd: names no program; write cmd:./my-model --flag")
-        self.name, self.parser, self.patience = f"cmd:{command}", parser, patience
+        self.name, self.parser, self.patience, self.startup = f"cmd:{command}", parser, patience, startup
         self.settings = {"files": _digests(self.words)}
         self._process: subprocess.Popen[bytes] | None = None
         self._lines: queue.Queue[bytes] = queue.Queue()
         self._complaints: IO[bytes] | None = None
-        self._asked = 0
+        self._asked, self._limit = 0, startup
 
     def write(self, requests: Sequence[Request]) -> list[Output]:
         """One output a request. Raises ``UserError`` when there is no such program."""
@@ -72,31 +78,57 @@ class CommandCaller(TextCaller):
 
     def _ask(self, request: Request) -> Output:
         start = time.perf_counter()
+        if self._stray():
+            return self._failed(STRAY, start)
         if self._process is None or self._process.poll() is not None:
             self._start()
-        line = json.dumps({"id": self._asked, **request_to_dict(request)}, separators=(",", ":"))
-        self._asked += 1
+        number, self._asked = self._asked, self._asked + 1
+        limit, self._limit = self._limit, self.patience
+        late = f"timeout: no answer within {limit:g} s"
+        if not self._send(json.dumps({"id": number, **request_to_dict(request)}, separators=(",", ":")), limit):
+            return self._failed("crashed" if time.perf_counter() - start < limit else late, start)
         try:
-            assert self._process is not None and self._process.stdin is not None
-            self._process.stdin.write(line.encode() + b"\n")
-            self._process.stdin.flush()
-        except OSError:
-            return self._failed("crashed", start)
-        try:
-            answer = self._lines.get(timeout=self.patience)
+            answer = self._lines.get(timeout=limit)
         except queue.Empty:
-            return self._failed(f"timeout: no answer within {self.patience:g} s", start)
+            return self._failed(late, start)
         if not answer.endswith(b"\n"):
             return self._failed("crashed", start)
         try:
-            return output_from(json.loads(answer), time.perf_counter() - start)
+            value = json.loads(answer)
         except ValueError:
             text = answer.decode(errors="replace").strip()
             return self._failed(f"protocol: a line that is no JSON ({text[:60]!r}); write logs to stderr", start)
+        if isinstance(value, dict) and value.get("id", number) != number:
+            return self._failed(f"protocol: the answer has id {value['id']}, {number} was asked", start)
+        return self._failed(STRAY, start) if self._stray() else output_from(value, time.perf_counter() - start)
+
+    def _stray(self) -> bool:
+        """Whether there is a line that nothing was asked for; the end of a program that has left is none."""
+        if self._process is None or self._lines.empty():
+            return False
+        if self._lines.get():
+            return True
+        self.close()
+        return False
+
+    def _send(self, line: str, limit: float) -> bool:
+        """Write a request; False when the program is gone, or reads so slowly that it had to be stopped."""
+        process = self._process
+        assert process is not None and process.stdin is not None
+        watchdog = threading.Timer(limit, process.kill)
+        watchdog.start()
+        try:
+            process.stdin.write(line.encode("utf-8", "surrogatepass") + b"\n")
+            process.stdin.flush()
+        except OSError:
+            return False
+        finally:
+            watchdog.cancel()
+        return True
 
     def _start(self) -> None:
         self.close()
-        self._complaints = tempfile.TemporaryFile()  # noqa: SIM115: lives as long as the program
+        self._complaints = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the program
         try:
             self._process = subprocess.Popen(
                 self.words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._complaints
@@ -105,7 +137,7 @@ class CommandCaller(TextCaller):
             raise UserError(
                 f"{self.name}: cannot be started ({error.strerror}); check the path and its rights"
             ) from error
-        self._lines = queue.Queue()
+        self._lines, self._limit = queue.Queue(), max(self.startup, self.patience)
         threading.Thread(target=_read_lines, args=(self._process.stdout, self._lines), daemon=True).start()
 
     def _failed(self, reason: str, start: float) -> Output:

@@ -40,7 +40,7 @@ class FunctionCaller(TextCaller):
         start = time.perf_counter()
         try:
             value = self.function(request_to_dict(request))
-        except Exception as error:  # noqa: BLE001: anything may go wrong in a function of theirs
+        except Exception as error:  # noqa: BLE001 - anything may go wrong in a function of theirs
             reason = f"exception: {type(error).__name__}: {error}"
             return Output(failure=reason.splitlines()[0][:300], seconds=time.perf_counter() - start)
         return output_from(value, time.perf_counter() - start)
@@ -82,7 +82,7 @@ def _module(place: str) -> ModuleType:
         return module
     except UserError:
         raise
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - anything may go wrong in a module of theirs
         raise UserError(f"py:{place}: cannot be loaded ({type(error).__name__}: {error}); mend that first") from error
 
 

@@ -80,7 +80,7 @@ class HuggingFaceCaller(TextCaller):
         for place, request in enumerate(requests):
             try:
                 ids = self.tokenizer(self.show_prompt(request), add_special_tokens=False)["input_ids"]
-            except Exception as error:  # noqa: BLE001: a template is a program of the model's author
+            except Exception as error:  # noqa: BLE001 - a template is a program of the model's author
                 outputs[place] = Output(failure=f"template: {type(error).__name__}: {error}"[:300])
                 continue
             room = getattr(self.model.config, "max_position_embeddings", None)
@@ -178,7 +178,7 @@ def prompt_of(tokenizer: Any, request: Request, style: str = TEMPLATE) -> str:
         options["tools"] = chat_tools(request) or None
         try:
             return str(tokenizer.apply_chat_template(chat_messages(request), **options))
-        except Exception:  # noqa: BLE001: templates that know no system turn raise as they please
+        except Exception:  # noqa: BLE001 - templates that know no system turn raise as they please
             return str(tokenizer.apply_chat_template(chat_messages(request, system=False), **options))
     told = PLAIN_PROMPT.format(tools=json.dumps([tool.to_dict() for tool in request.tools], ensure_ascii=False))
     text = f"{told}\n\n{request.system or ''}\n\nRequest: {request.query}".replace("\n\n\n\n", "\n\n")
@@ -201,7 +201,7 @@ def template_knows_tools(tokenizer: Any) -> bool:
         return "zq_probe" in tokenizer.apply_chat_template(
             turns, tools=[tool], tokenize=False, add_generation_prompt=True
         )
-    except Exception:  # noqa: BLE001: see prompt_of
+    except Exception:  # noqa: BLE001 - see prompt_of
         return False
 
 
