@@ -176,27 +176,22 @@ class Desk:
         """
         seat = self._seats[teacher or self.pick(stage, body)]
         question = self._question(stage, body, seat)
-        while True:
-            if (raw := self._stored(question)) is not None:
-                self.hits += 1
-                if _role(stage) == "author":
-                    seat.teacher.recall(body)
-                return self._charge(stage, seat, read_answer(raw))
-            if question.key not in self._same:
-                break
+        while question.key in self._same:
             await self._same[question.key]  # the same question is under way: its answer will do
-        if self.replay:
-            raise NotStored(f"no stored answer for row {question.plan} of kind {question.kind}")
         self._same[question.key] = done = asyncio.get_running_loop().create_future()
         try:
-            return self._charge(stage, seat, await self._send(question, body, seat))
+            raw = await self.store.find(question, self.replay)
+            if raw is None and self.replay:
+                raise NotStored(f"no stored answer for row {question.plan} of kind {question.kind}")
+            if raw is None:
+                return self._charge(stage, seat, await self._send(question, body, seat))
         finally:
             del self._same[question.key]
             done.set_result(None)
-
-    def _stored(self, question: Question) -> bytes | None:
-        raw = self.store.get(question.key)
-        return self.store.at(question) if raw is None and self.replay else raw
+        self.hits += 1
+        if _role(stage) == "author":
+            seat.teacher.recall(body)
+        return self._charge(stage, seat, read_answer(raw))
 
     async def _send(self, question: Question, body: dict[str, Any], seat: Seat) -> Answer:
         size = len(json.dumps(body, ensure_ascii=False).encode())

@@ -23,6 +23,7 @@ import httpx2
 from needle.errors import UserError
 from needle.generate.ask import Outcome
 from needle.generate.budget import BudgetSpent, Halt
+from needle.generate.cluster import open_cluster
 from needle.generate.config import GenerateConfig, check_config
 from needle.generate.coverage import ValueCaps, cap_for
 from needle.generate.dedup import Deduplicator
@@ -79,10 +80,17 @@ def generate(
         Interrupted: Ctrl-C; the text says what is there.
     """
     tools = check_config(config)
-    seats = make_seats(config, resolve_teachers(config), transport)
+    teachers = resolve_teachers(config)
+    if config.engine == "ray":
+        if student is not None or config.batch:
+            raise UserError("--engine ray takes neither --student nor --batch; use the local engine for them")
+        opened = open_cluster(config, tools, teachers, replay=reverify)
+    else:
+        seats = make_seats(config, teachers, transport)
+        opened = open_session(config, tools, seats, replay=reverify, transport=transport, student=student)
 
     async def run() -> GenerateReport:
-        async with open_session(config, tools, seats, replay=reverify, transport=transport, student=student) as session:
+        async with opened as session:
             return await _Job(session, progress).run()
 
     return run_sync(run())
@@ -350,7 +358,7 @@ class _Job:
             wanted=self.quotas.wanted,
             complete=len(self.rows) >= self.config.n,
             notes=self.notes,
-            usd=self.desk.budget.spent.usd,
+            usd=self.session.store.spent()[0],
             asked_now=self.desk.asked,
             hits=self.desk.hits,
             bill=self.session.store.bill(),

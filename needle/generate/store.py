@@ -84,10 +84,10 @@ class ResponseStore:
         self._lock: sqlite3.Connection | None = None
         with self._clear_errors():
             if not read_only:
-                self._lock = sqlite3.connect(folder / LOCK, timeout=1.0, isolation_level=None)
+                self._lock = sqlite3.connect(folder / LOCK, timeout=1.0, isolation_level=None, check_same_thread=False)
                 self._lock.execute("BEGIN EXCLUSIVE")
             self._db = sqlite3.connect(self.path, timeout=1.0, isolation_level=None, check_same_thread=False)
-            self._reader = sqlite3.connect(self.path, timeout=5.0, isolation_level=None)
+            self._reader = sqlite3.connect(self.path, timeout=5.0, isolation_level=None, check_same_thread=False)
             if not read_only:
                 self._open(durable)
 
@@ -120,6 +120,11 @@ class ResponseStore:
     def get(self, key: str) -> bytes | None:
         """Raw body of a stored response, or None."""
         return self._body("SELECT body FROM responses WHERE key = ?", (key,))
+
+    async def find(self, question: Question, replay: bool) -> bytes | None:
+        """A stored answer to a question; with ``replay`` also one to other words at the same place."""
+        raw = self.get(question.key)
+        return self.at(question) if raw is None and replay else raw
 
     def at(self, question: Question) -> bytes | None:
         """Raw body of the latest response to the question at the same place of the same row, whatever its words."""
