@@ -105,7 +105,7 @@ def settings(folder: Path, rows: int, port: int, concurrency: int) -> Any:
     (folder / "tools.json").write_text(json.dumps(TOOLS))
     return GenerateConfig(
         folder / "tools.json", folder / "out", teacher=f"http://127.0.0.1:{port}/v1", model="m", n=rows,
-        mix={"single": 1.0}, template_cap=10**9, concurrency=concurrency, price_in=0.1, price_out=0.4,
+        mix={"single": 1.0}, template_cap=10**9, value_cap=10**9, concurrency=concurrency, price_in=0.1, price_out=0.4,
     )  # fmt: skip
 
 

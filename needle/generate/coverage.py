@@ -110,24 +110,18 @@ class ValueCaps:
     def __init__(self, cap: int) -> None:
         """``cap``: rows that may have one value in one argument."""
         self._cap = cap
-        self._seen: Counter[tuple[str, str, str]] = Counter()
+        self._seen: Counter[int] = Counter()
+        """By hash of tool, argument and value: the values of a long run would fill the memory."""
 
     def full(self, trace: Trace) -> str | None:
         """The first argument that has its value too often already (``send_message.recipient``), or None."""
-        return next(
-            (
-                f"{tool}.{path}"
-                for tool, path, value in self._slots(trace)
-                if self._seen[tool, path, value] >= self._cap
-            ),
-            None,
-        )
+        return next((slot for slot, key in self._slots(trace) if self._seen[key] >= self._cap), None)
 
     def add(self, trace: Trace) -> None:
         """Count an accepted row."""
-        self._seen.update(set(self._slots(trace)))
+        self._seen.update({key for _, key in self._slots(trace)})
 
-    def _slots(self, trace: Trace) -> list[tuple[str, str, str]]:
+    def _slots(self, trace: Trace) -> list[tuple[str, int]]:
         by_name = {tool.name: tool for tool in trace.tools}
         found = []
         for call in trace.calls:
@@ -135,7 +129,8 @@ class ValueCaps:
                 schema = schema_at(by_name[call.name].parameters, path)
                 inner = schema.get("items") if isinstance(schema.get("items"), dict) else schema
                 if value_class(inner) in CAPPED and "enum" not in inner:
-                    found += [(call.name, path, item.casefold()) for item in _items(value) if isinstance(item, str)]
+                    slot = f"{call.name}.{path}"
+                    found += [(slot, hash((slot, item.casefold()))) for item in _items(value) if isinstance(item, str)]
         return found
 
 

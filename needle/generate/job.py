@@ -150,6 +150,7 @@ class _Job:
         if self.stopped:
             self.notes.append(f"{self.stopped}; raise it and run the same command to go on.")
         self.events.write("stop" if self.stopped else "end", reason=self.stopped, **state.to_dict())
+        del self.dedup, self.caps  # what they remember gives room to the counting at the end
         return self._finish()
 
     def _quotas(self) -> Quotas:

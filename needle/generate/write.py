@@ -17,7 +17,7 @@ from needle.generate.dedup import wording
 from needle.generate.rows import TraceView
 from needle.generate.story import run_card
 from needle.traces.card import dataset_card
-from needle.traces.split import lineage, split_by_request
+from needle.traces.split import lineage, split_keys, template
 from needle.traces.stats import trace_stats
 from needle.traces.trace import Trace
 from needle.traces.write import atomic, write_traces
@@ -26,20 +26,20 @@ from needle.traces.write import atomic, write_traces
 def split_rows(traces: Sequence[Trace], seed: int) -> dict[str, Sequence[Trace]]:
     """Train, validation and test such that no wording is in two of them, nor a row and one that descends from it;
     everything is train where there are too few wordings. Rows on disk stay there."""
-    masked = []
+    marks = []
     for number, trace in enumerate(traces):
-        place = hashlib.blake2b(f"{seed}/{trace.id}".encode(), digest_size=8).digest()
-        # the wording in place of the request, and nothing else that takes room
-        light = Trace(trace.id, wording(trace), (), (), meta={"parent": lineage(trace)})
-        masked.append((place, number, light))
-    masked.sort(key=lambda item: item[:2])
-    numbers = {id(light): number for _, number, light in masked}
-    order = [light for _, _, light in masked]
+        light = Trace(trace.id, wording(trace), (), ())  # the wording in place of the request
+        marks.append((_digest(f"{seed}/{trace.id}"), number, _digest(f"form {template(light)}"), _digest(f"line {lineage(trace)}")))
+    marks.sort()
     try:
-        parts = split_by_request(order, seed)
+        places = split_keys([mark[2:] for mark in marks], seed)
     except UserError:  # fewer wordings than parts
-        parts = {"train": order, "validation": [], "test": []}
-    return {part: _picked(traces, [numbers[id(light)] for light in rows]) for part, rows in parts.items()}
+        places = {"train": list(range(len(marks))), "validation": [], "test": []}
+    return {part: _picked(traces, [marks[place][1] for place in rows]) for part, rows in places.items()}
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.blake2b(text.encode(), digest_size=8).digest()
 
 
 def _picked(traces: Sequence[Trace], numbers: list[int]) -> Sequence[Trace]:

@@ -10,15 +10,16 @@ import os
 import random
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from needle.errors import UserError
 from needle.tools.spec import fingerprint
 from needle.traces.trace import Trace
 from needle.traces.write import ENDINGS, write_traces
 
+T = TypeVar("T")
 PARTS = ("train", "validation", "test")
 FRACTIONS = (0.8, 0.1, 0.1)
 
@@ -75,21 +76,37 @@ def split_by_request(
     The parts' sizes are in rows and come as near to ``fractions`` as whole templates allow. Raises UserError when there
     are fewer templates than parts.
     """
-    by_template = _joined([(f"form {template(trace)}", *_line(trace)) for trace in traces])
-    if len(by_template) < sum(share > 0 for share in fractions):
-        raise UserError(f"{len(by_template)} different phrasing(s) are too few to split; bring more traces")
-    rng = random.Random(seed)
-    groups = rng.sample(by_template, len(by_template))
-    room = {part: share * len(traces) for part, share in zip(PARTS, fractions, strict=True)}
-    part_of = []
+    places = split_keys([(f"form {template(trace)}", *_line(trace)) for trace in traces], seed, fractions)
+    return {part: [traces[place] for place in rows] for part, rows in places.items()}
+
+
+def split_keys(
+    keys: Sequence[Sequence[Hashable]], seed: int = 0, fractions: Sequence[float] = FRACTIONS
+) -> dict[str, list[int]]:
+    """Divide rows of which only keys are known so that no key is in two parts; places of the rows by part.
+
+    Args:
+        keys: of each row, such as its template and its ancestor.
+        seed: of the order in which groups are placed.
+        fractions: wanted sizes of train, validation and test.
+
+    Raises:
+        UserError: fewer groups than parts.
+    """
+    groups = _joined(keys)
+    if len(groups) < sum(share > 0 for share in fractions):
+        raise UserError(f"{len(groups)} different phrasing(s) are too few to split; bring more traces")
+    groups = random.Random(seed).sample(groups, len(groups))
+    room = {part: share * len(keys) for part, share in zip(PARTS, fractions, strict=True)}
+    part_of: list[str] = []
     for number, rows in enumerate(groups):
-        waiting = [part for part in PARTS if room[part] > 0 and part not in part_of]
+        waiting = [part for part in PARTS if room[part] > 0 and part not in part_of] if len(groups) - number <= len(PARTS) else []
         # A template goes where most rows are missing; the last templates go to parts that would stay empty otherwise.
         choices = waiting if waiting and len(groups) - number <= len(waiting) else PARTS
         part = max(choices, key=lambda name: room[name] - len(rows) if room[name] >= len(rows) else room[name] - 1e9)
         room[part] -= len(rows)
         part_of.append(part)
-    return _assemble(traces, groups, part_of)
+    return _assemble(range(len(keys)), groups, part_of)
 
 
 def split_traces(traces: Sequence[Trace], seed: int = 0) -> dict[str, list[Trace]]:
@@ -152,7 +169,7 @@ def _toolset_groups(traces: Sequence[Trace]) -> list[list[int]]:
     return _joined(keys)
 
 
-def _joined(keys: Sequence[Sequence[str]]) -> list[list[int]]:
+def _joined(keys: Sequence[Sequence[Hashable]]) -> list[list[int]]:
     """Places in groups such that two that share a key are in one group; in order of first place."""
     parent = list(range(len(keys)))
 
@@ -162,7 +179,7 @@ def _joined(keys: Sequence[Sequence[str]]) -> list[list[int]]:
             index = parent[index]
         return index
 
-    first: dict[str, int] = {}
+    first: dict[Hashable, int] = {}
     for index, mine in enumerate(keys):
         for key in mine:
             a, b = root(first.setdefault(key, index)), root(index)
@@ -191,10 +208,10 @@ def _spread(count: int, fractions: Sequence[float]) -> list[str]:
 
 
 def _assemble(
-    traces: Sequence[Trace], groups: Sequence[Sequence[int]], part_of: Sequence[str]
-) -> dict[str, list[Trace]]:
+    traces: Sequence[T], groups: Sequence[Sequence[int]], part_of: Sequence[str]
+) -> dict[str, list[T]]:
     """Rows by part, groups in the order of the input. The rows of a group stay adjacent: so they compress well."""
-    result: dict[str, list[Trace]] = {part: [] for part in PARTS}
+    result: dict[str, list[T]] = {part: [] for part in PARTS}
     for rows, part in sorted(zip(groups, part_of, strict=True), key=lambda pair: pair[0][0]):
         result[part] += [traces[index] for index in rows]
     return result

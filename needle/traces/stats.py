@@ -109,7 +109,8 @@ def trace_stats(traces: Iterable[Trace]) -> TraceStats:
     tools: dict[tuple[str, str], ToolSpec] = {}
     prints: dict[int, tuple[tuple[ToolSpec, ...], str]] = {}
     counters = {name: Counter() for name in ("kinds", "families", "calls", "tools", "used")}
-    asked: Counter[tuple[str, str]] = Counter()
+    asked: set[int] = set()
+    names: set[str] = set()
     words: list[int] = []
     copied = free = alternatives = 0
     for trace in traces:
@@ -118,7 +119,8 @@ def trace_stats(traces: Iterable[Trace]) -> TraceStats:
             name = trace.toolset or prints[id(trace.tools)][1]
             tools.update({(name, tool.name): tool for tool in trace.tools})
         name = trace.toolset or prints[id(trace.tools)][1]
-        asked[name, " ".join(trace.query.casefold().split())] += 1
+        names.add(name)
+        asked.add(hash((name, " ".join(trace.query.casefold().split()))))  # texts would fill the memory
         words.append(len(trace.query.split()))
         row = {"kinds": trace.kind, "families": family(trace) or "(none)", "calls": len(trace.calls), "tools": len(trace.tools)}
         for counter, value in row.items():
@@ -134,7 +136,7 @@ def trace_stats(traces: Iterable[Trace]) -> TraceStats:
     words.sort()
     return TraceStats(
         rows=len(words),
-        toolsets=len({name for name, _ in asked}),
+        toolsets=len(names),
         tools=len(tools),
         calls=sum(count * rows for count, rows in counters["calls"].items()),
         kinds=dict(counters["kinds"].most_common()),
@@ -151,7 +153,7 @@ def trace_stats(traces: Iterable[Trace]) -> TraceStats:
         copied=copied,
         free_text=free,
         with_alternatives=alternatives,
-        repeated=sum(count - 1 for count in asked.values()),
+        repeated=len(words) - len(asked),
     )
 
 
