@@ -168,6 +168,16 @@ def test_every_part_of_results_json_has_its_place(make_suite, scripted, tmp_path
         assert words in text, words
 
 
+def test_other_readings_and_decodings_of_the_same_rows_stand_beside(make_suite, scripted, tmp_path):
+    fenced = '```json\n[{"name":"set_light","arguments":{"room":"hall","level":0}}]\n```'
+    evaluate(scripted(lambda query: fenced, name="a"), make_suite(), tmp_path, free=scripted(lambda query: "[]", name="b"))
+    text, parsed = parsed_page(tmp_path / "report.html")
+    assert "Read forgivingly" in text and "30 of 30 outputs could not be read" in text
+    assert "Decoded another way: free" in text and "WARNING" in text
+    answer = embedded(parsed)["rows"][0]["answers"][0]
+    assert answer["repaired"]["calls"] and answer["free"]["raw"] == "[]" and answer["error"]
+
+
 def test_disturbances_and_swapped_words_are_shown_where_a_suite_has_them(make_suite, scripted, tmp_path):
     evaluate(scripted(lambda query: "[]"), make_suite(), tmp_path)
     path = tmp_path / "results.json"
