@@ -68,6 +68,7 @@ def _known(data: Path, more: list[Path]) -> Any:
                 continue
         else:
             say(f"note: {name} is not here, so the mix is not compared with it; NEEDLE_DATA names its folder", error=True)
-    for path in more:
+    held = Path(__file__).resolve().parents[2] / "data" / "traces" / "validation.jsonl.gz"
+    for path in [*([held] if held.is_file() else []), *more]:
         rows[path.name] = read_traces(path)[0]
     return Knowledge(rows) if any(rows.values()) else None

@@ -100,13 +100,13 @@ def load_functions(name: str) -> dict[str, Function]:
     """Functions written down in ``needle/corpora/specs/NAME.json`` (the layout is in ``docs/corpora.md``), by key."""
     raw = json.loads((files("needle.corpora") / "specs" / f"{name}.json").read_text(encoding="utf-8"))
     shared = raw.get("slots", {})
-    rivals = [frozenset(group) for group in raw.get("rivals", ())]
+    rivals, kin = ([frozenset(group) for group in raw.get(name, ())] for name in ("rivals", "kin"))
     result = {}
     for service, group in raw["functions"].items():
         for key, (names, text, slots) in group.items():
             made = tuple(_slot(slot, shared.get(slot, ()), own) for slot, own in (slots if isinstance(slots, dict) else dict.fromkeys(slots, ())).items())
-            against = frozenset().union(*(found for found in rivals if key in found)) - {key}
-            result[key] = Function(key, service, _split(names), _split(text), made, against)
+            against, akin = (frozenset().union(*(found for found in groups if key in found)) - {key} for groups in (rivals, kin))
+            result[key] = Function(key, service, _split(names), _split(text), made, against, akin)
     return result
 
 

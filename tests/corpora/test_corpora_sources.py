@@ -25,7 +25,7 @@ def test_written_functions_hold_together(name):
     functions = load_functions(name)
     raw = json.loads((files("needle.corpora") / "specs" / f"{name}.json").read_text())
     assert functions and all(function.names and function.descriptions for function in functions.values())
-    assert not {key for group in raw.get("rivals", ()) for key in group} - functions.keys()
+    assert not {key for groups in (raw.get("rivals", ()), raw.get("kin", ())) for group in groups for key in group} - functions.keys()
     for function in functions.values():
         assert len({slot.key for slot in function.slots}) == len(function.slots)
         for seed in range(3):
