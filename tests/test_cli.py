@@ -44,6 +44,8 @@ OPTIONS = {
     "traces push": "FOLDER --repo --public",
     "traces contamination": "FILES --against --out --show",
     "tools lint": "TOOLS",
+    "tools synth": "--out --teacher --model --domains --per-domain --budget --price-in --price-out --seed",
+    "tools evolve": "TOOLS --out --ops --traces --seed",
     "teacher list": "--profiles",
     "teacher show": "TEACHER --model --profiles",
     "teacher probe": "TEACHER --model --out --profiles",

@@ -8,14 +8,14 @@ from typing import Annotated, Any
 
 import typer
 
+from needle.commands import tools
 from needle.commands.options import Out, Seed, show_problems
 from needle.terminal import say
 
 app = typer.Typer()
 traces_app = typer.Typer(no_args_is_help=True, help="Look at, convert and split trace files.")
-tools_app = typer.Typer(no_args_is_help=True, help="Check toolset files.")
 app.add_typer(traces_app, name="traces")
-app.add_typer(tools_app, name="tools")
+app.add_typer(tools.app, name="tools")
 
 
 @traces_app.command()
@@ -99,18 +99,3 @@ def _suite_rows(name: str) -> list[Any]:
     from needle.evals.suites import load_suite
 
     return list(load_suite(name).traces)
-
-
-@tools_app.command()
-def lint(tools: Path) -> None:
-    """Name duplicates, look-alikes and gaps in a toolset."""
-    from needle.tools.lint import lint_tools
-    from needle.tools.read import load_toolset
-
-    specs = load_toolset(tools)
-    findings = lint_tools(specs)
-    for finding in findings:
-        say(f"{finding.severity}: {finding.message}")
-    say(f"{len(specs)} tools, {len(findings)} findings in {tools}")
-    if any(finding.severity == "error" for finding in findings):
-        raise typer.Exit(1)

@@ -46,6 +46,11 @@ WORDS: dict[str, tuple[str, ...]] = {
     "note": ("memo",), "reminder": ("alert",), "event": ("appointment",), "restaurant": ("dining_place",),
 }  # fmt: skip
 """Words of names, and others that mean the same in a name."""
+VERBS = frozenset(
+    "get fetch set update create add delete remove send list search find start stop play calculate book convert check "
+    "schedule".split()
+)
+"""Of these, the ones that mean so only where a name begins with them."""
 
 
 @dataclass(frozen=True)
@@ -185,8 +190,8 @@ def _random_name(rng: random.Random) -> str:
 def _like(name: str, rng: random.Random) -> list[str]:
     words = re.findall(r"[A-Za-z]+|\d+", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name)) or [name]
     return [
-        rng.choice(WORDS[word.lower()]) if word.lower() in WORDS and rng.random() < 0.6 else word.lower()
-        for word in words
+        rng.choice(WORDS[low]) if low in WORDS and (place == 0 or low not in VERBS) and rng.random() < 0.6 else low
+        for place, low in enumerate(word.lower() for word in words)
     ]
 
 
