@@ -7,9 +7,13 @@ they would lose which arguments a call leaves out. If the hub is out of reach th
 from __future__ import annotations
 
 import hashlib
+import logging
+import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 from needle.errors import UserError
 from needle.evals.datafiles import VARIABLE
@@ -50,16 +54,41 @@ class HubFiles:
             from huggingface_hub import hf_hub_download  # here: only these suites need it
         except ImportError as error:
             raise UserError(f"{self.where}: pip install huggingface_hub, or {self._by_hand(name)}") from error
+        where = {"repo_type": "dataset", "revision": self.revision}
+        try:  # a revision never changes, so what is in the cache needs no question to the hub
+            return Path(hf_hub_download(self.repository, name, local_files_only=True, **where)).read_bytes()
+        except Exception:  # not in the cache, whatever the client's word for that
+            pass
+        logger = logging.getLogger("huggingface_hub")
+        level = logger.level
+        logger.setLevel(logging.ERROR)  # it tells of every try; one line at the end says it all
         try:
-            path = hf_hub_download(self.repository, name, repo_type="dataset", revision=self.revision)
-            return Path(path).read_bytes()
+            _reachable()
+            return Path(hf_hub_download(self.repository, name, **where)).read_bytes()
         except Exception as error:  # the client raises errors of several HTTP libraries, and its own
-            reason = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
             raise UserError(
-                f"{self.where}: the hub is out of reach or lacks {name} ({reason[:160]}); {self._by_hand(name)}"
+                f"{self.where}: the hub is out of reach or lacks {name} ({_reason(error)}); {self._by_hand(name)}"
             ) from error
+        finally:
+            logger.setLevel(level)
 
     def _by_hand(self, name: str) -> str:
         file = Path(name).name
         place = f"put it into {self.folder}/ in a folder and name that folder in {VARIABLE}"
         return f"download {file} from {self.where} by hand, {place}"
+
+
+def _reachable() -> None:
+    """Raise ``OSError`` at once where the hub's name has no address; the client would try for half a minute."""
+    from huggingface_hub import constants
+
+    address = urlsplit(constants.ENDPOINT)
+    if address.hostname and not getproxies().get(address.scheme):  # behind a proxy the name need not be known here
+        socket.getaddrinfo(address.hostname, address.port or 443)
+
+
+def _reason(error: BaseException) -> str:
+    """First line of the innermost cause."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return (next(iter(str(error).strip().splitlines()), "") or type(error).__name__)[:160]

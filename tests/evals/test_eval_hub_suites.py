@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 
@@ -247,6 +248,7 @@ def test_a_hub_out_of_reach_is_said_with_what_to_put_where(name, monkeypatch):
         raise ConnectionError("no route to host\nmore lines")
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", away)
+    monkeypatch.setattr(hub_module, "_reachable", lambda: None)
     with pytest.raises(UserError, match="hub is out of reach .*no route to host.*NEEDLE_DATA") as caught:
         load_suite(name)
     assert "\n" not in str(caught.value) and f"{name}/" in str(caught.value)
@@ -257,13 +259,37 @@ def test_what_the_hub_gives_is_read_like_a_folder(mobile, monkeypatch):
 
     asked = []
 
-    def here(repository, name, *, repo_type, revision):
+    def here(repository, name, *, repo_type, revision, local_files_only=False):
+        if local_files_only:
+            raise FileNotFoundError(name)
         asked.append((repository, name, repo_type, revision))
         return mobile / "mobile-actions" / name
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", here)
+    monkeypatch.setattr(hub_module, "_reachable", lambda: None)
     monkeypatch.delenv("NEEDLE_DATA", raising=False)
     suite = load_suite("mobile-actions")
     assert suite.hash == load_suite("mobile-actions", data=mobile).hash
     assert asked == [("google/mobile-actions", "dataset.jsonl", "dataset", suite.revision)]
     assert HubFiles("a/b", "c", "d") == HubFiles("a/b", "c", "d") and hub_module.VARIABLE == "NEEDLE_DATA"
+
+
+def test_a_cached_file_needs_no_hub_and_an_unknown_hub_is_told_at_once(mobile, monkeypatch):
+    import huggingface_hub
+
+    def cached(repository, name, *, local_files_only=False, **where):
+        assert local_files_only, "the hub was asked though the file is in the cache"
+        return mobile / "mobile-actions" / name
+
+    monkeypatch.delenv("NEEDLE_DATA", raising=False)
+    with monkeypatch.context() as patch:
+        patch.setattr(huggingface_hub, "hf_hub_download", cached)
+        assert len(load_suite("mobile-actions").traces) == 2
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", "https://no-such-hub.invalid")
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(mobile))
+    started = time.monotonic()
+    with pytest.raises(UserError, match="hub is out of reach"):
+        load_suite("mobile-actions")
+    assert time.monotonic() - started < 10
