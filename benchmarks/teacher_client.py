@@ -3,8 +3,8 @@
     python benchmarks/teacher_client.py                    # 400 calls at 100 at a time, three times each, interleaved
     python benchmarks/teacher_client.py --calls 2000 --concurrency 200
 
-The bare loop is ``client.chat.completions.create`` in so many tasks, without retries, limits or deadlines. The server is
-``python -m needle.teacher.faults plain``, a process of its own. Processor time is that of this process.
+The bare loop is ``client.chat.completions.create`` in so many tasks, without retries, limits or deadlines. The server
+is ``python -m needle.teacher.faults plain``, a process of its own. Processor time is that of this process.
 """
 
 from __future__ import annotations
@@ -24,7 +24,10 @@ import openai
 
 from needle.teacher import Teacher, TeacherConfig
 
-BODY: dict[str, Any] = {"messages": [{"role": "user", "content": "What is the weather in Paris? " * 10}], "max_tokens": 100}
+BODY: dict[str, Any] = {
+    "messages": [{"role": "user", "content": "What is the weather in Paris? " * 10}],
+    "max_tokens": 100,
+}
 
 
 async def measure(call: Callable[[], Awaitable[object]], calls: int, concurrency: int) -> tuple[float, float]:
@@ -47,11 +50,15 @@ async def one_round(url: str, calls: int, concurrency: int) -> dict[str, tuple[f
     for name, make in clients.items():
         options: dict[str, Any] = {"base_url": url, "api_key": "none", "max_retries": 0}
         async with openai.AsyncOpenAI(http_client=make() if make else None, **options) as sdk:
-            found[f"SDK, {name}"] = await measure(lambda sdk=sdk: sdk.chat.completions.create(model="m", **BODY), calls, concurrency)
+            found[f"SDK, {name}"] = await measure(
+                lambda sdk=sdk: sdk.chat.completions.create(model="m", **BODY), calls, concurrency
+            )
         async with Teacher(TeacherConfig(base_url=url, model="m")) as teacher:
             await teacher.client.close()
             teacher.client = openai.AsyncOpenAI(http_client=make() if make else None, **options)
-            found[f"Teacher, {name}"] = await measure(lambda teacher=teacher: teacher.complete(BODY), calls, concurrency)
+            found[f"Teacher, {name}"] = await measure(
+                lambda teacher=teacher: teacher.complete(BODY), calls, concurrency
+            )
     return found
 
 
@@ -66,7 +73,9 @@ def main() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    server = subprocess.Popen([sys.executable, "-m", "needle.teacher.faults", "plain", "--latency", str(asked.latency), "--port", str(port)])
+    server = subprocess.Popen(
+        [sys.executable, "-m", "needle.teacher.faults", "plain", "--latency", str(asked.latency), "--port", str(port)]
+    )
     try:
         while server.poll() is None:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 0.2):

@@ -1,7 +1,7 @@
 """``BatchTeacher``: the Batch API behind the same ``complete(body) -> Answer``, at the endpoint's batch price (often
 half), with answers after minutes or hours.
 
-    async with BatchTeacher(config, store, key=lambda body: response_key(...), stored=lambda key: key in store) as teacher:
+    async with BatchTeacher(config, store.pending(), key=content_hash, stored=lambda key: key in store) as teacher:
         answers = await asyncio.gather(*(teacher.complete(body) for body in bodies))
 
 Questions are collected until none has come for ``linger_s``, sent as one file, and answered when the batch has ended.
@@ -14,7 +14,6 @@ until then they can be fetched again for nothing.
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass, field
@@ -177,7 +176,8 @@ class BatchTeacher:
         return answer
 
     def _tidy(self) -> None:
-        """Forget batches whose answers are all stored, not before: a kill between taking and storing must lose nothing."""
+        """Forget batches whose answers are all stored, not before: a kill between taking and storing must lose
+        nothing."""
         if any(not batch.left and all(map(self._stored, batch.keys)) for batch in self._batches):
             self._save()
 
@@ -221,7 +221,11 @@ class BatchTeacher:
         while self._queue:
             while len(self._queue) < self._most and (wait := self._last + self._linger_s - loop.time()) > 0:
                 await asyncio.sleep(wait)
-            rows = [(key, self.teacher.wire_body(self._questions[key].body)) for key in self._queue[: self._most] if key in self._questions]
+            rows = [
+                (key, self.teacher.wire_body(self._questions[key].body))
+                for key in self._queue[: self._most]
+                if key in self._questions
+            ]
             content, taken = pack(rows, self._most_bytes)
             self._queue = [key for key in self._queue if key not in set(taken) and key in self._questions]
             if taken:
@@ -293,7 +297,9 @@ class BatchTeacher:
         if "token_limit" in code and size > 1:
             self._most = max(1, size // 2)
             return None
-        return PermanentError(f"{self.teacher.where} refused the batch ({self.teacher.asked.detail(message or code)})", "bad_batch")
+        return PermanentError(
+            f"{self.teacher.where} refused the batch ({self.teacher.asked.detail(message or code)})", "bad_batch"
+        )
 
     def _deliver(self, key: str, raw: bytes) -> None:
         try:
@@ -322,7 +328,13 @@ class BatchTeacher:
             question.attempts += 1
             self.usage.retries += 1
             if question.attempts >= self.config.max_attempts:
-                self._fail(key, error or TransientError(f"{self.where}: no answer in {question.attempts} batches", "server", maybe_billed=False))
+                self._fail(
+                    key,
+                    error
+                    or TransientError(
+                        f"{self.where}: no answer in {question.attempts} batches", "server", maybe_billed=False
+                    ),
+                )
                 continue
             try:
                 if question.on_resend and error and error.maybe_billed:
@@ -335,5 +347,3 @@ class BatchTeacher:
     def _drop(self, batch: _Batch) -> None:
         self._batches.remove(batch)
         self._save()
-
-

@@ -20,8 +20,8 @@ MOST_LISTED = 2_000
 
 
 class BatchApi:
-    """Files and batches of one endpoint. Every method raises ``PermanentError``, or ``TransientError`` when the endpoint
-    was away for ``starvation_s`` of the config."""
+    """Files and batches of one endpoint. Every method raises ``PermanentError``, or ``TransientError`` when the
+    endpoint was away for ``starvation_s`` of the config."""
 
     def __init__(self, teacher: Teacher) -> None:
         """``teacher``: whose connection is used."""
@@ -30,12 +30,14 @@ class BatchApi:
     def ours(self, error: Exception) -> Exception:
         """An exception of the SDK as ours."""
         if isinstance(error, openai.NotFoundError):
-            return PermanentError(f"{self._teacher.where} has no batches at this address, or has forgotten this one", "not_found")
+            return PermanentError(
+                f"{self._teacher.where} has no batches at this address, or has forgotten this one", "not_found"
+            )
         return error if isinstance(error, UserError) else classify(error, self._teacher.asked)
 
     async def create(self, content: bytes, tag: str) -> Any:
-        """Send a file of questions and start a batch over it; a batch with this tag that was made although its answer got
-        lost is taken instead of a second one."""
+        """Send a file of questions and start a batch over it; a batch with this tag that was made although its answer
+        got lost is taken instead of a second one."""
         files, batches = self._teacher.client.files, self._teacher.client.batches
         sent = await self._patiently(lambda: files.create(file=("needle.jsonl", content), purpose="batch"))
         tried = False

@@ -35,7 +35,8 @@ def pack(rows: Sequence[tuple[str, dict[str, Any]]], most_bytes: int) -> tuple[b
 
 
 def read_rows(content: bytes, asked: Asked, into: BatchRows) -> None:
-    """Add the rows of an output or error file; the order of rows means nothing, and a line that is cut off is left out."""
+    """Add the rows of an output or error file; the order of rows means nothing, and a line that is cut off is left
+    out."""
     for line in content.splitlines():
         try:
             row = json.loads(line)
@@ -53,5 +54,7 @@ def read_rows(content: bytes, asked: Asked, into: BatchRows) -> None:
         else:
             said = error if isinstance(error, dict) else {}
             into.errors[key] = TransientError(
-                f"{asked.where}: {asked.detail(said.get('message') or said.get('code') or 'no answer')}", "expired", maybe_billed=False
+                f"{asked.where}: {asked.detail(said.get('message') or said.get('code') or 'no answer')}",
+                "expired",
+                maybe_billed=False,
             )

@@ -61,7 +61,8 @@ class Teacher:
         """``transport`` replaces the network (an in-process app); for the embedded teacher it is made here.
 
         Raises:
-            UserError: bad address, no key for a remote endpoint, or a setting that the endpoint is known not to support.
+            UserError: bad address, no key for a remote endpoint, or a setting that the endpoint is known not to
+            support.
         """
         check_capabilities(config, config.needs)
         self.config = config
@@ -102,7 +103,8 @@ class Teacher:
                 raises (no money left, say) ends the call. Without it no slow call is hedged.
 
         Raises:
-            PermanentError: (a ``UserError``) asking again cannot help; ``Starved`` when the rate limit lets nothing through.
+            PermanentError: (a ``UserError``) asking again cannot help; ``Starved`` when the rate limit lets nothing
+            through.
             TransientError: attempts or the deadline are used up.
         """
         loop, limiter = asyncio.get_running_loop(), limiter_for(self.config)
@@ -113,7 +115,9 @@ class Teacher:
             started = loop.time()
             try:
                 work = self._attempt(sent, min(self.config.attempt_s, left), limiter, ticket, again)
-                return await (self._hedged(work, sent, left, limiter, on_resend) if self.config.hedge_s and on_resend else work)
+                return await (
+                    self._hedged(work, sent, left, limiter, on_resend) if self.config.hedge_s and on_resend else work
+                )
             except PermanentError as error:
                 if not self._adapt(error, sent):
                     raise
@@ -144,8 +148,11 @@ class Teacher:
             raise ValueError("no list of batches")
         return data
 
-    async def _wait_after(self, error: TransientError, left: float, failures: int, limiter: Limiter) -> tuple[float, int]:
-        """Wait as the error asks, or raise it when attempts or deadline are used up. Returns seconds left and failures."""
+    async def _wait_after(
+        self, error: TransientError, left: float, failures: int, limiter: Limiter
+    ) -> tuple[float, int]:
+        """Wait as the error asks, or raise it when attempts or deadline are used up. Returns seconds left and
+        failures."""
         if error.reason in ("rate_limit", "overloaded"):
             limiter.pushed_back(error.retry_after)
             failures += error.reason == "overloaded"
@@ -162,7 +169,9 @@ class Teacher:
         await asyncio.sleep(wait)
         return left - wait, failures
 
-    async def _attempt(self, sent: dict[str, Any], seconds: float, limiter: Limiter, ticket: Ticket, again: bool) -> Answer:
+    async def _attempt(
+        self, sent: dict[str, Any], seconds: float, limiter: Limiter, ticket: Ticket, again: bool
+    ) -> Answer:
         self.usage.requests += 1
         self.usage.retries += again
         used: Mapping[str, int] | None = {}
@@ -182,15 +191,25 @@ class Teacher:
         return answer
 
     async def _hedged(
-        self, work: Coroutine[Any, Any, Answer], sent: dict[str, Any], left: float, limiter: Limiter, on_resend: Callable[[], None]
+        self,
+        work: Coroutine[Any, Any, Answer],
+        sent: dict[str, Any],
+        left: float,
+        limiter: Limiter,
+        on_resend: Callable[[], None],
     ) -> Answer:
-        """An attempt, and beside it a second one when it is slow and the owner of the money allows it; the first answer counts."""
+        """An attempt, and beside it a second one when it is slow and the owner of the money allows it; the first
+        answer counts."""
         tasks, hedge_s = {asyncio.create_task(work)}, self.config.hedge_s
         try:
             done, _ = await asyncio.wait(tasks, timeout=hedge_s)
             if not done and _allowed(on_resend):
                 ticket = await limiter.acquire(*(estimate_tokens(sent) if limiter.counts_tokens else (0, 0)))
-                tasks.add(asyncio.create_task(self._attempt(sent, min(self.config.attempt_s, left - hedge_s), limiter, ticket, True)))
+                tasks.add(
+                    asyncio.create_task(
+                        self._attempt(sent, min(self.config.attempt_s, left - hedge_s), limiter, ticket, True)
+                    )
+                )
             waiting = set(tasks)
             while True:
                 done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
@@ -229,7 +248,12 @@ class Teacher:
         """Leave out an optional parameter that the endpoint refused by name (reasoning models refuse ``temperature``),
         or call it as newer endpoints do."""
         name = error.parameter
-        if error.reason != "bad_request" or name not in sent or name not in DROPPABLE | RENAMED.keys() or name in self.left_out:
+        if (
+            error.reason != "bad_request"
+            or name not in sent
+            or name not in DROPPABLE | RENAMED.keys()
+            or name in self.left_out
+        ):
             return False
         self.left_out.add(name)
         return True
@@ -250,4 +274,6 @@ def _allowed(on_resend: Callable[[], None]) -> bool:
 def estimate_tokens(body: Mapping[str, Any]) -> tuple[int, int]:
     """Input tokens of a call and the most output tokens that it may give, both rather too many."""
     most = body.get("max_completion_tokens") or body.get("max_tokens") or MOST_OUTPUT
-    return int(len(json.dumps(body, ensure_ascii=False).encode()) / BYTES_A_TOKEN) + 1, int(most) * int(body.get("n") or 1)
+    return int(len(json.dumps(body, ensure_ascii=False).encode()) / BYTES_A_TOKEN) + 1, int(most) * int(
+        body.get("n") or 1
+    )

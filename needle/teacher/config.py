@@ -40,7 +40,9 @@ class Limits:
 
     def share(self, parts: int) -> Limits:
         """The limits of one of ``parts`` processes that ask the same endpoint with the same key."""
-        rates = {name: value / parts for name, value in vars(self).items() if name != "concurrency" and value is not None}
+        rates = {
+            name: value / parts for name, value in vars(self).items() if name != "concurrency" and value is not None
+        }
         return replace(self, **rates, concurrency=max(1, self.concurrency // parts))
 
 
@@ -151,9 +153,19 @@ class TeacherConfig:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """Everything here that shapes an answer, for cache keys: two configs with the same identity may share answers."""
-        shaping = {"base_url": self.base_url, "model": self.model, "headers": dict(self.headers), "extra_body": dict(self.extra_body)}
-        return shaping | {"tools_in_content": self.tools_in_content, "strict": self.strict, "top_logprobs": self.top_logprobs}
+        """Everything here that shapes an answer, for cache keys: two configs with the same identity may share
+        answers."""
+        shaping = {
+            "base_url": self.base_url,
+            "model": self.model,
+            "headers": dict(self.headers),
+            "extra_body": dict(self.extra_body),
+        }
+        return shaping | {
+            "tools_in_content": self.tools_in_content,
+            "strict": self.strict,
+            "top_logprobs": self.top_logprobs,
+        }
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -198,8 +210,8 @@ def check_capabilities(config: TeacherConfig, needs: Collection[str]) -> list[st
         known = getattr(config.capabilities, need)
         if known is False and need != "native_tools":
             raise UserError(
-                f"{config.where} with model {config.model!r} cannot do {NEEDS[need]!r}; change that setting, use another "
-                f"teacher, or run `needle teacher probe` again if this is no longer so"
+                f"{config.where} with model {config.model!r} cannot do {NEEDS[need]!r}; change that setting, use "
+                f"another teacher, or run `needle teacher probe` again if this is no longer so"
             )
         if known is None:
             unknown.append(need)

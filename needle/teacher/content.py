@@ -41,7 +41,10 @@ def tools_in_content(body: dict[str, Any], *, json_schema: bool = False) -> dict
         messages.insert(0, {"role": "system", "content": ask})
     rest = {name: value for name, value in body.items() if name not in (*TOOL_PARAMETERS, "messages")}
     if json_schema:
-        rest["response_format"] = {"type": "json_schema", "json_schema": {"name": "calls", "schema": answer_schema(functions)}}
+        rest["response_format"] = {
+            "type": "json_schema",
+            "json_schema": {"name": "calls", "schema": answer_schema(functions)},
+        }
     return {"messages": messages, **rest}
 
 
@@ -49,11 +52,19 @@ def answer_schema(functions: list[dict[str, Any]]) -> dict[str, Any]:
     """JSON schema of an answer; arguments are any object, for many servers take a part of JSON Schema only."""
     call = {
         "type": "object",
-        "properties": {"name": {"type": "string", "enum": [function["name"] for function in functions]}, "arguments": {"type": "object"}},
+        "properties": {
+            "name": {"type": "string", "enum": [function["name"] for function in functions]},
+            "arguments": {"type": "object"},
+        },
         "required": ["name", "arguments"],
         "additionalProperties": False,
     }
-    return {"type": "object", "properties": {"calls": {"type": "array", "items": call}}, "required": ["calls"], "additionalProperties": False}
+    return {
+        "type": "object",
+        "properties": {"calls": {"type": "array", "items": call}},
+        "required": ["calls"],
+        "additionalProperties": False,
+    }
 
 
 def read_content_calls(text: str) -> list[tuple[str, str]] | None:
@@ -69,7 +80,9 @@ def read_content_calls(text: str) -> list[tuple[str, str]] | None:
         return None
     content, _ = json.JSONDecoder().raw_decode(text)
     calls = content["calls"]
-    if not isinstance(calls, list) or not all(isinstance(call, dict) and isinstance(call.get("name"), str) for call in calls):
+    if not isinstance(calls, list) or not all(
+        isinstance(call, dict) and isinstance(call.get("name"), str) for call in calls
+    ):
         raise ValueError("calls is no list of objects with a name")
     return [(call["name"], json.dumps(call.get("arguments") or {}, ensure_ascii=False)) for call in calls]
 
@@ -85,7 +98,10 @@ def _rule(body: dict[str, Any]) -> str:
 def _plain(message: dict[str, Any]) -> dict[str, Any]:
     """An earlier turn without the fields of native tool calls."""
     if message.get("tool_calls"):
-        calls = [{"name": call["function"]["name"], "arguments": json.loads(call["function"]["arguments"] or "{}")} for call in message["tool_calls"]]
+        calls = [
+            {"name": call["function"]["name"], "arguments": json.loads(call["function"]["arguments"] or "{}")}
+            for call in message["tool_calls"]
+        ]
         return {"role": "assistant", "content": json.dumps({"calls": calls}, ensure_ascii=False)}
     if message.get("role") == "tool":
         return {"role": "user", "content": f"Result of the call: {message.get('content')}"}

@@ -87,7 +87,11 @@ def find_key(base_url: str, environment: Mapping[str, str] | None = None, key_en
             return key
     if is_local(base_url):
         return NO_KEY
-    wanted = f'{key_env} (or key_env = "" in its profile where it needs none)' if key_env else "OPENAI_API_KEY (or NEEDLE_API_KEY)"
+    wanted = (
+        f'{key_env} (or key_env = "" in its profile where it needs none)'
+        if key_env
+        else "OPENAI_API_KEY (or NEEDLE_API_KEY)"
+    )
     raise UserError(f"no key for {base_url}: set {wanted}, or use --teacher embedded, which needs none")
 
 
@@ -147,9 +151,11 @@ def open_client(
 
 
 def _http_client(timeout_s: float) -> httpx2.AsyncClient | None:
-    """The SDK's aiohttp client, which takes about a quarter less time of the processor, where aiohttp is installed and no
-    proxy is set (the SDK's own client knows all ways in which proxies are named); None: the SDK's own."""
-    proxied = any(name.lower() in ("http_proxy", "https_proxy", "all_proxy") and value for name, value in os.environ.items())
+    """The SDK's aiohttp client, which takes about a quarter less time of the processor, where aiohttp is installed and
+    no proxy is set (the SDK's own client knows all ways in which proxies are named); None: the SDK's own."""
+    proxied = any(
+        name.lower() in ("http_proxy", "https_proxy", "all_proxy") and value for name, value in os.environ.items()
+    )
     if proxied or find_spec("aiohttp") is None:
         return None
     return openai.DefaultAioHttpClient(timeout=timeout_s)

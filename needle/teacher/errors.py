@@ -26,13 +26,14 @@ RENAMED = {"max_tokens": "max_completion_tokens"}
 OVERLOADED = (429, 503, 529)
 """Statuses that ask for fewer requests at a time."""
 GAVE_UP_WAITING = (408, 504, 524)
-"""Statuses of a gateway that did not wait for the model, which may have answered (and billed) all the same. Other errors of a
-server are answers by themselves, and no provider that we know bills them."""
+"""Statuses of a gateway that did not wait for the model, which may have answered (and billed) all the same. Other
+errors of a server are answers by themselves, and no provider that we know bills them."""
 _PARAMETER = re.compile(r"(?:unsupported|not support\w*|unknown|unrecognized|unexpected|extra|not permitted)", re.I)
 
 
 class PermanentError(UserError):
-    """Asking again cannot help. ``reason``: auth, forbidden, not_found, quota, bad_request, content_filter or starved."""
+    """Asking again cannot help. ``reason``: auth, forbidden, not_found, quota, bad_request, content_filter or
+    starved."""
 
     maybe_billed = False
     """The endpoint turned the request away, so it costs nothing."""
@@ -101,16 +102,25 @@ def classify(error: Exception, asked: Asked) -> PermanentError | TransientError:
         return TransientError(f"{where} did not answer in time", "timeout")
     if isinstance(error, openai.APIConnectionError | httpx2.TransportError | OSError):
         said = asked.detail(str(cause) or type(cause).__name__)
-        return TransientError(f"cannot reach {where} ({said})", "connection", maybe_billed=not (connecting and _never_sent(cause)))
+        return TransientError(
+            f"cannot reach {where} ({said})", "connection", maybe_billed=not (connecting and _never_sent(cause))
+        )
     if isinstance(error, openai.APIResponseValidationError | ValueError):
-        return TransientError(f"{where} answered with something that is no chat completion ({asked.detail(error)})", "not_json")
+        return TransientError(
+            f"{where} answered with something that is no chat completion ({asked.detail(error)})", "not_json"
+        )
     raise error
 
 
 def _never_sent(cause: BaseException) -> bool:
     """No connection came about. The aiohttp transport of the SDK also calls it a connect time-out when the server hung
     up after the request."""
-    return isinstance(cause, httpx2.ConnectError) or type(cause.__cause__).__name__ not in ("ServerDisconnectedError", "ClientConnectionError", "ClientConnectionResetError", "ClientOSError")
+    return isinstance(cause, httpx2.ConnectError) or type(cause.__cause__).__name__ not in (
+        "ServerDisconnectedError",
+        "ClientConnectionError",
+        "ClientConnectionResetError",
+        "ClientOSError",
+    )
 
 
 def by_status(
@@ -130,7 +140,9 @@ def by_status(
     message = body.get("message") or text
     detail = f"(it said: {asked.detail(message)})" if message else ""
     if "insufficient_quota" in code or "billing" in code or status == 402:
-        return PermanentError(f"{where}: the account has no quota left; add credit or use another key {detail}", "quota")
+        return PermanentError(
+            f"{where}: the account has no quota left; add credit or use another key {detail}", "quota"
+        )
     if status == 401:
         return PermanentError(f"{where} refused the key; set {asked.key_name} to a valid one {detail}", "auth")
     if "content_filter" in code or "content_policy" in code or "moderation" in code:
@@ -147,10 +159,16 @@ def by_status(
     if status == 429:
         return TransientError(f"{where} limits the rate {detail}", "rate_limit", wait, maybe_billed=False)
     if status in OVERLOADED:
-        return TransientError(f"{where} is overloaded (status {status}) {detail}", "overloaded", wait, maybe_billed=False)
+        return TransientError(
+            f"{where} is overloaded (status {status}) {detail}", "overloaded", wait, maybe_billed=False
+        )
     if status in (408, 409) or status >= 500:
-        return TransientError(f"{where} failed with status {status} {detail}", "server", wait, maybe_billed=status in GAVE_UP_WAITING)
-    return PermanentError(f"{where} refused the request with status {status} {detail}", "bad_request", _parameter(body, str(message)))
+        return TransientError(
+            f"{where} failed with status {status} {detail}", "server", wait, maybe_billed=status in GAVE_UP_WAITING
+        )
+    return PermanentError(
+        f"{where} refused the request with status {status} {detail}", "bad_request", _parameter(body, str(message))
+    )
 
 
 def _parameter(body: Mapping[str, Any], message: str) -> str | None:

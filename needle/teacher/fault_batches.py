@@ -1,7 +1,8 @@
 """OpenAI's files and batches in memory, for tests: a batch ends after some polls with the fate that the script says.
 
 Fates: ``ok``; ``expired`` (the first half was answered, the rest expired); ``errors`` (every second row is in the error
-file with status 500); ``timeouts`` (the same with 504); ``failed`` (refused as a whole); ``too_large`` (refused for the account's limit of queued tokens); ``cancelled`` (half was answered); ``slow`` (stays in progress
+file with status 500); ``timeouts`` (the same with 504); ``failed`` (refused as a whole); ``too_large`` (refused for
+the account's limit of queued tokens); ``cancelled`` (half was answered); ``slow`` (stays in progress
 until ``finish`` is called, or for ever). ``ok`` and the others take one poll in ``in_progress``.
 """
 
@@ -45,8 +46,15 @@ class BatchDesk:
         batch = self.batches[name]
         rows = [json.loads(line) for line in self.files[batch["input_file_id"]].splitlines()]
         if fate in ("failed", "too_large"):
-            code, said = ("invalid_json_line", "line 1 is not valid") if fate == "failed" else ("token_limit_exceeded", "too many queued tokens")
-            batch |= {"status": "failed", "errors": {"object": "list", "data": [{"code": code, "message": said, "line": 1}]}}
+            code, said = (
+                ("invalid_json_line", "line 1 is not valid")
+                if fate == "failed"
+                else ("token_limit_exceeded", "too many queued tokens")
+            )
+            batch |= {
+                "status": "failed",
+                "errors": {"object": "list", "data": [{"code": code, "message": said, "line": 1}]},
+            }
             return
         good, bad = rows, []
         if fate in ("expired", "cancelled"):
@@ -54,31 +62,58 @@ class BatchDesk:
         if fate in ("errors", "timeouts"):
             good, bad = rows[::2], rows[1::2]
         batch["status"] = fate if fate in ("expired", "cancelled") else "completed"
-        self._file(batch, "output_file_id", [self._row(row, 200, self._complete(row["body"])) for row in reversed(good)])
+        self._file(
+            batch, "output_file_id", [self._row(row, 200, self._complete(row["body"])) for row in reversed(good)]
+        )
         self.answered += [row["custom_id"] for row in good]
         if fate in ("errors", "timeouts"):
             failure = {"error": {"message": "internal error", "type": "server_error", "code": None, "param": None}}
-            self._file(batch, "error_file_id", [self._row(row, 500 if fate == "errors" else 504, failure) for row in bad])
+            self._file(
+                batch, "error_file_id", [self._row(row, 500 if fate == "errors" else 504, failure) for row in bad]
+            )
         elif bad:
             reason = {"code": f"batch_{fate}", "message": f"the batch was {fate} before this request was executed"}
-            self._file(batch, "error_file_id", [{"id": "x", "custom_id": row["custom_id"], "response": None, "error": reason} for row in bad])
+            self._file(
+                batch,
+                "error_file_id",
+                [{"id": "x", "custom_id": row["custom_id"], "response": None, "error": reason} for row in bad],
+            )
 
     def _row(self, row: dict[str, Any], status: int, body: dict[str, Any]) -> dict[str, Any]:
         response = {"status_code": status, "request_id": "r", "body": body}
-        return {"id": f"batch_req_{row['custom_id']}", "custom_id": row["custom_id"], "response": response, "error": None}
+        return {
+            "id": f"batch_req_{row['custom_id']}",
+            "custom_id": row["custom_id"],
+            "response": response,
+            "error": None,
+        }
 
     def _file(self, batch: dict[str, Any], field: str, rows: list[dict[str, Any]]) -> None:
         batch[field] = f"{batch['id']}-{field}"
         self.files[batch[field]] = "".join(json.dumps(row) + "\n" for row in rows).encode()
 
     async def _upload(self, request: Request) -> Response:
-        form = email.message_from_bytes(f"Content-Type: {request.headers['content-type']}\r\n\r\n".encode() + await request.body())
-        parts = {part.get_param("name", header="content-disposition"): part.get_payload(decode=True) for part in form.get_payload()}
+        form = email.message_from_bytes(
+            f"Content-Type: {request.headers['content-type']}\r\n\r\n".encode() + await request.body()
+        )
+        parts = {
+            part.get_param("name", header="content-disposition"): part.get_payload(decode=True)
+            for part in form.get_payload()
+        }
         if parts.get("purpose", b"").strip() != b"batch":
             return JSONResponse({"error": {"message": "purpose must be batch"}}, 400)
         name = f"file-{len(self.files)}"
         self.files[name] = parts["file"]
-        return JSONResponse({"id": name, "object": "file", "bytes": len(parts["file"]), "created_at": 0, "filename": "in.jsonl", "purpose": "batch"})
+        return JSONResponse(
+            {
+                "id": name,
+                "object": "file",
+                "bytes": len(parts["file"]),
+                "created_at": 0,
+                "filename": "in.jsonl",
+                "purpose": "batch",
+            }
+        )
 
     async def _content(self, request: Request) -> Response:
         return Response(self.files[request.path_params["name"]], media_type="application/jsonl")

@@ -26,7 +26,14 @@ def completion(message: dict[str, Any], finish: str = "stop", **rest: Any) -> JS
     """A chat completion with one choice."""
     choice = {"index": 0, "message": {"role": "assistant"} | message, "finish_reason": finish, "logprobs": None}
     usage = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
-    body = {"id": "chatcmpl-fault", "object": "chat.completion", "created": 0, "model": "fault", "choices": [choice], "usage": usage}
+    body = {
+        "id": "chatcmpl-fault",
+        "object": "chat.completion",
+        "created": 0,
+        "model": "fault",
+        "choices": [choice],
+        "usage": usage,
+    }
     return JSONResponse(body | rest)
 
 
@@ -63,7 +70,19 @@ def _date(body: dict[str, Any], key: str) -> Response:
 
 def _google(body: dict[str, Any], key: str) -> Response:
     details = [{"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "0.02s"}]
-    return JSONResponse([{"error": {"code": 429, "message": "quota for the minute", "status": "RESOURCE_EXHAUSTED", "details": details}}], 429)
+    return JSONResponse(
+        [
+            {
+                "error": {
+                    "code": 429,
+                    "message": "quota for the minute",
+                    "status": "RESOURCE_EXHAUSTED",
+                    "details": details,
+                }
+            }
+        ],
+        429,
+    )
 
 
 async def _dripping() -> AsyncIterator[bytes]:
@@ -88,7 +107,13 @@ FAULTS: dict[str, Handler] = {
     "rate_limit_seconds": limited({"retry-after": "1"}),
     "rate_limit_ms": limited({"retry-after-ms": "20", "retry-after": "60"}),
     "rate_limit_date": _date,
-    "rate_limit_reset": limited({"x-ratelimit-limit-requests": "60", "x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "20ms"}),
+    "rate_limit_reset": limited(
+        {
+            "x-ratelimit-limit-requests": "60",
+            "x-ratelimit-remaining-requests": "0",
+            "x-ratelimit-reset-requests": "20ms",
+        }
+    ),
     "rate_limit_minutes": limited({"retry-after": "2m5s"}),
     "rate_limit_words": limited({}, "Rate limit reached. Please try again in 20ms."),
     "rate_limit_google": _google,
@@ -125,7 +150,9 @@ FAULTS: dict[str, Handler] = {
     "twice_argument": _calling('{"room": "hall", "room": "kitchen"}'),
     "nan_argument": _calling('{"brightness": NaN}'),
     "duplicate_ids": _duplicate_ids,
-    "unknown_tool": lambda body, key: completion({"content": None, "tool_calls": [_call("launch_rocket", "{}")]}, "tool_calls"),
+    "unknown_tool": lambda body, key: completion(
+        {"content": None, "tool_calls": [_call("launch_rocket", "{}")]}, "tool_calls"
+    ),
     "filtered": lambda body, key: completion({"content": ""}, "content_filter"),
     "empty": lambda body, key: completion({"content": ""}),
     "no_usage": lambda body, key: completion({"content": "fine"}, usage=None),

@@ -75,7 +75,10 @@ class FaultApp:
         self.batches = BatchDesk(self._teacher.complete, batches)
         routes = [
             Route("/v1/chat/completions", self._complete, methods=["POST"]),
-            Route("/v1/models", lambda request: JSONResponse({"object": "list", "data": [{"id": "fault", "object": "model"}]})),
+            Route(
+                "/v1/models",
+                lambda request: JSONResponse({"object": "list", "data": [{"id": "fault", "object": "model"}]}),
+            ),
             Route("/stats", lambda request: JSONResponse(self.stats())),
             *self.batches.routes,
         ]
@@ -150,18 +153,35 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Serve a ``FaultApp`` on a local port until the process is ended."""
     import uvicorn
 
-    parser = argparse.ArgumentParser(prog="python -m needle.teacher.faults", description="A teacher endpoint that misbehaves, for tests.")
-    parser.add_argument("script", nargs="*", default=["ok"], help=f"in order, the last one repeats: ok, {', '.join(FAULTS)}")
+    parser = argparse.ArgumentParser(
+        prog="python -m needle.teacher.faults", description="A teacher endpoint that misbehaves, for tests."
+    )
+    parser.add_argument(
+        "script", nargs="*", default=["ok"], help=f"in order, the last one repeats: ok, {', '.join(FAULTS)}"
+    )
     parser.add_argument("--port", type=int, default=8123)
     parser.add_argument("--latency", type=float, default=0.0, help="seconds before every answer")
-    parser.add_argument("--chance", action="append", default=[], metavar="FAULT=P", help="a fault with a probability; may be given several times")
+    parser.add_argument(
+        "--chance",
+        action="append",
+        default=[],
+        metavar="FAULT=P",
+        help="a fault with a probability; may be given several times",
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--rpm", type=float, help="requests a minute that are enforced")
     parser.add_argument("--batch", action="append", metavar="FATE", help="fate of each batch in turn")
     asked = parser.parse_args(arguments)
     chances = {name: float(chance) for name, _, chance in (text.partition("=") for text in asked.chance)}
     limits = Limits(requests_per_minute=asked.rpm) if asked.rpm else None
-    app = FaultApp(asked.script, latency_s=asked.latency, chances=chances, seed=asked.seed, limits=limits, batches=asked.batch or ("ok",))
+    app = FaultApp(
+        asked.script,
+        latency_s=asked.latency,
+        chances=chances,
+        seed=asked.seed,
+        limits=limits,
+        batches=asked.batch or ("ok",),
+    )
     uvicorn.run(app.asgi, host="127.0.0.1", port=asked.port, log_level="warning", timeout_keep_alive=75)
 
 

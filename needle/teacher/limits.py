@@ -23,7 +23,8 @@ MINUTE = 60.0
 LONG_PERIOD = 90.0
 """Seconds above which a limit in the headers is taken for one of a longer time than a minute (a day, say)."""
 LESS, CALM_S = 0.75, 2.0
-"""Factor of the concurrency at push-back, and seconds in which it counts once: the calls under way all meet the same limit."""
+"""Factor of the concurrency at push-back, and seconds in which it counts once: the calls under way all meet the same
+limit."""
 MOST_BACKOFF_S = 20.0
 SLACK = 1e-6
 """Rounding of sums."""
@@ -57,7 +58,8 @@ class Window:
         self._sum = 0.0
 
     def wait(self, now: float, amount: float) -> float:
-        """Seconds until ``amount`` may be sent; what is larger than the limit itself may go when all else has passed."""
+        """Seconds until ``amount`` may be sent; what is larger than the limit itself may go when all else has
+        passed."""
         if self.limit is None:
             return 0.0
         self._expire(now)
@@ -122,7 +124,15 @@ class Ticket:
 class Limiter:
     """The gate of one endpoint and model. Belongs to one event loop."""
 
-    def __init__(self, limits: Limits, *, where: str = "the endpoint", backoff_s: float = 0.5, starvation_s: float = 900.0, minute: float = MINUTE) -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        *,
+        where: str = "the endpoint",
+        backoff_s: float = 0.5,
+        starvation_s: float = 900.0,
+        minute: float = MINUTE,
+    ) -> None:
         """``minute`` is shortened by tests only."""
         self._where, self._backoff_s, self._starvation_s, self._minute = where, backoff_s, starvation_s, minute
         self._most = limits.concurrency
@@ -171,7 +181,10 @@ class Limiter:
             self.in_flight += 1
             self.waited_s += now - asked
             return Ticket(
-                self.requests.add(now, 1), self.tokens_in.add(now, tokens_in), self.tokens_out.add(now, tokens_out), self.tokens.add(now, tokens_in + tokens_out)
+                self.requests.add(now, 1),
+                self.tokens_in.add(now, tokens_in),
+                self.tokens_out.add(now, tokens_out),
+                self.tokens.add(now, tokens_in + tokens_out),
             )
 
     def release(self, ticket: Ticket, usage: Mapping[str, int] | None) -> None:
@@ -237,13 +250,23 @@ class Limiter:
         if self._hungry_since is None or until - self._hungry_since <= self._starvation_s:
             return
         wait, patience = self._paused_until - asyncio.get_running_loop().time(), in_words(self._starvation_s)
-        said = f"asks to wait {in_words(wait)}, longer than the {patience} that this run waits" if wait > 1 else f"gave no answer for {patience}"
-        raise Starved(f"{self._where} limits the rate and {said}; stopped, what is stored stays: run the same command again later, perhaps with fewer requests at a time")
+        said = (
+            f"asks to wait {in_words(wait)}, longer than the {patience} that this run waits"
+            if wait > 1
+            else f"gave no answer for {patience}"
+        )
+        raise Starved(
+            f"{self._where} limits the rate and {said}; stopped, what is stored stays: run the same command again "
+            f"later, perhaps with fewer requests at a time"
+        )
 
     def _learn(self, headers: Mapping[str, str]) -> None:
         now = asyncio.get_running_loop().time()
         for what, window in zip(RESETS, (self.requests, self.tokens), strict=True):
-            limit, remaining = number(headers, f"x-ratelimit-limit-{what}"), number(headers, f"x-ratelimit-remaining-{what}")
+            limit, remaining = (
+                number(headers, f"x-ratelimit-limit-{what}"),
+                number(headers, f"x-ratelimit-remaining-{what}"),
+            )
             if limit is None or remaining is None or limit <= 0:
                 continue
             used, reset = limit - remaining, duration(headers.get(f"x-ratelimit-reset-{what}") or "")
@@ -266,5 +289,7 @@ def limiter_for(config: TeacherConfig) -> Limiter:
     mine = _LIMITERS.setdefault(asyncio.get_running_loop(), {})
     key = (config.base_url, config.model, config.key_env)
     if key not in mine:
-        mine[key] = Limiter(config.limits, where=config.where, backoff_s=config.backoff_s, starvation_s=config.starvation_s)
+        mine[key] = Limiter(
+            config.limits, where=config.where, backoff_s=config.backoff_s, starvation_s=config.starvation_s
+        )
     return mine[key]

@@ -19,7 +19,8 @@ def read_price_list(path: Path, names: Sequence[str]) -> dict[str, Prices]:
     """Prices of the named models.
 
     Args:
-        path: JSON, model name to ``input_cost_per_token`` and so on (LiteLLM's ``model_prices_and_context_window.json``).
+        path: JSON, model name to ``input_cost_per_token`` and so on (LiteLLM's
+        ``model_prices_and_context_window.json``).
         names: models; all of one provider when it ends in ``/*``.
 
     Raises:
@@ -58,13 +59,28 @@ def _prices(entry: Any) -> Prices | None:
     """Dollars a million tokens of one entry; None where it prices no tokens."""
     if not isinstance(entry, dict):
         return None
-    dollars = {name: entry.get(name) for name in ("input_cost_per_token", "output_cost_per_token", "cache_read_input_token_cost", "input_cost_per_token_batches")}
-    known = {name: float(value) * MILLION for name, value in dollars.items() if isinstance(value, int | float) and value >= 0}
+    dollars = {
+        name: entry.get(name)
+        for name in (
+            "input_cost_per_token",
+            "output_cost_per_token",
+            "cache_read_input_token_cost",
+            "input_cost_per_token_batches",
+        )
+    }
+    known = {
+        name: float(value) * MILLION for name, value in dollars.items() if isinstance(value, int | float) and value >= 0
+    }
     if not {"input_cost_per_token", "output_cost_per_token"} <= known.keys():
         return None
     cost, batch = known["input_cost_per_token"], known.get("input_cost_per_token_batches")
     discount = round(1 - batch / cost, 4) if batch is not None and 0 < batch <= cost else 0.0
-    return Prices(round(cost, 6), round(known["output_cost_per_token"], 6), _rounded(known.get("cache_read_input_token_cost")), discount)
+    return Prices(
+        round(cost, 6),
+        round(known["output_cost_per_token"], 6),
+        _rounded(known.get("cache_read_input_token_cost")),
+        discount,
+    )
 
 
 def _rounded(value: float | None) -> float | None:

@@ -27,14 +27,27 @@ OUTPUT = 600
 
 
 def _tool(name: str, description: str, properties: dict[str, Any], **rest: Any) -> dict[str, Any]:
-    parameters = {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
-    return {"type": "function", "function": {"name": name, "description": description, "parameters": parameters, **rest}}
+    parameters = {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+    return {
+        "type": "function",
+        "function": {"name": name, "description": description, "parameters": parameters, **rest},
+    }
 
 
 WEATHER = _tool("get_weather", "Get the weather of a city.", {"city": {"type": "string"}})
 LAMP = _tool("set_lamp", "Set the lamp to a colour.", {"colour": {"type": "string", "enum": ["red", "green"]}})
 STRICT_LAMP = {"type": "function", "function": LAMP["function"] | {"strict": True}}
-MOOD = {"type": "object", "properties": {"mood": {"type": "string", "enum": ["glad", "sad"]}}, "required": ["mood"], "additionalProperties": False}
+MOOD = {
+    "type": "object",
+    "properties": {"mood": {"type": "string", "enum": ["glad", "sad"]}},
+    "required": ["mood"],
+    "additionalProperties": False,
+}
 
 
 @dataclass
@@ -62,14 +75,20 @@ class ProbeReport:
         """One line an ability."""
         words = {True: "yes", False: "no", None: "unknown"}
         width = max(len(words) for words in NEEDS.values())
-        return "\n".join(f"{NEEDS[name]:<{width}}  {words[value]:<7}  {self.notes[name]}" for name, value in self.capabilities.items())
+        return "\n".join(
+            f"{NEEDS[name]:<{width}}  {words[value]:<7}  {self.notes[name]}"
+            for name, value in self.capabilities.items()
+        )
 
 
 Finding = tuple[bool | None, str]
 
 
 async def probe(
-    config: TeacherConfig, *, transport: httpx2.AsyncBaseTransport | None = None, progress: Callable[[int, int], None] | None = None
+    config: TeacherConfig,
+    *,
+    transport: httpx2.AsyncBaseTransport | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> ProbeReport:
     """Try everything once.
 
@@ -94,7 +113,11 @@ async def probe(
                 progress(number + 1, len(names))
         report.left_out = sorted(teacher.left_out)
         used = teacher.usage
-    report.requests, report.prompt_tokens, report.completion_tokens = used.requests, used.prompt_tokens, used.completion_tokens
+    report.requests, report.prompt_tokens, report.completion_tokens = (
+        used.requests,
+        used.prompt_tokens,
+        used.completion_tokens,
+    )
     return report
 
 
@@ -130,11 +153,17 @@ class _Prober:
         return good, "calls a tool" if good else f"wrote text instead: {answer.text[:60]!r}"
 
     async def parallel_calls(self) -> Finding:
-        calls = _calls(await self.say("What is the weather in Paris, and what is it in Rome? Ask for both at once.", tools=[WEATHER]))
+        calls = _calls(
+            await self.say(
+                "What is the weather in Paris, and what is it in Rome? Ask for both at once.", tools=[WEATHER]
+            )
+        )
         return len(calls) >= 2, f"{len(calls)} of 2 calls in one answer"
 
     async def strict(self) -> Finding:
-        calls = _calls(await self.say("Set the lamp to exactly 'turquoise'.", tools=[STRICT_LAMP], tool_choice="required"))
+        calls = _calls(
+            await self.say("Set the lamp to exactly 'turquoise'.", tools=[STRICT_LAMP], tool_choice="required")
+        )
         if not calls:
             return None, "no call to judge by"
         kept = calls[0][1].get("colour") in ("red", "green")
@@ -167,7 +196,9 @@ class _Prober:
         return kept, "kept to the schema against the request" if kept else f"ignored: {answer.text[:60]!r}"
 
     async def seed(self) -> Finding:
-        texts = [(await self.say("Write a random number of twelve digits.", seed=7, temperature=1.0)).text for _ in range(2)]
+        texts = [
+            (await self.say("Write a random number of twelve digits.", seed=7, temperature=1.0)).text for _ in range(2)
+        ]
         if "seed" in self.teacher.left_out:
             return False, "refused"
         if not any(texts):

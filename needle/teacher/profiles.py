@@ -7,8 +7,8 @@
     limits = {requests_per_minute = 500}
     prices."*" = {input = 0.1, output = 0.4}  # US dollars for a million tokens
 
-``resolve_teacher("cheap")``, ``resolve_teacher("openai#gpt-5-mini")``, ``resolve_teacher("http://host:8000/v1", "qwen3")``
-and ``resolve_teacher("embedded")`` all give a config. Ready profiles come with the package.
+``resolve_teacher("cheap")``, ``resolve_teacher("openai#gpt-5-mini")``, ``resolve_teacher("http://host:8000/v1",
+"qwen3")`` and ``resolve_teacher("embedded")`` all give a config. Ready profiles come with the package.
 """
 
 from __future__ import annotations
@@ -113,7 +113,9 @@ def load_profiles(path: str | os.PathLike[str] | None = None) -> dict[str, Profi
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(str(part) for part in first["loc"])
-        raise UserError(f"{source or READY}: {place}: {first['msg']}; `needle teacher schema` prints what is allowed") from None
+        raise UserError(
+            f"{source or READY}: {place}: {first['msg']}; `needle teacher schema` prints what is allowed"
+        ) from None
     for name, profile in profiles.items():
         _check(name, profile, source or READY)
     return profiles
@@ -163,7 +165,8 @@ def resolve_teacher(
 
 
 def teacher_facts(config: TeacherConfig) -> dict[str, Any]:
-    """A config as JSON values, for people and manifests; without capabilities that nobody knows and limits that are not set."""
+    """A config as JSON values, for people and manifests; without capabilities that nobody knows and limits that are
+    not set."""
     facts = asdict(config)
     for part in ("limits", "capabilities"):
         facts[part] = {name: value for name, value in facts[part].items() if value is not None}
@@ -172,7 +175,10 @@ def teacher_facts(config: TeacherConfig) -> dict[str, Any]:
 
 def _from_address(name: str, model: str, profiles: Mapping[str, Profile], own_file: Path | None) -> TeacherConfig:
     if "/" not in name and ":" not in name:
-        raise UserError(f"no teacher {name!r}; there are embedded, {', '.join(profiles)}; or give an address, e.g. http://localhost:8000/v1")
+        raise UserError(
+            f"no teacher {name!r}; there are embedded, {', '.join(profiles)}; or give an address, e.g. "
+            f"http://localhost:8000/v1"
+        )
     url = check_url(name)
     own = set(_read(own_file)) if own_file else set()
     for key, profile in profiles.items():
@@ -184,7 +190,11 @@ def _from_address(name: str, model: str, profiles: Mapping[str, Profile], own_fi
 
 def _configured(name: str, profile: Profile, model: str) -> TeacherConfig:
     model = model or profile.model
-    own = {key: value for key, value in vars(profile).items() if key not in ("about", "like", "base_url", "model", "prices")}
+    own = {
+        key: value
+        for key, value in vars(profile).items()
+        if key not in ("about", "like", "base_url", "model", "prices")
+    }
     prices = profile.prices.get(model) or profile.prices.get("*")
     return TeacherConfig(base_url=check_url(profile.base_url), model=model, profile=name, prices=prices, **own)
 
@@ -196,7 +206,7 @@ def _read(path: Path) -> dict[str, Any]:
     except (ValueError, OSError) as error:
         raise UserError(f"{path}: cannot be read ({error}); write TOML, or JSON in a file that ends in .json") from None
     if not isinstance(content, dict) or not all(isinstance(value, dict) for value in content.values()):
-        raise UserError(f"{path}: write one table for each teacher, e.g. [cheap] and under it base_url = \"...\"")
+        raise UserError(f'{path}: write one table for each teacher, e.g. [cheap] and under it base_url = "..."')
     return content
 
 
@@ -207,18 +217,26 @@ def _over(name: str, own: Mapping[str, Any], ready: Mapping[str, Any], seen: tup
     if not like:
         return dict(content)
     if like in seen:
-        raise UserError(f"profiles {' -> '.join((*seen, like))} are like each other in a circle; give one of them a base_url")
+        raise UserError(
+            f"profiles {' -> '.join((*seen, like))} are like each other in a circle; give one of them a base_url"
+        )
     if like in own and like != name:
         base = _over(like, own, ready, (*seen, name))
     elif like in ready:
         base = ready[like]
     else:
-        raise UserError(f"profile {name!r} is like {like!r}, which there is not; there are {', '.join({**ready, **own})}")
+        raise UserError(
+            f"profile {name!r} is like {like!r}, which there is not; there are {', '.join({**ready, **own})}"
+        )
     return _deep(base, content)
 
 
 def _deep(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    nested = {key: _deep(base[key], value) for key, value in over.items() if isinstance(value, dict) and isinstance(base.get(key), dict)}
+    nested = {
+        key: _deep(base[key], value)
+        for key, value in over.items()
+        if isinstance(value, dict) and isinstance(base.get(key), dict)
+    }
     return {**base, **over, **nested}
 
 
@@ -231,4 +249,7 @@ def _check(name: str, profile: Profile, source: Path) -> None:
     except UserError as error:
         raise UserError(f"{source}: profile {name!r}: {error}") from None
     if profile.key_env and not re.fullmatch(r"[A-Z_][A-Z0-9_]*", profile.key_env):
-        raise UserError(f"{source}: profile {name!r}: key_env is the name of an environment variable in capitals, never the key itself")
+        raise UserError(
+            f"{source}: profile {name!r}: key_env is the name of an environment variable in capitals, never the key "
+            f"itself"
+        )

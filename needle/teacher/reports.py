@@ -37,7 +37,9 @@ def read_reports(path: Path | None = None) -> dict[str, dict[str, Any]]:
         content = json.loads((path or cache_folder() / FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return {key: value for key, value in content.items() if isinstance(value, dict)} if isinstance(content, dict) else {}
+    return (
+        {key: value for key, value in content.items() if isinstance(value, dict)} if isinstance(content, dict) else {}
+    )
 
 
 def keep_report(report: Mapping[str, Any], path: Path | None = None) -> Path:

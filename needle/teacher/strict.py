@@ -12,13 +12,13 @@ from typing import Any
 from needle.tools.close import resolve
 
 OTHER = frozenset(
-    "oneOf allOf not if then else patternProperties prefixItems dependentRequired dependentSchemas unevaluatedProperties "
-    "propertyNames contains $dynamicRef".split()
+    "oneOf allOf not if then else patternProperties prefixItems dependentRequired dependentSchemas "
+    "unevaluatedProperties propertyNames contains $dynamicRef".split()
 )
 """Keywords that strict endpoints refuse and that cannot be left out without changing the shape of a value."""
 KEPT = frozenset(
-    "type enum const properties items anyOf $ref $defs definitions description pattern format minimum maximum exclusiveMinimum "
-    "exclusiveMaximum multipleOf minItems maxItems".split()
+    "type enum const properties items anyOf $ref $defs definitions description pattern format minimum maximum "
+    "exclusiveMinimum exclusiveMaximum multipleOf minItems maxItems".split()
 )
 """Keywords that are sent; all others are checked afterwards only, as every answer is."""
 SHAPES = frozenset({"type", "enum", "const", "anyOf", "$ref", "properties"})
@@ -29,7 +29,8 @@ class _Inexpressible(Exception):
 
 
 def strict_parameters(parameters: dict[str, Any]) -> dict[str, Any] | None:
-    """The parameters of a tool for ``strict``, with optional arguments as nullable ones; None where it cannot be said."""
+    """The parameters of a tool for ``strict``, with optional arguments as nullable ones; None where it cannot be
+    said."""
     try:
         return _strict(parameters, at_root=True)
     except _Inexpressible:
@@ -41,7 +42,11 @@ def strict_tools(tools: list[dict[str, Any]]) -> list[dict[str, Any]]:
     made = []
     for tool in tools:
         parameters = strict_parameters(tool["function"].get("parameters") or {"type": "object", "properties": {}})
-        made.append(tool if parameters is None else {**tool, "function": {**tool["function"], "parameters": parameters, "strict": True}})
+        made.append(
+            tool
+            if parameters is None
+            else {**tool, "function": {**tool["function"], "parameters": parameters, "strict": True}}
+        )
     return made
 
 
@@ -88,7 +93,8 @@ def _strict(schema: Any, at_root: bool = False) -> dict[str, Any]:
             raise _Inexpressible
         required = schema.get("required") or ()
         made["properties"] = {
-            name: _strict(inner) if name in required else _nullable(_strict(inner)) for name, inner in properties.items()
+            name: _strict(inner) if name in required else _nullable(_strict(inner))
+            for name, inner in properties.items()
         }
         made |= {"required": list(properties), "additionalProperties": False}
     return made
@@ -99,7 +105,10 @@ def _nullable(schema: dict[str, Any]) -> dict[str, Any]:
         return {**schema, "anyOf": [*schema["anyOf"], {"type": "null"}]}
     if "type" not in schema or "const" in schema:
         described = {"description": schema["description"]} if "description" in schema else {}
-        return {**described, "anyOf": [{name: value for name, value in schema.items() if name != "description"}, {"type": "null"}]}
+        return {
+            **described,
+            "anyOf": [{name: value for name, value in schema.items() if name != "description"}, {"type": "null"}],
+        }
     kinds = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
     more = {"enum": [*schema["enum"], None]} if "enum" in schema and None not in schema["enum"] else {}
     return {**schema, "type": [*kinds, *(() if "null" in kinds else ("null",))], **more}

@@ -11,7 +11,9 @@ from collections.abc import Mapping
 
 _PART = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)", re.I)
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_IN_BODY = re.compile(r'"?retry_?delay"?\s*[:=]\s*"?([\d.]+(?:ms|s|m|h))|try again in ((?:[\d.]+\s*(?:ms|s|m|h)\s*)+)', re.I)
+_IN_BODY = re.compile(
+    r'"?retry_?delay"?\s*[:=]\s*"?([\d.]+(?:ms|s|m|h))|try again in ((?:[\d.]+\s*(?:ms|s|m|h)\s*)+)', re.I
+)
 """Google's ``RetryInfo`` and the sentence in OpenAI's message."""
 RESETS = ("requests", "tokens")
 """What the rate-limit headers of OpenAI count."""
@@ -48,7 +50,11 @@ def retry_after_seconds(headers: Mapping[str, str], body: str = "") -> float | N
         return seconds
     if parsed := email.utils.parsedate_tz(said):
         return max(0.0, email.utils.mktime_tz(parsed) - time.time())
-    resets = [duration(headers.get(f"x-ratelimit-reset-{what}") or "") for what in RESETS if number(headers, f"x-ratelimit-remaining-{what}") == 0]
+    resets = [
+        duration(headers.get(f"x-ratelimit-reset-{what}") or "")
+        for what in RESETS
+        if number(headers, f"x-ratelimit-remaining-{what}") == 0
+    ]
     known = [reset for reset in resets if reset is not None]
     if known:
         return max(known)

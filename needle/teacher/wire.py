@@ -172,9 +172,13 @@ def _no_number(text: str) -> float:
 
 
 def _read_usage(usage: Any) -> dict[str, int]:
-    if not isinstance(usage, dict) or usage.get("prompt_tokens") == 0:  # no request has no tokens: such a server does not count
+    if (
+        not isinstance(usage, dict) or usage.get("prompt_tokens") == 0
+    ):  # no request has no tokens: such a server does not count
         return {}
-    read = {name: int(usage[name]) for name in ("prompt_tokens", "completion_tokens") if isinstance(usage.get(name), int)}
+    read = {
+        name: int(usage[name]) for name in ("prompt_tokens", "completion_tokens") if isinstance(usage.get(name), int)
+    }
     details = usage.get("prompt_tokens_details")
     cached = details.get("cached_tokens") if isinstance(details, dict) else None
     return read | ({"cached_tokens": cached} if isinstance(cached, int) and cached > 0 else {})

@@ -16,7 +16,6 @@ import urllib.request
 from pathlib import Path
 
 import httpx2
-import pytest
 
 from needle.teacher.client import Teacher, TeacherConfig
 from needle.teacher.errors import PermanentError, TransientError
@@ -55,7 +54,7 @@ def test_every_fault_ends_in_its_own_reason(tools):
     body = {"messages": [{"role": "user", "content": "x"}], "tools": tools_to_wire(tools, WireNames(tools)), "temperature": 0.0, "max_tokens": 9}
 
     async def one(name):
-        slow = {"attempt_s": 1.5, "deadline_s": 4}  # 40 at once on a busy machine
+        slow = {"attempt_s": 1.5, "deadline_s": 4, "starvation_s": 0.9}  # 40 at once on a busy machine
         config = TeacherConfig(base_url="http://localhost:9/v1", model=name, **PATIENT | slow)
         async with Teacher(config, transport=httpx2.ASGITransport(FaultApp([name]).asgi)) as teacher:
             return (await _end(teacher, body, WireNames(tools)))[0]
