@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from needle.evals.match import scoring_of
+from needle.evals.parsers.openai import content_of
 from needle.tools.caller import CallResult
 from needle.traces.trace import Trace
 
@@ -50,7 +51,7 @@ def done_by(result: CallResult) -> str:
         return MALFORMED
     if result:
         return CALL
-    prose = result.raw.strip()
+    prose = (content_of(result.raw) or result.raw).strip()
     if not re.search(r"[^\W\d_]{2,}.*\s.*[^\W\d_]{2,}", prose, re.DOTALL) or prose[:1] in "[{<":
         return SILENT
     return ASK if _ASKS.search(prose) else CANNOT

@@ -110,3 +110,15 @@ def test_importing_the_harness_takes_under_a_second_of_work():
         for _ in range(3)
     ]
     assert min(spent) < 1.0, spent
+
+
+def test_an_endpoint_that_asks_or_declines_in_words_is_told_apart_from_silence():
+    from needle.evals.decisions import ASK, CANNOT, SILENT, done_by
+    from needle.tools import CallResult
+
+    def said(content):
+        return CallResult(raw=json.dumps({"choices": [{"message": {"role": "assistant", "content": content}}]}))
+
+    assert done_by(said("Which room do you mean?")) == ASK
+    assert done_by(said("None of the tools can order food.")) == CANNOT
+    assert done_by(said(None)) == done_by(said("")) == SILENT

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
 from needle.evals.adapters.text import Output, TextCaller
+from needle.evals.parsers.openai import content_of
 from needle.tools.caller import Caller, CallResult, Request
 
 
@@ -35,13 +35,3 @@ def _output(result: CallResult) -> Output:
         return Output(result.raw, failure=result.error if result.infra_error else None, error=result.error, **details)
     text = content_of(result.raw)
     return Output(text, None, **details) if text and not result else Output(result.raw, list(result), **details)
-
-
-def content_of(raw: str) -> str:
-    """Text of the message of a completion given as JSON; empty where there is none."""
-    try:
-        message = json.loads(raw)["choices"][0]["message"]
-    except (ValueError, KeyError, IndexError, TypeError):
-        return ""
-    content = message.get("content") if isinstance(message, dict) else None
-    return content if isinstance(content, str) else ""

@@ -82,7 +82,7 @@ def _module(place: str) -> ModuleType:
         return module
     except UserError:
         raise
-    except Exception as error:  # noqa: BLE001 - anything may go wrong in a module of theirs
+    except Exception as error:
         raise UserError(f"py:{place}: cannot be loaded ({type(error).__name__}: {error}); mend that first") from error
 
 

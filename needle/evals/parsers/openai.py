@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -30,6 +31,16 @@ def read_openai(text: str, tools: Sequence[ToolSpec] = ()) -> list[ToolCall]:
         raise Unreadable("wrong_envelope: tool_calls is no list")
     sent = {re.sub(r"[^A-Za-z0-9_-]", "_", tool.name)[:64]: tool.name for tool in tools}
     return [_call(item, sent) for item in value]
+
+
+def content_of(raw: str) -> str:
+    """Text of the message of a completion given as JSON; empty where there is none."""
+    try:
+        message = json.loads(raw)["choices"][0]["message"]
+    except (ValueError, KeyError, IndexError, TypeError):
+        return ""
+    content = message.get("content") if isinstance(message, dict) else None
+    return content if isinstance(content, str) else ""
 
 
 def _message(choices: Any) -> Any:
