@@ -55,7 +55,10 @@ def load(path_or_id: str | Path | None = None, **options: Any) -> StudentCaller:
     folder = checkpoint_folder(path_or_id)
     from needle.student.modeling.caller import StudentCaller
 
-    return StudentCaller.from_folder(folder, **options)
+    caller = StudentCaller.from_folder(folder, **options)
+    if path_or_id is None:  # results name the model, not where it is installed
+        caller.name = caller.name.replace(str(folder), "bundled base", 1)
+    return caller
 
 
 def open_caller(

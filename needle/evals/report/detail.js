@@ -99,7 +99,11 @@ function calls(row) {
     const pairs = row.answers.map((answer) => (answer.pairs || []).find((pair) => pair[0] === index));
     const gots = pairs.map((pair, place) => pair && row.answers[place].calls[pair[1]]);
     const title = make("h4", "", visible(`${row.gold.length > 1 ? `${index + 1}. ` : ""}${gold.name}`));
-    pairs.forEach((pair, place) => { if (pair && pair[1] !== index) title.append(make("small", "", ` made as call ${pair[1] + 1}${data.runs.length > 1 ? ` by ${LETTERS[place]}` : ""}`)); });
+    pairs.forEach((pair, place) => {
+      const by = data.runs.length > 1 ? ` by ${LETTERS[place]}` : "";
+      if (pair && pair[1] !== index) title.append(make("small", "", ` made as call ${pair[1] + 1}${by}`));
+      if (!pair && !row.any && !row.answers[place].error) title.append(make("small", "fault", ` not made${by}`));
+    });
     box.append(callTable(title, [gold, ...gots], heads, { row, index, pairs }));
   });
   if (!row.gold.length) box.append(make("p", "call", "No call is due."));
