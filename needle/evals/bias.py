@@ -12,6 +12,7 @@ After the counterfactual tests of Kusner et al. 2017 (arXiv 1703.06856) and Chec
 
 from __future__ import annotations
 
+import hashlib
 import random
 import re
 import tomllib
@@ -47,6 +48,8 @@ def load_bias(data: DataFiles, part: str | None = None, seed: int = 0) -> tuple[
     try:
         swaps = tomllib.loads(data.read([SWAPS])[SWAPS])
         traces = _rows() if part != "currency" else ()
+        if traces:
+            data.hashes[ROWS.name] = hashlib.sha256(ROWS.read_bytes()).hexdigest()
         makers = {
             "names": _by_group,
             "places": _by_group,

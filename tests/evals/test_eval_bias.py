@@ -44,6 +44,7 @@ def test_every_axis_has_sets_of_all_its_groups_over_many_toolsets(suite):
     assert (
         len(suite.traces) == read_definition(named_suites()["bias"]).rows and not suite.problems and not suite.suspects
     )
+    assert suite.files.keys() == {"swaps.toml", "test.jsonl.gz"}
     for axis in AXES:
         sets = [members for members in sets_of(suite).values() if mark(members[0])["axis"] == axis]
         groups = {mark(trace)["group"] for members in sets for trace in members}
