@@ -45,8 +45,11 @@ def wording(trace: Trace) -> str:
     """The request with its values masked and polite frames taken off: what must not be in two parts of a split."""
     # a noisy request is judged by what it was before
     text = trace.meta.get("clean", trace.query)
-    for start, end in sorted((tuple(span) for span in (trace.meta.get("clean_spans") or trace.meta.get("spans", {})).values()), reverse=True):
-        text = f"{text[:start]}0{text[end:]}"
+    spans, left = trace.meta.get("clean_spans") or trace.meta.get("spans", {}), len(text)
+    for start, end in sorted((tuple(span) for span in spans.values()), reverse=True):
+        end = min(end, left)  # values may share words
+        if start < end:
+            text, left = f"{text[:start]}0{text[end:]}", start
     for _ in range(3):
         text = FRAME.sub("", text).strip()
     return template(dataclasses.replace(trace, query=text))

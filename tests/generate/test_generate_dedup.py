@@ -8,7 +8,7 @@ import random
 import pytest
 from generate_helpers import TOOLS
 
-from needle.generate.dedup import Deduplicator
+from needle.generate.dedup import Deduplicator, wording
 from needle.tools.read import read_tools
 from needle.tools.spec import ToolCall
 from needle.traces.trace import Trace
@@ -77,3 +77,12 @@ def test_requests_of_a_suite_are_refused(tmp_path, run):
     dedup = Deduplicator(cap=8, against=[str(suite)])
     assert dedup.refuse(alarm("wake me at SEVEN!", "19:00", "y")) == "contaminated"
     assert dedup.refuse(alarm("wake me at eight", "08:00", "y")) is None
+
+
+def test_values_that_share_words_are_masked_once():
+    def spoken(query: str, *spans: tuple[int, int]) -> Trace:
+        return Trace("r", query, SPECS, (ToolCall("set_alarm", {"time": "07:00"}),), meta={"spans": {str(n): list(span) for n, span in enumerate(spans)}})
+
+    both = "from 3 to 9 May in the hall"
+    assert wording(spoken(both, (5, 15), (5, 15), (10, 15))) == wording(spoken("from 4 to 7 June in the hall", (5, 16), (5, 16)))
+    assert wording(spoken(both, (5, 15), (5, 15))).endswith("in the hall")
