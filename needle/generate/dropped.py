@@ -15,7 +15,7 @@ from typing import Any
 from needle.generate.ground import Grounding, Slot, ground_calls, slots
 from needle.generate.hearing import Heard, hear
 from needle.generate.said import STOP, folded, said, same_word, words_of
-from needle.generate.units import units_of_parameter
+from needle.generate.units import units_named, units_of_parameter
 from needle.teacher.schema import leaves, plain_schema, schema_at
 from needle.tools.spec import ToolCall, ToolSpec
 
@@ -32,8 +32,10 @@ _ITEM = r"((?:[^\s,;:.!?()]|(?<=\d)\.(?=\d))+(?: [^\s,;:.!?()]+){0,3}?)"
 MIDDLE = re.compile(rf"\s*(?:,|and|&|or|plus|,\s*and|\+|/)\s*{_ITEM}\s*(?:,|and|&|or|plus|,\s*(?:and|or)|\+|/)\s*(?:the |a |an )?", re.I)
 BEFORE = re.compile(r"((?:[^\s,;:.!?()\"]|(?<=\d)\.(?=\d))+)\s*(?:,|\band\b|&|,\s*and)\s*$", re.I)
 AFTER_ITEM = re.compile(r"\s*(?:,|and|&|,\s*and)\s*((?:[^\s,;:.!?()\"]|(?<=\d)\.(?=\d))+)", re.I)
-LAST_ITEM = re.compile(r"\s*,?\s*(?:and|or|&|plus)\s+((?!(?:then|please|send|set|also|it|for|to|on|in|at)\b)[\w'’-]+(?: [\w'’-]+)?)\s*(?:[.!?,;]|$| (?:to|on|in|at|for|from|into|please)\b)", re.I)
+LAST_ITEM = re.compile(r"\s*(?:,?\s*(?:and|or|&|plus)|,)\s+((?!(?:then|please|send|set|also|it|for|to|on|in|at)\b)[\w'’-]+(?: [\w'’-]+)?)\s*(?:[.!?,;]|$| (?:to|on|in|at|for|from|into|please)\b)", re.I)
 """What closes an enumeration: "a, b and c"."""
+UNIT_NAME = re.compile(r"(?:units?|uom|currency|measure)$", re.I)
+"""Names of arguments that say in which unit another is."""
 PLACES = 24
 """Characters around a mention in which a correction is looked for."""
 
@@ -82,6 +84,7 @@ def dropped(
     if not places:
         return found
     taken = [item.span for item in groundings if item.span]
+    found += _units(groundings, places, request)
     words = _vocabulary(calls, tools)
     for mention in [*mentions(request), *_members(request, places)]:
         if any(start < mention.end and mention.start < end for start, end in taken) or _spoken_for(mention, request, groundings):
@@ -101,7 +104,8 @@ def mentions(request: str) -> list[Mention]:
     found += [Mention(*match.span(), "address") for match in ADDRESS.finditer(request)]
     by_span: dict[tuple[int, int, str], list[Heard]] = {}
     for item in hear(request):
-        if item.sure and item.kind in ("number", "time", "date"):
+        power = request[item.start - 1 : item.start] == "^"  # "cm^4" states no 4
+        if item.sure and not power and item.kind in ("number", "time", "date"):
             by_span.setdefault((item.start, item.end, item.kind), []).append(item)
     order = {"date": 0, "time": 1, "number": 2}
     values = [Mention(start, end, kind, tuple(items)) for (start, end, kind), items in by_span.items()]
@@ -161,6 +165,17 @@ def _enumerated(
             if match and _alike(match[1], neighbour) and not _touched(match.start(1), match.end(1), used):
                 if not CORRECTED.search(request[max(0, match.start() - PLACES) : match.end() + PLACES]):
                     yield Dropped(match[1], "item", parent)
+
+
+def _units(groundings: Sequence[Grounding], places: Sequence[Slot], request: str) -> Iterator[Dropped]:
+    """Units that follow a number of the calls where the argument beside it that names the unit is left open."""
+    for place in places:
+        parent, _, name = place.path.rpartition(".")
+        for item in groundings if UNIT_NAME.search(name) else ():
+            if item.span and isinstance(item.value, int | float) and item.path.rpartition(".")[0] == parent:
+                unit = re.search(r"[^\d\s.,-]+$", request[slice(*item.span)])
+                if unit and units_named(unit[0]):
+                    yield Dropped(unit[0], "unit", place.path)
 
 
 def _touched(start: int, end: int, spans: Sequence[tuple[int, int]]) -> bool:

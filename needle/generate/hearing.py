@@ -134,7 +134,7 @@ def _sums(numbers: list[Heard], text: str) -> Iterator[Heard]:
     """"1 hour 20 minutes", "two kilos and a half", "a minute fifteen": neighbours of one dimension, in the larger's unit."""
     carried = [item for item in numbers if item.units]
     for first in carried:
-        for second in numbers:
+        for second in (item for item in numbers if item.sure):
             gap = text[first.end : second.start] if second.start >= first.end else "?"
             if not re.fullmatch(r"[ ,]*(?:and|an|a|plus)? ?(?:a )?", gap):
                 continue
