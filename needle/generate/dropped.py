@@ -27,12 +27,14 @@ CORRECTED = re.compile(
     r"\b(no|not|instead|rather|sorry|wait|actually|mean|correction|oops|scratch|make (?:that|it)|was|were|than|had|already|"
     r"don'?t|never|currently|before|last|from)\b|n't\b", re.I)  # fmt: skip
 """Words near a value that is taken back, denied, or told of the past."""
+TAKEN_BACK = re.compile(r"\b(no|not|instead|rather|sorry|wait|actually|mean|oops|scratch|except|but|without|don'?t|never)\b|n't\b", re.I)
+"""The same inside an enumeration, where "from" and "last" are common."""
 SMALL_WORDS = frozenset("one two three first second third last next a an single both once twice half quarter double".split())
 _ITEM = r"((?:[^\s,;:.!?()]|(?<=\d)\.(?=\d))+(?: [^\s,;:.!?()]+){0,3}?)"
 MIDDLE = re.compile(rf"\s*(?:,|and|&|or|plus|,\s*and|\+|/)\s*{_ITEM}\s*(?:,|and|&|or|plus|,\s*(?:and|or)|\+|/)\s*(?:the |a |an )?", re.I)
 BEFORE = re.compile(r"((?:[^\s,;:.!?()\"]|(?<=\d)\.(?=\d))+)\s*(?:,|\band\b|&|,\s*and)\s*$", re.I)
 AFTER_ITEM = re.compile(r"\s*(?:,|and|&|,\s*and)\s*((?:[^\s,;:.!?()\"]|(?<=\d)\.(?=\d))+)", re.I)
-LAST_ITEM = re.compile(r"\s*(?:,?\s*(?:and|or|&|plus)|,)\s+((?!(?:then|please|send|set|also|it|for|to|on|in|at)\b)[\w'’-]+(?: [\w'’-]+)?)\s*(?:[.!?,;]|$| (?:to|on|in|at|for|from|into|please)\b)", re.I)
+LAST_ITEM = re.compile(r"\s*(?:,?\s*(?:and|or|&|plus)|,)\s+((?!(?:then|please|send|set|also|it|for|to|on|in|at)\b)[\w'’-]+(?: [\w'’-]+)?)\s*(?:[.!?,;]|$| (?:to|on|in|at|for|from|into|of|as|by|with|please)\b)", re.I)
 """What closes an enumeration: "a, b and c"."""
 UNIT_NAME = re.compile(r"(?:units?|uom|currency|measure)$", re.I)
 """Names of arguments that say in which unit another is."""
@@ -146,7 +148,7 @@ def _enumerated(
         for left, right in zip(ordered, ordered[1:]):
             gap = request[left[1] : right[0]]
             middle = MIDDLE.fullmatch(gap)
-            if middle and not _touched(left[1] + middle.start(1), left[1] + middle.end(1), used) and not CORRECTED.search(gap):
+            if middle and not _touched(left[1] + middle.start(1), left[1] + middle.end(1), used) and not TAKEN_BACK.search(gap):
                 yield Dropped(middle[1], "item", parent)
         before = BEFORE.search(request[: ordered[0][0]])
         after = AFTER_ITEM.match(request, ordered[-1][1])
@@ -158,12 +160,12 @@ def _enumerated(
         )
         alone = len(calls) == 1 and len(ordered) == 1  # with one call, "and" joins things, not actions
         last = LAST_ITEM.match(request, ordered[-1][1]) if open_ended or alone else None
-        if last and not _touched(last.start(1), last.end(1), used) and not CORRECTED.search(last[0]):
+        if last and not _touched(last.start(1), last.end(1), used) and not TAKEN_BACK.search(last[0]):
             yield Dropped(last[1], "item", parent)
             continue
         for match, neighbour in alike:
             if match and _alike(match[1], neighbour) and not _touched(match.start(1), match.end(1), used):
-                if not CORRECTED.search(request[max(0, match.start() - PLACES) : match.end() + PLACES]):
+                if not TAKEN_BACK.search(request[max(0, match.start() - PLACES) : match.end() + PLACES]):
                     yield Dropped(match[1], "item", parent)
 
 

@@ -13,7 +13,7 @@ from needle.generate.ground import Grounding, ground_calls
 from needle.generate.roles import interchangeable, pairs, score, stated
 from needle.tools.spec import ToolCall, ToolSpec
 
-DOUBT = 2.5
+DOUBT = 3.0
 """Log-odds against the order as it is from which a pair counts as exchanged."""
 DOUBT_PLANNED = 1.0
 """The same where a plan has settled half of the values or more: few pairs are left to err on."""
