@@ -16,6 +16,7 @@ import math
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -197,7 +198,9 @@ class Worker:
 
         store = RemoteStore(ray, ledger)
         budget = RemoteBudget(ray, ledger, config.budget_usd, config.max_tokens_total)
-        self.seats: list[Seat] = make_seats(config, teachers)
+        # the workers share the keys, so each may use its part of what an endpoint allows
+        own = {name: replace(teacher, limits=teacher.limits.share(config.workers)) for name, teacher in teachers.items()}
+        self.seats: list[Seat] = make_seats(config, own)
         self.desk = Desk(self.seats, store, budget, replay=replay)  # type: ignore[arg-type]
         self.asker = Asker(self.desk, tools, config.temperature, config.checks)
 
