@@ -25,6 +25,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,7 @@ def answer(body: dict[str, Any]) -> dict[str, Any]:
         function = {"name": "send_message", "arguments": json.dumps(arguments)}
         message: dict[str, Any] = {"content": None, "tool_calls": [{"id": "c", "type": "function", "function": function}]}
     else:
-        seed = body["seed"]
+        seed = body.get("seed", zlib.crc32(json.dumps(body).encode()))
         words = " ".join(WORDS[(seed >> shift) % len(WORDS)] for shift in (0, 4, 8, 12, 16, 20, 24))
         message = {"content": f"tell {NAMES[seed % len(NAMES)]} that {words}"}
     choice = {"index": 0, "message": {"role": "assistant"} | message, "finish_reason": "stop", "logprobs": None}
