@@ -155,6 +155,10 @@ CURATOR = '''
 import os, sys, time, json, tempfile
 os.environ.update(TELEMETRY_ENABLED="false", CURATOR_DISABLE_CACHE="1", OPENAI_API_KEY="none", HF_HUB_OFFLINE="1",
                   LITELLM_LOCAL_MODEL_COST_MAP="True", CURATOR_CACHE_DIR=tempfile.mkdtemp())
+import tiktoken
+class Lengths:  # it would download a vocabulary
+    def encode(self, text, **_): return [0] * (len(text) // 4)
+tiktoken.get_encoding = tiktoken.encoding_for_model = lambda *_, **__: Lengths()
 from bespokelabs import curator
 port, rows, concurrency = map(int, sys.argv[1:])
 bodies = json.loads(sys.stdin.read())
