@@ -102,7 +102,7 @@ class Paired:
     difference: float
     """Share right in B minus share right in A."""
     low: float
-    """Lower end of the clustered bootstrap interval of the difference."""
+    """Lower end of the interval: the wider of Agresti and Min's over rows and the bootstrap over clusters."""
     high: float
     """Upper end."""
     p_value: float
@@ -152,9 +152,7 @@ def compare_paired(
     steps = [int(b) - int(a) for a, b in zip(first, second, strict=True)]
     gained, lost = steps.count(1), steps.count(-1)
     difference = (gained - lost) / n if n else 0.0
-    error = math.sqrt(max(gained + lost - (gained - lost) ** 2 / n, 0)) / n if n else 0.0
-    half = NormalDist().inv_cdf(0.5 + level / 2) * error
-    low, high = difference - half, difference + half
+    low, high, error = _matched(gained, lost, n, level)
     clusters = Clusters(labels, seed=seed)
     if clusters.count > 1:  # as for a rate: the wider of the two, so that a handful of clusters cannot feign precision
         drawn = clusters.means(steps)
@@ -166,6 +164,18 @@ def compare_paired(
     flipped = permutation(steps, labels, seed=seed)
     ends = (max(-1.0, low), min(1.0, high))
     return Paired(n, difference, *ends, p_value, gained, lost, smallest_detectable(error), flipped, clusters.count)
+
+
+def _matched(gained: int, lost: int, n: int, level: float) -> tuple[float, float, float]:
+    """Interval and standard error of the difference over rows, half a row added to each of the four cells (A. Agresti
+    and Y. Min, 2005): a handful of rows without a flip proves nothing, and must not look as if it did."""
+    if n == 0:
+        return 0.0, 0.0, 0.0
+    up, down, total = gained + 0.5, lost + 0.5, n + 2
+    centre = (up - down) / total
+    error = math.sqrt(up + down - (up - down) ** 2 / total) / total
+    half, seen = NormalDist().inv_cdf(0.5 + level / 2) * error, (gained - lost) / n
+    return min(seen, centre - half), max(seen, centre + half), error
 
 
 def permutation(steps: Sequence[int], labels: Sequence[Hashable], *, seed: int = 0, flips: int = FLIPS) -> float:

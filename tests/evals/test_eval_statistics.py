@@ -73,7 +73,16 @@ def test_a_paired_comparison_is_antisymmetric_and_blind_to_equal_rows():
     assert there.difference == -back.difference and there.p_value == back.p_value
     assert there.low == pytest.approx(-back.high, abs=0.01)
     same = compare_paired(a, a, labels)
-    assert (same.gained, same.lost, same.low, same.high, same.p_value) == (0, 0, 0.0, 0.0, 1.0)
+    assert (same.gained, same.lost, same.difference, same.p_value) == (0, 0, 0.0, 1.0)
+    assert same.low == -same.high and 0 < same.high < 0.01
+
+
+def test_a_few_rows_without_a_flip_rule_nothing_out():
+    for n, half in ((2, 0.49), (20, 0.09), (1000, 0.002)):
+        same = compare_paired([True] * n, [True] * n, list(range(n)))
+        assert same.high == -same.low == pytest.approx(half, rel=0.05) and same.detectable > 0
+    lost = compare_paired([True] * 4, [False] * 4, list(range(4)))
+    assert lost.low == lost.difference == -1.0 and lost.high > -0.4
 
 
 def test_a_difference_of_the_detectable_size_is_found_about_four_times_in_five():
