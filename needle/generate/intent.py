@@ -106,7 +106,7 @@ def _arguments(
     flat = dict(flat_arguments(call.arguments))
     found = [
         Refusal("plan_omits", f"{number}.{path}")
-        for path in planned.mention
+        for path in dict.fromkeys((*planned.mention, *planned.values, *planned.suggest))
         if path not in flat and not any(name.startswith(f"{path}.") for name in flat)
     ]
     found += [
