@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -21,7 +21,7 @@ import httpx2
 
 from needle.teacher.config import TeacherConfig, check_capabilities
 from needle.teacher.content import tools_in_content
-from needle.teacher.endpoint import NO_KEY, check_url, fill_headers, find_key, is_embedded, open_client
+from needle.teacher.endpoint import NO_KEY, check_url, fill_headers, find_key, header_secrets, is_embedded, open_client
 from needle.teacher.errors import DROPPABLE, RENAMED, Asked, PermanentError, TransientError, by_status, classify
 from needle.teacher.limits import Limiter, Ticket, limiter_for
 from needle.teacher.strict import strict_tools
@@ -29,6 +29,8 @@ from needle.teacher.wire import Answer, ErrorBody, read_answer
 
 BYTES_A_TOKEN = 2.5
 """Fewer bytes than any usual tokenizer needs for a token of JSON or English, so that estimates err upwards."""
+SHORT = 6
+"""Characters below which a key is a dummy such as "x", which need not be struck out of messages."""
 MOST_OUTPUT = 1000
 """Output tokens that a call without ``max_tokens`` is taken to need."""
 
@@ -57,8 +59,19 @@ class Usage:
 class Teacher:
     """Async client. Use as ``async with``; one instance belongs to one event loop."""
 
-    def __init__(self, config: TeacherConfig, *, transport: httpx2.AsyncBaseTransport | None = None) -> None:
-        """``transport`` replaces the network (an in-process app); for the embedded teacher it is made here.
+    def __init__(
+        self,
+        config: TeacherConfig,
+        *,
+        transport: httpx2.AsyncBaseTransport | None = None,
+        key: Callable[[], Awaitable[str]] | None = None,
+    ) -> None:
+        """Open an endpoint.
+
+        Args:
+            config: which one, and how patient to be.
+            transport: replaces the network (an in-process app); for the embedded teacher it is made here.
+            key: gives the key of each request, for keys that rotate or live shortly; None: the environment variable.
 
         Raises:
             UserError: bad address, no key for a remote endpoint, or a setting that the endpoint is known not to
@@ -70,10 +83,11 @@ class Teacher:
         self.left_out: set[str] = set()
         """Parameters that the endpoint refused and that are no longer sent (or sent under their newer name)."""
         base_url = check_url(config.base_url)
-        key = find_key(base_url, key_env=config.key_env)
+        fixed = NO_KEY if key else find_key(base_url, key_env=config.key_env)
         headers = fill_headers(config.headers)
-        filled = [value for name, value in headers.items() if value != config.headers[name]]
-        secrets = tuple(secret for secret in (key, *filled) if secret != NO_KEY)
+        secrets = {
+            secret for secret in (fixed, *header_secrets(config.headers)) if len(secret) >= SHORT and secret != NO_KEY
+        }
         self.asked = Asked(config.where, config.model, config.key_env or Asked.key_name, secrets)
         self._embedded = None
         if is_embedded(base_url) and transport is None:
@@ -81,7 +95,14 @@ class Teacher:
 
             self._embedded = EmbeddedTeacher()
             transport = httpx2.ASGITransport(make_app(self._embedded))
-        self.client = open_client(base_url, key, config.attempt_s, transport, headers)
+
+        async def fresh_key() -> str:
+            assert key is not None
+            secret = await key()
+            self.asked.secrets.add(secret)
+            return secret
+
+        self.client = open_client(base_url, fresh_key if key else fixed, config.attempt_s, transport, headers)
 
     async def __aenter__(self) -> Self:
         return self

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from importlib.util import find_spec
 from urllib.parse import parse_qsl, urlsplit
 
@@ -122,9 +122,15 @@ def fill_headers(headers: Mapping[str, str], environment: Mapping[str, str] | No
     return {name: _VARIABLE.sub(value, text) for name, text in headers.items()}
 
 
+def header_secrets(headers: Mapping[str, str]) -> list[str]:
+    """Values of the environment variables that headers name."""
+    names = [name for text in headers.values() for name in _VARIABLE.findall(text)]
+    return [os.environ[name] for name in names if name in os.environ]
+
+
 def open_client(
     base_url: str,
-    key: str,
+    key: str | Callable[[], Awaitable[str]],
     timeout_s: float,
     transport: httpx2.AsyncBaseTransport | None = None,
     headers: Mapping[str, str] | None = None,
@@ -133,7 +139,7 @@ def open_client(
 
     Args:
         base_url: a checked address.
-        key: the API key.
+        key: the API key, or what gives it for each request.
         timeout_s: seconds between two reads; the total deadline is the caller's.
         transport: how to reach the endpoint, for in-process apps; None: the network.
         headers: further headers, filled in.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import httpx2
@@ -73,7 +73,7 @@ class Asked:
     """The model asked for."""
     key_name: str = "OPENAI_API_KEY (or NEEDLE_API_KEY)"
     """Variables that the key comes from."""
-    secrets: tuple[str, ...] = ()
+    secrets: set[str] = field(default_factory=set, hash=False)
     """Never repeated, also when the endpoint does."""
 
     def repeats_secret(self, error: BaseException) -> bool:

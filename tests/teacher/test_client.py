@@ -157,6 +157,24 @@ def test_a_refused_optional_parameter_is_left_out_and_a_renamed_one_renamed():
     assert [("max_tokens" in body, body.get("max_completion_tokens"), body["top_k"]) for body in app.seen] == [(True, None, 5), (False, 7, 5), (False, 7, 5)]
 
 
+def test_a_key_may_change_with_every_request_and_is_struck_out_too():
+    app, keys = FaultApp(["plain", "auth_echo"]), iter(["sk-first", "sk-second"])
+
+    async def fresh():
+        return next(keys)
+
+    async def work():
+        config = TeacherConfig(base_url="https://remote.example/v1", model="m")
+        async with Teacher(config, transport=httpx2.ASGITransport(app.asgi), key=fresh) as teacher:
+            await teacher.complete(BODY)
+            await teacher.complete(BODY)
+
+    with pytest.raises(PermanentError) as caught:
+        asyncio.run(work())
+    assert app.keys == ["Bearer sk-first", "Bearer sk-second"]
+    assert "sk-second" not in "".join(traceback.format_exception(caught.value))
+
+
 def test_a_key_that_the_endpoint_repeats_is_struck_out_everywhere(monkeypatch):
     monkeypatch.setenv("NEEDLE_API_KEY", "sk-very-secret")
     with pytest.raises(PermanentError) as caught:
