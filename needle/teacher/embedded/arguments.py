@@ -63,7 +63,7 @@ def _value(tool: ToolSpec, path: str, wanted: WantedCall, voice: Voice, rng: ran
 
 def _put_in_order(tool: ToolSpec, flat: dict[str, Any]) -> None:
     """A least value is not above the greatest, a start not after an end."""
-    for low, high in (("min", "max"), ("start", "end"), ("from", "to"), ("minimum", "maximum")):
+    for low, high in (("min", "max"), ("start", "end"), ("from", "to"), ("minimum", "maximum"), ("first", "last")):
         for path in list(flat):
             other = ".".join([*path.split(".")[:-1], path.rpartition(".")[2].replace(low, high, 1)])
             same = other != path and other in flat and type(flat[path]) is type(flat[other])

@@ -74,7 +74,7 @@ def compose(wish: Wish, tools: Sequence[ToolSpec], voice: Voice, rng: random.Ran
     """
     voice = replace(voice, today=today_of(wish.facts) if wish.context == "relative" else None)
     if wish.kind == "negated":  # what is taken back is an order
-        wish = replace(wish, style={**wish.style, "form": "command", "wording": "direct"})
+        wish = replace(wish, style={**wish.style, "form": "command", "wording": "direct", "mood": "order"})
     draft = _Draft(wish, tools, voice, rng)
     by_name = {tool.name: tool for tool in tools}
     for _ in range(TRIES):

@@ -84,6 +84,8 @@ def speak(
     frame fits. What a frame does not say follows it with its own words."""
     given = {role: path for role, path in idioms.roles.items() if path in arguments}
     fitting = [frame for frame in idioms.frames if _fits(frame, given, arguments, style)]
+    if style.get("mood") == "order":
+        fitting = [frame for frame in fitting if _imperative(frame.text)]
     if not fitting:
         return None
     most = max(len(_parts(frame.said)) for frame in fitting)

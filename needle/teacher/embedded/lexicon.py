@@ -160,6 +160,9 @@ ASKING = frozenset(
 """Words that settle what a tool does; a phrasing with words of another of these groups is not for it."""
 
 FLAGS = {
+    "notify": ("and tell everyone", "without telling anyone"), "reply all": ("to all", "to the sender only"),
+    "unread only": ("that i have not read", "read ones too"), "has attachment": ("with an attachment", "without attachment"),
+    "in stock": ("that can be had now", "sold out ones too"), "along route": ("along the route", "off the route too"),
     "shuffle": ("on shuffle", "without shuffle"), "repeat": ("on repeat", "without repeat"), "loop": ("in a loop",
     "without looping"),
     "urgent": ("as urgent", "with no urgency"), "recurring": ("as a recurring one", "as a one-off"),

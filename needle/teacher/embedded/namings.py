@@ -51,6 +51,9 @@ NAMINGS: dict[str, tuple[tuple[str, str], ...]] = {
     "size": (("in size ", ""), ("size ", "")), "color": (("in ", ""),), "quantity": (("", " times"), ("quantity ", "")),
     "number": (("number ", ""), ("", "")), "temperature": (("at ", " degrees"), ("to ", " degrees")),
     "location": (("at ", ""), ("in ", "")), "level": (("at level ", ""), ("on level ", ""), ("to level ", "")),
+    "within": (("within ", ""), ("during ", "")), "part_of_day": (("in the ", ""),), "cc": (("with ", " in copy"), ("and cc ", "")),
+    "importance": (("with ", " importance"),), "sender": (("from ", ""),), "first_day": (("from ", ""), ("starting ", "")),
+    "last_day": (("until ", ""), ("to ", "")), "new_date": (("to ", ""),), "new_start": (("at ", ""),),
     "reminder_minutes": (("with a reminder ", " minutes before"),), "priority": (("with ", " priority"), ("as ", " priority")),
 }  # fmt: skip
 """Name of a parameter to what may go before and after its value."""

@@ -126,6 +126,7 @@ def say(
         None when some argument cannot be worded.
     """
     style = style or {}
+    order = style.get("mood") == "order"
     known = voice.idioms(tool)
     if known and (style.get("wording") == "implicit" or rng.random() < IDIOMATIC):
         spoken = speak(tool, known, arguments, voice.values, rng, style)
@@ -135,9 +136,9 @@ def say(
     fitting = [pattern for pattern in voice.of(tool) if _covers(pattern, arguments)]
     if fitting and rng.random() < 0.6:
         filled = _fill(rng.choice(fitting), tool, arguments, rng)
-        if filled:
+        if filled and (filled.imperative or not order):
             return filled
-    return _from_schema(tool, dict(arguments), voice, rng)
+    return _from_schema(tool, dict(arguments), voice, rng, order)
 
 
 def _covers(pattern: Pattern, arguments: Mapping[str, Any]) -> bool:
@@ -160,7 +161,10 @@ def _fill(pattern: Pattern, tool: ToolSpec, arguments: Mapping[str, Any], rng: r
     return Clause(text if last else text.rstrip(" .?!"), first[0] in VERBS and not asks, asks, last)
 
 
-def _from_schema(tool: ToolSpec, left: dict[str, Any], voice: Voice, rng: random.Random) -> Clause | None:
+def _from_schema(
+    tool: ToolSpec, left: dict[str, Any], voice: Voice, rng: random.Random, order: bool
+) -> Clause | None:
+    """A clause from the schema alone; ``order``: one that starts with a verb."""
     verbs, noun = verbs_and_noun(tool)
     verbs, noun, left = let_value_be_verb(tool, verbs, noun, left)
     obj, left, holds_value = _object(tool, verbs[0], noun, left, rng)
@@ -182,12 +186,12 @@ def _from_schema(tool: ToolSpec, left: dict[str, Any], voice: Voice, rng: random
     tail = " ".join(part.text for part in fragments)
     open_end = fragments[-1].open_end if fragments else holds_value
     verb = rng.choice(verbs)
-    if verb_stem(tool) in QUESTION_VERBS and rng.random() < 0.45:
+    if not order and verb_stem(tool) in QUESTION_VERBS and rng.random() < 0.45:
         lead = rng.choice(("what's ", "what is ", "tell me ", "do you know ", "any idea what's ", "i'd like to know "))
         return Clause(
             f"{lead}{obj} {tail}".strip(), lead == "tell me ", lead.startswith(("what", "do", "any")), open_end
         )
-    if verb in ("set", "change", "adjust") and fragments and not holds_value and rng.random() < 0.25:
+    if not order and verb in ("set", "change", "adjust") and fragments and not holds_value and rng.random() < 0.25:
         return Clause(f"{obj.removeprefix('the ')} {tail}".strip(), False, open_end=open_end)
     return Clause(f"{verb} {obj}".strip() + f" {tail}".rstrip(), True, open_end=open_end)
 

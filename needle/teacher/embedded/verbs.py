@@ -17,6 +17,8 @@ ACTIONS = frozenset("action command operation cmd do state op control".split())
 """Parameters whose members are verbs."""
 ORDER = re.compile(r"[A-Z]\w+ (?:a|an|the|all|one|what|your|my|this|that|how|whether)\b")
 """A description that starts as an order does."""
+PALE = ("give", "take", "make", "put", "set")
+"""Verbs of descriptions that say nothing outside of them."""
 LINKS = frozenset({"to", "from", "on", "in", "into", "onto", "off"})
 
 
@@ -37,7 +39,7 @@ def verbs_and_noun(tool: ToolSpec) -> tuple[list[str], list[str]]:
     if not verb and not described and len(own) > 1 and ORDER.match(tool.description):
         return [own[0]], own[1:]  # an unknown verb, but its description is an order
     verb = verb or described or ("set" if leaves(tool) else "get")
-    more = VERBS[described] if described and described != verb and purpose([described]) == purpose([verb]) else ()
+    more = VERBS[described] if described and described not in (verb, *PALE) and purpose([described]) == purpose([verb]) else ()
     return list(dict.fromkeys([*VERBS[verb], *more])), noun
 
 
