@@ -75,6 +75,7 @@ SETS = {
         CorpusSet("duckling", "Duckling corpus", "facebook/duckling@2c226585", "BSD-3-Clause", "Facebook, Inc.", "duckling_en", module="needle.corpora.forms"),
         CorpusSet("tldr", "tldr pages", "tldr-pages/tldr@08e345f4", "CC-BY-4.0", "tldr-pages team and contributors", "tldr_compact"),
         CorpusSet("botocore", "botocore service models", "boto/botocore@0e6e2404", "Apache-2.0", "Amazon.com, Inc. and contributors", "botocore_tools", module="needle.corpora.schemas"),
+        CorpusSet("apizoo", "Gorilla API Zoo", "ShishirPatil/gorilla@6ea57973", "Apache-2.0", "Patil et al. 2023, arXiv 2305.15334, and contributors", "gorilla", "APIBench and BFCL; only the list of interfaces is read", module="needle.corpora.schemas"),
         CorpusSet("docker_mcp", "Docker MCP registry", "docker/mcp-registry@818bf169", "MIT", "Docker, Inc. and contributors", "docker_mcp_registry", module="needle.corpora.schemas"),
         CorpusSet("livemcp", "LiveMCPBench tool list", "icip-cas/LiveMCPBench@a928e57d", "Apache-2.0", "ICIP, Chinese Academy of Sciences", "livemcp", "its tasks; only the tool list is read", module="needle.corpora.schemas"),
         CorpusSet("metatool", "MetaTool", "HowieHwong/MetaTool@35e81bb7", "MIT", "Huang et al. 2023, arXiv 2310.03128", "metatool", by_models=True),

@@ -1,4 +1,4 @@
-"""Tool specifications without requests: cloud operations (botocore) and tools of MCP servers, with requests made for them.
+"""Tool specifications without requests: cloud operations (botocore), REST calls (API Zoo), tools of MCP servers; requests are made for them.
 
 A request says the operation in the words of its own description and every value with the name of its parameter, in one
 of several layouts: "delete the host key with server id s-41 and host key id hk-7", "start a query (database: shop, limit: 20)".
@@ -89,6 +89,8 @@ def _raw(root: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         for line in (root / "tools.jsonl").read_text(encoding="utf-8").strip().split("\n"):  # texts hold other line breaks
             row = json.loads(line)
             yield row["service"], {key: row[key] for key in ("name", "description", "parameters")}
+    for path in sorted((root / "data" / "apizoo").glob("*.json")):
+        yield from _zoo(path)
     for path in sorted(root.glob("servers/*/tools.json")):
         for tool in json.loads(path.read_text(encoding="utf-8")):
             yield path.parent.name, {"name": tool.get("name"), "description": tool.get("description", ""), "inputSchema": tool.get("inputSchema") or _from_arguments(tool)}
@@ -97,6 +99,32 @@ def _raw(root: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             for name, content_of in (server.get("tools") or {}).items():
                 for tool in content_of.get("tools") or ():
                     yield name, {"name": tool["name"], "description": tool.get("description") or "", "inputSchema": tool.get("inputSchema") or {}}
+
+
+def _zoo(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Entries of Gorilla's API Zoo: name after the last dash or colon, arguments as ``[REQUIRED] type: words``."""
+    try:
+        entries = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:  # two of the files are no JSON
+        return
+    for entry in entries if isinstance(entries, list) else ():
+        service, _, rest = str(entry.get("api_name", "")).partition(" - ")
+        words = [word for word in re.findall(r"[A-Za-z0-9]+", re.sub(r"\([^)]*\)", "", rest.split(": ")[-1])) if word not in ("a", "an", "the")]
+        arguments = entry.get("api_arguments")
+        told = spaced(" ".join(words)).split()
+        if not 2 <= len(told) <= 6 or told[0] not in VERBS or "/" in rest or max(map(len, told)) > 14 or not isinstance(arguments, dict):
+            continue
+        properties, required = {}, []
+        for key, text in arguments.items():
+            name = re.sub(r"\W+", "_", key.strip()).strip("_")
+            said = f"{text.get('data_type', '')}: {text.get('description', '')}" if isinstance(text, dict) else str(text)
+            match = re.match(r"\s*(\[?required\]?\.?:?)?\s*(string|integer|boolean|number|array|object)?\b[^:]{0,12}:?\s*(.*)", said, re.IGNORECASE | re.DOTALL)
+            if not name or match is None:
+                continue
+            properties[name] = {"type": (match[2] or "string").lower(), "description": re.sub(r"<[^>]+>", "", match[3]).strip()}
+            required += [name] if match[1] else []
+        text = re.sub(r"^Send a request to this end ?point to (\w)", lambda match: match[1].upper(), str(entry.get("functionality", "")))
+        yield service, {"name": "_".join(told), "description": text, "parameters": {"type": "object", "properties": properties, "required": required}}
 
 
 def _from_arguments(tool: Mapping[str, Any]) -> dict[str, Any]:
@@ -328,7 +356,7 @@ def operation(tool: ToolSpec, rng: random.Random) -> str:
     words = _verb_first(spaced(tool.name).split())
     head, tail = words[0], " ".join(words[1:])
     head = {"describe": rng.choice(("describe", "show")), "get": rng.choice(("get", "show", "fetch")), "list": rng.choice(("list", "show"))}.get(head, head)
-    article = "" if not tail or tail.endswith("s") and rng.random() < 0.5 else rng.choice(("the ", "the ", ""))
+    article = "" if not tail or head == "batch" or re.match(r"(an?|the|all|one|multiple|my|to|from|by|for) ", tail) or (tail.endswith("s") and rng.random() < 0.5) else rng.choice(("the ", "the ", ""))
     return f"{head} {article}{tail}".strip()
 
 
