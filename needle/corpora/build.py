@@ -238,6 +238,7 @@ def _code(one: CorpusSet) -> list[Path]:
     text = own.read_text(encoding="utf-8")
     others = {importer(other).rpartition(".")[2] for other in SETS.values()} | {"augment", "vary", "texts", "catalogue"}
     code = [path for path in sorted(folder.glob("*.py")) if path.stem not in others or f"needle.corpora.{path.stem} " in text]
+    code = [path for path in code if path.stem != "catalogue"]  # a set more or less changes no other
     return [own, *code, *(path for path in sorted((folder / "specs").glob("*.json")) if f'"{path.stem}"' in text)]
 
 
