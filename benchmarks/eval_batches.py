@@ -41,7 +41,7 @@ def main() -> None:
     traces = load_suite("needle-unseen", limit=rows).traces
     plain = [traces[start : start + PORTION] for start in range(0, rows, PORTION)]
     first: dict[str, str] = {}
-    for name, portions in (("suite", plain), ("sorted", list(batches(traces, PORTION)))):
+    for name, portions in (("suite", plain), ("sorted", list(batches(traces, PORTION, prompt_length=load(None).prompt_length)))):
         seconds, outputs = measure(portions)
         first = first or outputs
         differ = sum(first[key] != output for key, output in outputs.items())

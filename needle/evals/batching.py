@@ -7,9 +7,9 @@ tokens, whichever comes first.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
-from needle.tools.caller import Caller
+from needle.tools.caller import Caller, Request
 from needle.tools.spec import ToolSpec
 from needle.traces.trace import Trace
 
@@ -30,21 +30,31 @@ def portions(
         size = max(1, workers * ROWS_A_WORKER)
         yield from (list(traces[start : start + size]) for start in range(0, len(traces), size))
         return
-    yield from batches(traces, batch_size, batch_tokens)
+    yield from batches(traces, batch_size, batch_tokens, getattr(caller, "prompt_length", None))
 
 
-def batches(traces: Sequence[Trace], batch_size: int, batch_tokens: int = BATCH_TOKENS) -> Iterator[list[Trace]]:
-    """Sorted rows in batches of at most ``batch_size`` rows and ``batch_tokens`` tokens (one row may be longer)."""
+def batches(
+    traces: Sequence[Trace],
+    batch_size: int,
+    batch_tokens: int = BATCH_TOKENS,
+    prompt_length: Callable[[Request], int] | None = None,
+) -> Iterator[list[Trace]]:
+    """Sorted rows in batches of at most ``batch_size`` rows and ``batch_tokens`` tokens (one row may be longer).
+
+    ``prompt_length`` counts the tokens of a request with its tools; without it they are guessed from characters, which
+    sorts worse: models write schemas down in ways of their own.
+    """
+    count = prompt_length or _guessed
     sizes: dict[tuple[ToolSpec, ...], int] = {}
     first: dict[tuple[ToolSpec, ...], int] = {}
     for place, trace in enumerate(traces):
         if trace.tools not in sizes:
-            sizes[trace.tools], first[trace.tools] = sum(len(str(tool.to_dict())) for tool in trace.tools), place
+            sizes[trace.tools], first[trace.tools] = count(Request("", trace.tools)), place
     order = sorted(traces, key=lambda trace: (sizes[trace.tools], first[trace.tools], _own_length(trace)))
     batch: list[Trace] = []
     longest = 0
     for trace in order:
-        length = max(1, (sizes[trace.tools] + _own_length(trace)) // CHARACTERS_A_TOKEN)
+        length = max(1, sizes[trace.tools] + _own_length(trace) // CHARACTERS_A_TOKEN)
         if batch and (len(batch) == batch_size or (len(batch) + 1) * max(longest, length) > batch_tokens):
             yield batch
             batch, longest = [], 0
@@ -52,6 +62,10 @@ def batches(traces: Sequence[Trace], batch_size: int, batch_tokens: int = BATCH_
         longest = max(longest, length)
     if batch:
         yield batch
+
+
+def _guessed(request: Request) -> int:
+    return sum(len(str(tool.to_dict())) for tool in request.tools) // CHARACTERS_A_TOKEN
 
 
 def _own_length(trace: Trace) -> int:

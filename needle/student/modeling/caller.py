@@ -69,6 +69,13 @@ class StudentCaller(Caller):
         ids = [*render_tools(self.tokenizer, request.tools), *render_request(self.tokenizer, request)]
         return self.tokenizer.decode(ids, skip_special_tokens=False)
 
+    def prompt_length(self, request: Request) -> int:
+        """Tokens of the request with its tools; what rows are sorted by before they are put into batches."""
+        key = fingerprint(request.tools)
+        if key not in self._tools:
+            self._tools[key] = render_tools(self.tokenizer, request.tools)
+        return len(self._tools[key]) + len(render_request(self.tokenizer, request))
+
     def facts(self) -> dict[str, int | None]:
         """Number of parameters, and bytes of the weights file (None for a model that was not loaded from one)."""
         return {"parameters": sum(weight.numel() for weight in self.model.parameters()), "bytes": self.weight_bytes}
