@@ -138,6 +138,7 @@ class GenerateReport:
             "refused": self.tally.refused,
             "tokens": self.tally.tokens,
             "usd": {kind: round(usd, 6) for kind, usd in self.tally.usd.items()},
+            "bill": [row | {"usd": round(row["usd"], 6)} for row in self.bill],
             "complete": self.complete,
             "notes": self.notes,
         }

@@ -139,6 +139,7 @@ def test_the_bill_by_kind_and_stage_adds_up_to_what_was_spent(run):
     assert sum(report.tally.usd.values()) == pytest.approx(report.usd)
     assert f"{report.usd:.4f}" in report.bill_table().splitlines()[-1]
     stats = json.loads((report.out / "stats.json").read_text())["generation"]
+    assert sum(row["usd"] for row in stats["bill"]) == pytest.approx(report.usd, abs=1e-4)
     assert sum(stats["usd"].values()) == pytest.approx(report.usd, abs=1e-4)
 
 
