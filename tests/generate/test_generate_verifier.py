@@ -45,7 +45,7 @@ def test_nearly_all_corruptions_are_caught_and_nearly_all_right_rows_kept(rows):
     found = verifier.measure(traces, pool, verifier.verifiers()["suggested"])
     assert found["right"]["refused"] < 0.07
     for kind in CLASSES:  # bounds with room for the small sample
-        least = 0.7 if kind == "swapped_arguments" else 0.9
+        least = 0.6 if kind == "swapped_arguments" else 0.9
         assert found[kind]["recall"] >= least and found[kind]["precision"] >= 0.9, (kind, found[kind])
     schema = verifier.measure(traces[:40], pool, verifier.verifiers()["schema"])
     assert all(schema[kind]["recall"] == 0 for kind in CLASSES)
