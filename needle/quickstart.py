@@ -74,7 +74,8 @@ def quickstart(config: QuickstartConfig, stage: Callable[[str, str], Callable[..
     progress = stage("train", f"fine-tune the 26M student for {config.minutes:g} minutes")
     trained = train(
         [folder], config.out / "run", resume=(config.out / "run" / "last").exists(),
-        settings={"minutes": config.minutes, "seed": config.seed, "rows": 48, "rows_per_toolset": 48, "validations": 3, "validation_rows": 60},
+        settings={"minutes": config.minutes, "seed": config.seed, "rows": 48, "rows_per_toolset": 48, "validations": 3, "validation_rows": 60,
+                  "replay": 0.0},
         report=progress,
     )  # fmt: skip
     progress = stage("evaluate", "score wordings that neither training nor checkpoint choice has seen")

@@ -174,8 +174,9 @@ class Trainer:
         return TrainReport(self.out, self.step, self.rows, self.seconds, self.best, complete)
 
     def _go_on(self) -> float | None:
-        """Share of the run that is done, as the first process has it; None at its end."""
-        return self.world.say(self.progress if self.progress < 1 and not self._stale() else None)
+        """Share of the run that is done, as the first process has it; None at its end, which is never before the first step."""
+        goes_on = self.step == 0 or (self.progress < 1 and not self._stale())
+        return self.world.say(min(self.progress, 1.0) if goes_on else None)
 
     def _stale(self) -> bool:
         """Whether the last validations brought nothing."""

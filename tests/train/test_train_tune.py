@@ -9,7 +9,7 @@ import torch
 from tokenizers import Tokenizer
 from train_helpers import settings, tiny_model, trainer
 
-from needle.distil import RECORDED, with_replay
+from needle.distil import with_replay
 from needle.student.modeling.storage import load_model
 from needle.traces.read import read_traces
 from needle.train.config import TrainConfig
@@ -67,10 +67,16 @@ def test_a_run_that_no_longer_rises_stops_early(tokenizer: Tokenizer, tmp_path: 
     assert report.steps == 4 and report.best["exact"] == 0.3
 
 
-def test_replayed_rows_are_of_other_toolsets_and_as_many_as_asked() -> None:
-    recorded = read_traces(Path(__file__).parents[2] / RECORDED)[0]
+def test_replayed_rows_are_of_other_toolsets_and_as_many_as_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("needle.distil.RECORDED", "data/traces/validation.jsonl.gz")  # the train part takes seconds to read
+    recorded = read_traces(Path(__file__).parents[2] / "data" / "traces" / "validation.jsonl.gz")[0]
     mine = [trace for trace in recorded if trace.toolset == recorded[0].toolset][:9] * 10
     mixed = with_replay(mine, 0.1, seed=0)
     assert mixed[: len(mine)] == mine and len(mixed) == round(len(mine) / 0.9)
     assert recorded[0].toolset not in {trace.toolset for trace in mixed[len(mine) :]}
     assert with_replay(mine, 0.1, seed=0) == mixed and with_replay(mine, 0.0, seed=0) == mine
+
+
+def test_a_base_whose_scoring_takes_the_whole_budget_is_trained_for_a_step(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    config = settings(steps=None, minutes=1e-9, keep_base=True)
+    assert trainer(tokenizer, tmp_path, config, lambda _: {"exact": 0.5}).run().steps == 1
