@@ -122,7 +122,7 @@ def test_the_grammar_finds_every_command_of_a_page():
 
 @pytest.mark.parametrize("line", [
     "needle", "needle generte", "needle generate --colour red", "needle generate --tools T --out D --speed 3", "needle traces", "needle traces shuffle x",
-    "needle train --traces D --out R --steps many", "needle compare A", 'pip install -e ".[everything]"', "python benchmarks/nothing.py",
+    "needle train --traces D --out R --steps many", "needle compare", "needle compare A B --max-regression much", 'pip install -e ".[everything]"', "python benchmarks/nothing.py",
 ])  # fmt: skip
 def test_the_grammar_refuses_what_could_not_be_run(line):
     with pytest.raises(AssertionError):

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from needle.errors import UserError
+from needle.evals.summary import RATES
 from needle.evals.text import percent
 
 if TYPE_CHECKING:
@@ -31,19 +32,17 @@ def read_thresholds(texts: Iterable[str]) -> dict[str, float]:
             raise UserError(f"--fail-under {text}: write a percentage, e.g. 60 or well_formed=99") from None
         if not 0 <= share <= 1:
             raise UserError(f"--fail-under {text}: a percentage lies between 0 and 100")
+        if (name or "correct") not in (*RATES, *PARTS):
+            raise UserError(f"--fail-under {text}: no such rate; choose one of {', '.join((*RATES, *PARTS))}")
         found[name or "correct"] = share
     return found
 
 
 def fail_under(summary: Mapping[str, Any], thresholds: Mapping[str, float]) -> list[str]:
-    """Why a run does not pass, in words; ``[]`` when it does. Raises ``UserError`` for a rate that it does not have."""
+    """Why a run does not pass, in words; ``[]`` when it does. Raises ``UserError`` for a rate without rows."""
     failures = _incomplete(summary["caller"], summary["complete"]) if thresholds else []
     for name, share in thresholds.items():
-        rate = summary[name]["correct"] if name in PARTS else summary["rates"].get(name)
-        if rate is None:
-            raise UserError(
-                f"--fail-under {name}: no such rate; choose one of {', '.join((*summary['rates'], *PARTS))}"
-            )
+        rate = summary[name]["correct"] if name in PARTS else summary["rates"][name]
         if rate["n"] == 0:
             raise UserError(f"--fail-under {name}: the suite has no row for it")
         if rate["low"] < share:

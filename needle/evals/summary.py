@@ -89,8 +89,10 @@ def cluster_labels(traces: Sequence[Trace]) -> list[Hashable]:
 
 
 def _standard_error(clusters: Clusters, hits: Sequence[bool]) -> float:
-    share = sum(hits) / len(hits) if hits else 0.0
-    over_rows = (share * (1 - share) / len(hits)) ** 0.5 if hits else 0.0
+    """Of a share, two hits and two misses added (A. Agresti and B. A. Coull, 1998): 40 hits of 40 are not certain."""
+    total = len(hits) + 4
+    share = (sum(hits) + 2) / total
+    over_rows = (share * (1 - share) / total) ** 0.5
     return max(over_rows, float(clusters.means(hits).std())) if clusters.count > 1 else over_rows
 
 

@@ -10,7 +10,7 @@ from needle.errors import UserError
 from needle.evals.baselines import baseline
 from needle.evals.compare import compare, compare_all
 from needle.evals.gate import fail_under, max_regression, read_thresholds
-from needle.evals.run import evaluate
+from needle.evals.run import evaluate, load_results
 from needle.evals.statistics import compare_paired, holm, permutation
 from needle.tools import CallResult
 
@@ -81,8 +81,6 @@ def test_the_gap_to_a_teacher_is_told_by_skill_and_kind(runs):
 
 
 def test_a_rate_passes_only_when_luck_is_ruled_out(runs):
-    from needle.evals.run import load_results
-
     half = load_results(runs / "half").summary
     value, low = half["rates"]["correct"]["value"], half["rates"]["correct"]["low"]
     assert fail_under(half, {"correct": low - 0.001}) == []
@@ -97,7 +95,7 @@ def test_a_rate_passes_only_when_luck_is_ruled_out(runs):
         with pytest.raises(UserError, match="percentage"):
             read_thresholds([bad])
     with pytest.raises(UserError, match="no such rate; choose one of well_formed"):
-        fail_under(half, {"speed": 0.5})
+        read_thresholds(["speed=50"])
 
 
 def test_a_loss_must_be_ruled_out(runs):
@@ -138,6 +136,17 @@ def test_the_command_line_gates_with_exit_code_1(cli, runs):
     outcome = cli("compare", runs / "gold", runs / "half", runs / "never")
     assert outcome.code == 0 and "C minus A" in outcome.out
     assert "percentage" in cli("compare", runs / "gold", runs / "half", "--fail-under", "x=y").complaint
+
+
+def test_a_gate_on_no_known_rate_is_refused_before_the_model_is_asked(cli, tmp_path):
+    command = ("eval", "--model", "baseline:never", "--suite", "home-smoke", "--out", tmp_path / "run")
+    assert "no such rate" in cli(*command, "--fail-under", "accuracy=50").complaint
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_without_a_mistake_can_still_not_show_any_difference(runs):
+    perfect = load_results(runs / "gold").summary
+    assert perfect["rates"]["correct"]["value"] == 1.0 and 0.02 < perfect["smallest_detectable"] < 0.2
     assert "two or more" in cli("compare", runs / "gold").complaint
 
 
