@@ -12,6 +12,7 @@ from needle.errors import UserError
 from needle.evals.adapters import open_adapter
 from needle.evals.adapters.command import CommandCaller
 from needle.evals.adapters.content import ContentCaller
+from needle.evals.adapters.function import FunctionCaller
 from needle.evals.asking import GIVE_UP
 from needle.evals.run import evaluate
 from needle.tools import CallResult, ToolCall
@@ -86,6 +87,21 @@ def test_a_program_that_fails_on_a_row_costs_that_row_and_is_started_again(progr
     assert results.rows[4]["error"].startswith(reason)
     assert results.summary["n"] == 9 and results.rate().value == pytest.approx(3 / 9)
     caller.close()
+
+
+def test_a_slow_function_that_is_stopped_half_way_is_not_asked_the_same_again(make_suite, tmp_path):
+    asked = []
+
+    def answer(request):
+        asked.append(request["query"])
+        if len(asked) == 21:
+            raise KeyboardInterrupt
+        return []
+
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(FunctionCaller(answer, "mine"), make_suite(40), tmp_path)
+    assert evaluate(FunctionCaller(answer, "mine"), make_suite(40), tmp_path).complete
+    assert len(asked) <= 40 + 4  # the portion that was under way
 
 
 @pytest.mark.parametrize(

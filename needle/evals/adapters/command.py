@@ -39,6 +39,9 @@ STRAY = "protocol: more than one line for a row"
 class CommandCaller(TextCaller):
     """Answers by asking a program, line by line."""
 
+    concurrency = 1
+    """Requests at a time: rows come in small portions, so that a killed run loses few answers of a slow program."""
+
     def __init__(
         self, command: str, *, parser: str = AUTO, patience: float = PATIENCE, startup: float = STARTUP
     ) -> None:

@@ -28,6 +28,9 @@ from needle.tools.caller import Caller, Request
 class FunctionCaller(TextCaller):
     """Answers with a function of the request. An exception costs its row an infrastructure error."""
 
+    concurrency = 1
+    """Requests at a time, as for a program."""
+
     def __init__(self, function: Callable[[dict[str, Any]], Any], name: str, *, parser: str = AUTO) -> None:
         self.function, self.name, self.parser = function, name, parser
         self.settings: dict[str, Any] = {"source": _digest(function)}
