@@ -38,7 +38,7 @@ from needle.tools.caller import Caller, CallResult
 from needle.traces.trace import Trace
 from needle.traces.write import atomic
 
-SCORER_VERSION = "3"
+SCORER_VERSION = "4"
 """Raised whenever the same output may get another verdict; results of different versions are never compared."""
 
 REPORT, RESULTS = "report.html", "results.json"

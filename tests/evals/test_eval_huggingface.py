@@ -63,6 +63,20 @@ def test_a_model_is_asked_through_its_template_and_answers_do_not_depend_on_the_
     assert results.summary["provenance"]["settings"]["decoding"] == "greedy" and results.complete
 
 
+def test_words_that_the_token_limit_cut_off_are_no_decision_against_calling(saved, make_suite, tmp_path, monkeypatch):
+    caller, suite = HuggingFaceCaller.from_pretrained(str(saved(WITH_TOOLS)), max_new_tokens=12), make_suite(6)
+    words = caller.tokenizer("I am sorry, but", add_special_tokens=False)["input_ids"]
+    for ending, told in (([], "truncated"), ([caller.tokenizer.eos_token_id], None)):
+        written = [[*words, *ending]] * 6
+        monkeypatch.setattr("needle.evals.adapters.huggingface._generate", lambda *_, written=written, **__: written)
+        answers = caller.answer([trace.request for trace in suite.traces])
+        assert all((one.error or "").partition(":")[0] == (told or "") and not one for one in answers)
+        assert {one.raw for one in answers} == {"I am sorry, but"}
+        results = evaluate(caller, suite, tmp_path / str(told))
+        assert evaluate(caller, suite, tmp_path / str(told)).summary["causes"] == results.summary["causes"]
+        assert results.summary["decisions"]["matrix"] if not told else results.summary["causes"] == {"truncated": 6}
+
+
 def test_small_batches_give_the_same_answers(saved, make_suite):
     folder = str(saved(WITH_TOOLS))
     requests = [trace.request for trace in make_suite(5).traces]

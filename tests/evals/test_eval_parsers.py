@@ -84,6 +84,7 @@ def test_words_abstain_in_chat_dialects_and_are_malformed_as_json():
         for parser in ("auto", "hermes", "pythonic", "lfm", "functiongemma"):
             assert parse_output(text, parser, TOOLS).error is None
         assert parse_output(text, "json", TOOLS).error
+    assert not is_reply("h\ufffd\x05 und kaputt") and is_reply("erledigt:\tdas Licht ist an\n")
     assert not is_reply("ok") and not is_reply("use set_light(room)", TOOLS) and not is_reply('{"a b": "c d"}')
 
 

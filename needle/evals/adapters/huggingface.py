@@ -127,7 +127,7 @@ class HuggingFaceCaller(TextCaller):
         end = next((place for place, token in enumerate(ids) if token in stops), len(ids))
         usage = {"prompt_tokens": prompt_tokens, "completion_tokens": min(end + 1, len(ids))}
         text = self.tokenizer.decode(ids[:end], skip_special_tokens=False)
-        return Output(text=text, usage=usage, seconds=seconds)
+        return Output(text=text, usage=usage, seconds=seconds, cut=end == len(ids))
 
 
 def _load(path_or_id: str) -> tuple[Any, Any]:
@@ -137,6 +137,8 @@ def _load(path_or_id: str) -> tuple[Any, Any]:
         from transformers import AutoModelForCausalLM, AutoTokenizer
     except ImportError as error:
         raise UserError(f'hf:{path_or_id} needs {error.name}: pip install "needle-distill[train]"') from error
+    if path_or_id.startswith((".", "/", "~")) and not Path(path_or_id).is_dir():
+        raise UserError(f"hf:{path_or_id}: no such folder; check the path")
     try:
         tokenizer = AutoTokenizer.from_pretrained(path_or_id)
         model = AutoModelForCausalLM.from_pretrained(path_or_id, dtype="auto")

@@ -32,6 +32,8 @@ class Output:
     """``prompt_tokens`` and ``completion_tokens``, where known."""
     confidence: float | None = None
     """Probability that the answer is right, where the model gives one."""
+    cut: bool = False
+    """The text stopped at the token limit, not because the model was done."""
 
 
 class ReadResult(CallResult):
@@ -67,6 +69,8 @@ class TextCaller(Caller):
             return ReadResult(raw=output.text, error=output.error, **details)
         if output.calls is None:
             found, parser = parse_output(output.text, self.parser, tools), self.parser
+            if output.cut and not found and found.error is None:  # words without an end decide nothing
+                return ReadResult(raw=output.text, error="truncated: no end within the token limit", **details)
         else:
             raw = output.text or json.dumps(output.calls, ensure_ascii=False)
             found, parser = as_result(lambda _: _calls(output.calls), raw), NATIVE

@@ -10,6 +10,8 @@ from needle.tools.spec import ToolCall, ToolSpec
 
 _THINKING = re.compile(r"^\s*<think>.*?</think>\s*", re.DOTALL)
 _STRUCTURE = re.compile(r"[{}\[\]]|<[|/a-z]|\|>|```")
+_NO_TEXT = re.compile("[\ufffd\x00-\x08\x0e-\x1f]")
+"""Bytes that are no UTF-8, and control characters: noise, as untrained models write it."""
 _WORD = re.compile(r"[^\W\d_]{2,}")
 
 
@@ -19,10 +21,11 @@ def without_thinking(text: str) -> str:
 
 
 def is_reply(text: str, tools: Sequence[ToolSpec] = ()) -> bool:
-    """Whether ``text`` is plain words: at least two, nothing that looks like structure, no tool of ``tools`` called."""
+    """Whether ``text`` is plain words: at least two, no noise, nothing like structure, no tool of ``tools`` called."""
     return (
         len(_WORD.findall(text)) >= 2
         and not _STRUCTURE.search(text)
+        and not _NO_TEXT.search(text)
         and not any(f"{tool.name}(" in text for tool in tools)
     )
 
