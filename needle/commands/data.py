@@ -80,7 +80,7 @@ def contamination_verb(
     from needle.traces.write import write_traces
 
     rows, problems = read_traces(files)
-    clean, report = drop_contaminated(rows, {name: _suite_rows(name) for name in against})
+    clean, report = drop_contaminated(rows, {name: suite_rows(name) for name in against})
     show_problems(problems)
     say(report.table())
     for hit in [hit for hit in report.hits if hit.sign != "tool"][:show]:
@@ -90,7 +90,7 @@ def contamination_verb(
     say(f"{len(rows) - len(clean):,} of {len(rows):,} rows have the request of a suite" + (f"\nThe other {len(clean):,} are in {out}" if out else ""))
 
 
-def _suite_rows(name: str) -> list[Any]:
+def suite_rows(name: str) -> list[Any]:
     """Rows of a file or folder, else of a suite by its name."""
     if Path(name).exists():
         from needle.traces.read import read_traces

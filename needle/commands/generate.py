@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from needle.commands.data import suite_rows
 from needle.terminal import generation_panel, say
 
 app = typer.Typer()
@@ -32,14 +33,14 @@ def generate(
     batch: Annotated[bool, typer.Option("--batch", help="Ask through the Batch API: cheaper, answers after minutes or hours.", rich_help_panel=ASKING)] = False,
     engine: Annotated[str | None, typer.Option(help="local, or ray (workers on a cluster).", rich_help_panel=ASKING)] = None,
     workers: Annotated[int | None, typer.Option(help="Workers of the Ray engine.", rich_help_panel=ASKING)] = None,
-    student: Annotated[str | None, typer.Option(help="Checkpoint that answers first; rows are kept where it is unsure or wrong.", rich_help_panel=ASKING)] = None,
+    student: Annotated[str | None, typer.Option(help="Checkpoint (or base, the bundled one) that answers first; rows are kept where it is unsure or wrong.", rich_help_panel=ASKING)] = None,
     round_: Annotated[int | None, typer.Option("--round", help="Number of this round, with --student.  [default: 1]", rich_help_panel=ASKING)] = None,
     noise: Annotated[float | None, typer.Option(help="Share of accepted requests that get typing slips, speech-recognition marks and the like.  [default: 0.1]", rich_help_panel=ASKING)] = None,
     locale: Annotated[list[str] | None, typer.Option(help="Where suggested names and places come from, such as de_DE (needs Faker); repeat for several.", rich_help_panel=ASKING)] = None,
     votes: Annotated[int | None, typer.Option(help="Most labels of a row: 1, 3 or 5; more than one only where label and plan disagree.  [default: 1]", rich_help_panel=DOUBT)] = None,
     judge: Annotated[bool, typer.Option("--judge", help="Have a teacher with the role of judge question every row.", rich_help_panel=DOUBT)] = False,
     no_repair: Annotated[bool, typer.Option("--no-repair", help="Refuse a faulty label at once, without asking again with the fault in words.", rich_help_panel=DOUBT)] = False,
-    decontaminate: Annotated[list[Path] | None, typer.Option(help="File or folder of an evaluation suite whose requests no row may have; repeat for several.", rich_help_panel=DOUBT)] = None,
+    decontaminate: Annotated[list[str] | None, typer.Option(help="File, folder or name of an evaluation suite whose requests no row may have; repeat for several.", rich_help_panel=DOUBT)] = None,
     teacher_terms: Annotated[str | None, typer.Option(help="For the card: what the teacher's terms say about training on its output.")] = None,
     licence: Annotated[str | None, typer.Option(help="For the card: licence of the rows, as the hub spells it.")] = None,
     estimate: Annotated[bool, typer.Option("--estimate", help="Ask for some 20 rows and say what the run will cost.", rich_help_panel=RUNS)] = False,
@@ -61,7 +62,7 @@ def generate(
         "noise": noise, "locales": locale or None,
         "checks": {name: value for name, value in {
             "votes": votes, "judge": judge or None, "repair": False if no_repair else None, "teacher_terms": teacher_terms,
-            "decontaminate": [str(path) for path in decontaminate] if decontaminate else None, "licence": licence,
+            "decontaminate": decontaminate or None, "licence": licence,
         }.items() if value is not None} or None,
         "batch": batch or None, "engine": engine, "workers": workers, "round": (round_ or 1) if student else round_,
     })  # fmt: skip
@@ -93,10 +94,11 @@ def _run(settings: Any, student: str | None, reverify: bool, parquet: bool) -> N
     if student:
         from needle.models import open_caller
 
-        caller = open_caller(student)
+        caller = open_caller(None if student == "base" else student)
+    suites = {name: suite_rows(name) for name in settings.checks.decontaminate if not Path(name).exists()}
     try:
         with generation_panel() as progress:
-            report = run(settings, progress, reverify=reverify, student=caller)
+            report = run(settings, progress, reverify=reverify, student=caller, suites=suites)
     except Interrupted as stop:
         say(str(stop), error=True)
         raise typer.Exit(130) from None

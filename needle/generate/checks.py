@@ -24,7 +24,7 @@ class Checks:
     judge: bool = False
     """Have a teacher with the role of judge answer yes or no to separate questions about every row that passed."""
     decontaminate: tuple[str, ...] = ()
-    """Files or folders of evaluation suites; rows whose request they know are refused."""
+    """Files, folders or (on the command line) names of evaluation suites; rows whose request they know are refused."""
     teacher_terms: str = ""
     """What the teacher's terms say about training on its output, in the user's words; for the card."""
     licence: str = ""

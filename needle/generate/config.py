@@ -158,8 +158,10 @@ def check_config(config: GenerateConfig) -> list[ToolSpec]:
     Raises:
         UserError: bad number, unknown kind, missing or unusable tools file.
     """
-    if not 0 <= config.noise <= 1 or config.value_cap < 0:
-        raise UserError(f"noise is {config.noise}, value_cap is {config.value_cap}; noise is a share from 0 to 1, value_cap a count")
+    if not 0 <= config.noise <= 1:
+        raise UserError(f"noise is {config.noise}; give a share from 0 to 1")
+    if config.value_cap < 0:
+        raise UserError(f"value_cap is {config.value_cap}; give a count of rows, or 0 for the default")
     if config.locales:
         check_locales(config.locales)
     if config.n <= 0:
@@ -213,7 +215,7 @@ def claim_folder(config: GenerateConfig, tools: list[ToolSpec], *, replay: bool 
             held = json.loads(mark.read_text(encoding="utf-8"))
         except (ValueError, OSError) as error:
             raise UserError(f"{mark}: cannot be read ({error}); use another --out") from None
-        free = FREE | ({"prompt_version"} if replay else set())
+        free = FREE | ({"prompt_version", "decontaminate"} if replay else set())
         differing = [
             name
             for name in dict.fromkeys([*wanted, *(held if isinstance(held, dict) else ())])

@@ -16,7 +16,7 @@ import re
 import zlib
 from array import array
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 from needle.generate.said import STOP, stem, words_of
 from needle.generate.votes import canonical
@@ -58,16 +58,17 @@ def wording(trace: Trace) -> str:
 class Deduplicator:
     """Remembers what has been accepted."""
 
-    def __init__(self, cap: int, against: Iterable[str] = ()) -> None:
-        """``cap``: rows that may share a wording; ``against``: files or folders of suites. UserError when one cannot be read."""
+    def __init__(self, cap: int, against: Iterable[str] = (), suites: Mapping[str, Sequence[Trace]] | None = None) -> None:
+        """``cap``: rows that may share a wording; ``against``: files or folders of suites, or names in ``suites``, which has
+        their rows. UserError when one cannot be read."""
         self._cap = cap
         # hashes, not texts: a run of 100,000 rows must not keep them in memory twice
         self._requests: set[int] = set()
         self._copies: set[int] = set()
         self._wordings: Counter[int] = Counter()
         self._near = _NearCopies()
-        paths = list(against)
-        self._known = Knowledge({path: read_traces(path)[0] for path in paths}) if paths else None
+        known = {name: suites[name] if suites and name in suites else read_traces(name)[0] for name in against}
+        self._known = Knowledge(known) if known else None
 
     def refuse(self, trace: Trace) -> str | None:
         """Reason code when the row repeats an accepted one (``duplicate_request``, ``duplicate_calls``, ``near_duplicate``,

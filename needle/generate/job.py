@@ -13,7 +13,7 @@ import asyncio
 import signal
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,8 @@ from needle.traces.trace import Trace
 
 TROUBLES = 10
 """Failed rows in a row (endpoint failures, not refusals) after which a run stops."""
+BARREN = 100
+"""Refused rows in a row, paid for now, after which a run stops: nobody wants to pay for rows of which none is good."""
 DRAIN_S = 5.0
 """Seconds that questions under way may still take when a run is stopped."""
 Judged = tuple[Outcome, RowAccount]
@@ -64,6 +66,7 @@ def generate(
     transport: httpx2.AsyncBaseTransport | None = None,
     reverify: bool = False,
     student: Caller | None = None,
+    suites: Mapping[str, Sequence[Trace]] | None = None,
 ) -> GenerateReport:
     """Generate traces into a folder; the same call continues a run that was stopped.
 
@@ -73,9 +76,11 @@ def generate(
         transport: replaces the network, for endpoints that live in this process.
         student: in a round with a student, who answers first (see ``needle.generate.rounds``).
         reverify: make the rows again from the stored responses alone; nothing is asked and nothing paid.
+        suites: rows of what ``checks.decontaminate`` names without being a file or folder.
 
     Raises:
-        UserError: bad settings, a folder of another run, an endpoint that refuses or cannot be reached, a full disk.
+        UserError: bad settings, a folder of another run, an endpoint that refuses or cannot be reached, a full disk,
+        a hundred refused rows in a row.
         What was stored stays.
         Interrupted: Ctrl-C; the text says what is there.
     """
@@ -91,7 +96,7 @@ def generate(
 
     async def run() -> GenerateReport:
         async with opened as session:
-            return await _Job(session, progress).run()
+            return await _Job(session, progress, suites or {}).run()
 
     return run_sync(run())
 
@@ -99,7 +104,9 @@ def generate(
 class _Job:
     """State of one run."""
 
-    def __init__(self, session: Session, progress: Callable[[Snapshot], None] | None) -> None:
+    def __init__(
+        self, session: Session, progress: Callable[[Snapshot], None] | None, suites: Mapping[str, Sequence[Trace]]
+    ) -> None:
         self.session, self.progress = session, progress
         self.config, self.tools, self.desk = session.config, session.tools, session.desk
         self.round = BATCH_ROUND if self.config.batch else ROUND
@@ -111,12 +118,12 @@ class _Job:
         self.quarantine = Part(session.out / "quarantine.jsonl")
         self.caps = ValueCaps(self.config.value_cap or cap_for(self.config.n))
         self.offers: dict[tuple[str, ...], tuple[ToolSpec, ...]] = {}
-        self.dedup = Deduplicator(self.config.template_cap, self.config.checks.decontaminate)
+        self.dedup = Deduplicator(self.config.template_cap, self.config.checks.decontaminate, suites)
         # a batch holds as many rows as are ready; otherwise concurrency says how many are under way
         self.gate = asyncio.Semaphore(LAG * BATCH_ROUND if self.config.batch else self.config.concurrency)
         self.events = EventLog(session.out)
         self.began = time.monotonic()
-        self.answered = self.troubles = 0
+        self.answered = self.troubles = self.barren = 0
         self.stopped = ""
         self.error: Exception | None = None
         self.tasks: set[asyncio.Task[Judged | None]] = set()
@@ -245,6 +252,15 @@ class _Job:
                 UserError(
                     f"{outcome.refusals[0].detail}; {TROUBLES} rows failed in a row: mend it and run the same "
                     f"command again, what was stored stays"
+                )
+            )
+        known = any(refusal.code == "student_right" for refusal in outcome.refusals)
+        self.barren = self.barren + 1 if outcome.refusals and self.desk.asked and not known else 0
+        if self.barren >= BARREN and not self.stopped:
+            self._stop(
+                UserError(
+                    f"{BARREN} rows in a row were refused, the last as {outcome.refusals[0].code}; see `needle traces quarantine "
+                    f"{self.session.out}`. What was stored stays, and the same command goes on all the same"
                 )
             )
         if self.progress:

@@ -118,12 +118,18 @@ class Judge:
         """Reasons against a row (``judge:<question>``, ``judge:unreadable``), what to note of it, and the answer.
 
         Raises:
+            UserError: none of the trial cases was answered readably.
             As ``Desk.ask``.
         """
         async with self._lock:
             if self.agreement is None:  # in a context of its own: it belongs to no row's bill
                 task = asyncio.get_running_loop().create_task(self.calibrate(), context=contextvars.Context())
                 self.agreement = await task
+        if not any(item.cases for item in self.agreement.values()):
+            raise UserError(
+                f"the judge gave no readable answer to any of its {len(judge_cases())} trial cases, so it would refuse every row; "
+                "give the role of judge to another teacher, or leave the judge out"
+            )
         body = judge_body(request, calls, tools, seed, facts)
         teacher = self._desk.pick("judge", body)
         answer = await self._desk.ask("judge", body, teacher=teacher)

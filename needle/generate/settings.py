@@ -54,7 +54,7 @@ def load_config(path: str | os.PathLike[str] | None, overrides: Mapping[str, Any
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(str(part) for part in first["loc"])
         raise UserError(
-            f"{path or 'settings'}: {place}: {first['msg']}; `needle generate --config-schema` prints what is allowed"
+            f"{path or 'settings'}: {place}: {first['msg'].removeprefix('Value error, ')}; `needle generate --config-schema` prints what is allowed"
         ) from None
 
 

@@ -49,7 +49,7 @@ def entries(path: str | os.PathLike[str]) -> Iterator[Entry]:
         files = []
     for file in files:
         if file.name not in (QUARANTINE, "rows.jsonl", "events.jsonl"):
-            yield from (_entry(file, trace) for trace in read_traces(file)[0] if file.stat().st_size)
+            yield from (_entry(file, trace) for trace in (read_traces(file)[0] if file.stat().st_size else ()))
     if refused and refused.is_file():
         with open(refused, encoding="utf-8") as lines:
             for number, line in enumerate(lines, start=1):

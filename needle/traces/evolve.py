@@ -24,7 +24,10 @@ from needle.tools.spec import ToolCall, ToolSpec
 from needle.tools.validate import is_valid
 from needle.traces.renaming import Renaming, masks, rename, synonyms
 from needle.traces.trace import Trace
+from needle.traces.write import dump_json
 
+OF_LABEL = ("votes", "topk", "rejected", "repaired")
+"""Entries of ``meta`` that belong to a label, and go with it."""
 TRIES = 12
 """Tools of the pool that are looked at for each one that is wanted."""
 
@@ -117,7 +120,7 @@ def withhold_gold(trace: Trace, rng: random.Random | None = None) -> Trace:
         return trace
     rest = [tool for tool in trace.tools if all(alike(tool, other) < TWIN for other in gold)]
     near = any(alike(tool, other) >= NEAR for tool in rest for other in gold)
-    meta = {key: value for key, value in trace.meta.items() if key != "spans"} | {"withheld": sorted(called)}
+    meta = {key: value for key, value in trace.meta.items() if key not in ("spans", *OF_LABEL)} | {"withheld": sorted(called)}
     return replace(
         trace, tools=tuple(rest), calls=(), alternatives={}, kind="near_miss" if near else "irrelevant", meta=meta
     )
@@ -134,8 +137,8 @@ def evolve(trace: Trace, ops: Sequence[str], seed: int, pool: Sequence[ToolSpec]
         k: how many of them a row gets.
 
     Returns:
-        The descendant, ``meta["evolved"]`` with ``parent``, ``ops``, ``seed`` and, where names changed, ``names`` (see
-        ``restore``). The last operations are left out until the calls fit the tools.
+        The descendant, ``meta["evolved"]`` with ``parent``, ``ops``, ``seed``, where names changed ``names`` (see
+        ``restore``), and ``dropped``: what ``meta`` said of the old label and cannot say of the new one. The last operations are left out until the calls fit the tools.
 
     Raises:
         UserError: an unknown operation.
@@ -160,7 +163,11 @@ def evolve(trace: Trace, ops: Sequence[str], seed: int, pool: Sequence[ToolSpec]
         return evolve(trace, ops[:-1], seed, pool, k)
     line: dict[str, Any] = {"parent": parent, "ops": list(ops), "seed": seed} | ({"names": steps} if steps else {})
     mark = hashlib.blake2b(f"{parent}/{seed}/{'/'.join(ops)}".encode(), digest_size=4).hexdigest()
-    return replace(made, id=f"{parent}~{mark}", meta=made.meta | {"evolved": line})
+    meta = dict(made.meta)
+    if "topk" in trace.meta and dump_json([call.to_dict() for call in made.calls]) != dump_json([call.to_dict() for call in trace.calls]):
+        meta.pop("topk", None)  # the probabilities are of tokens that the label no longer has
+    gone = [key for key in OF_LABEL if key in trace.meta and key not in meta]
+    return replace(made, id=f"{parent}~{mark}", meta=meta | {"evolved": line | ({"dropped": gone} if gone else {})})
 
 
 def restore(trace: Trace) -> Trace:

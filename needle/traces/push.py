@@ -37,7 +37,9 @@ def push_traces(folder: str | os.PathLike[str], repo: str, *, private: bool = Tr
 
     parts = {part: [trace.to_dict() for trace in read_traces(file)[0]] for part, file in files.items() if file.stat().st_size}
     columns = list(dict.fromkeys(name for rows in parts.values() for row in rows for name in row))
-    data = DatasetDict({part: Dataset.from_dict(flat_columns(rows, columns)) for part, rows in parts.items()})
+    every = [row for rows in parts.values() for row in rows]  # a column that is empty in one part has the type of the others
+    features = Dataset.from_dict(flat_columns(every, columns)).features
+    data = DatasetDict({part: Dataset.from_dict(flat_columns(rows, columns), features=features) for part, rows in parts.items()})
     try:
         data.push_to_hub(repo, private=private)
         HfApi().upload_file(path_or_fileobj=str(folder / CARD), path_in_repo=CARD, repo_id=repo, repo_type="dataset")

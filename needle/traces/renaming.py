@@ -78,14 +78,10 @@ class Renaming:
 
 
 def rename(trace: Trace, renaming: Renaming) -> Trace:
-    """The same example under other names: tools, calls, alternatives, spans and the calls of earlier turns."""
+    """The same example under other names: tools, calls, alternatives, earlier turns, and in ``meta`` spans, votes and
+    rejected calls. Token probabilities are of the old names and stay behind."""
     index = {number: call.name for number, call in enumerate(trace.calls)}
-    meta = {
-        key: {_path(path, index, renaming): item for path, item in value.items()}
-        if key in PATH_KEYED and isinstance(value, dict)
-        else value
-        for key, value in trace.meta.items()
-    }
+    meta = {key: _noted(key, value, index, renaming) for key, value in trace.meta.items() if key != "topk" or not renaming.to_dict()}
     return replace(
         trace,
         tools=rename_specs(trace.tools, renaming),
@@ -279,6 +275,23 @@ def _value(value: Any, path: str, names: Mapping[str, str]) -> Any:
 def _call(call: ToolCall, renaming: Renaming) -> ToolCall:
     names = renaming.parameters.get(call.name, {})
     return ToolCall(renaming.tools.get(call.name, call.name), _value(call.arguments, "", names))
+
+
+def _noted(key: str, value: Any, index: Mapping[int, str], renaming: Renaming) -> Any:
+    """An entry of ``meta`` under the new names."""
+    if key in PATH_KEYED and isinstance(value, dict):
+        return {_path(path, index, renaming): item for path, item in value.items()}
+    if key == "rejected" and isinstance(value, list):
+        return [_call(ToolCall(call["name"], call["arguments"]), renaming).to_dict() for call in value]
+    if key == "votes" and isinstance(value, dict) and "decisions" in value:
+        said = {
+            name: {" + ".join(renaming.tools.get(tool, tool) for tool in names.split(" + ")): share for names, share in shares.items()}
+            if name == "tools"
+            else {_path(path, index, renaming): share for path, share in shares.items()}
+            for name, shares in value["decisions"].items()
+        }
+        return value | {"decisions": said}
+    return value
 
 
 def _number(path: str) -> int:

@@ -95,3 +95,17 @@ def test_settings_of_doubt_come_from_file_and_flags_together(tmp_path):
     assert load_config(path, {"checks": {"votes": 5}}).checks == Checks(votes=5, licence="mit")
     with pytest.raises(UserError, match="1, 3 or 5"):
         load_config(path, {"checks": {"votes": 4}})
+
+
+def test_a_suite_may_be_named_and_stored_responses_read_again_against_it(tools_file, tmp_path):
+    from typer.testing import CliRunner
+
+    from needle.cli import app
+
+    command = ["generate", "--tools", str(tools_file), "--out", str(tmp_path / "out"), "--teacher", "embedded", "--n", "8"]
+    assert CliRunner().invoke(app, command).exit_code == 0
+    again = CliRunner().invoke(app, [*command, "--reverify", "--decontaminate", "home-smoke"])
+    assert again.exit_code == 0, again.output
+    assert "known to home-smoke were refused" in (tmp_path / "out" / "README.md").read_text()
+    wrong = CliRunner().invoke(app, [*command, "--decontaminate", "nonesuch"])
+    assert wrong.exit_code != 0 and "no suite 'nonesuch'" in str(wrong.exception)

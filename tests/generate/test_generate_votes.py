@@ -174,6 +174,11 @@ def test_a_judge_that_agrees_with_the_person_refuses_and_one_at_chance_does_not(
     assert [item.code for item in _judged([*truth, "I think so"])[1][0]] == ["judge:unreadable"]
 
 
+def test_a_judge_that_cannot_be_read_stops_before_rows_are_paid_for():
+    with pytest.raises(UserError, match="another teacher, or leave the judge out"):
+        _judged(["I think so"] * (len(judge_cases()) + 1))
+
+
 def test_verdicts_are_read_with_words_around_them():
     assert read_verdict('Sure: {"a": true, "b": "no"}', ["a", "b"]) == {"a": True, "b": False}
     assert read_verdict('{"a": true}', ["a", "b"]) is None and read_verdict("[]", ["a"]) is None

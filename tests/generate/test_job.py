@@ -156,6 +156,17 @@ def test_a_budget_is_never_passed_and_more_money_continues(run):
     assert long.complete and long.usd > short.usd
 
 
+def test_a_run_of_which_no_row_is_good_stops_early_and_may_be_gone_on_with(run):
+    asked = []
+    for _ in range(2):
+        transport, app = _transport(["empty"])
+        with pytest.raises(UserError, match="100 rows in a row were refused, the last as request_empty") as caught:
+            run(n=1000, transport=transport, **LOCAL)
+        asked.append(len(app.seen))
+        assert "needle traces quarantine" in str(caught.value)
+    assert all(100 <= count < 200 for count in asked), "the second time what is stored counts for nothing"
+
+
 def test_a_toolset_without_arguments_is_replanned_and_says_so(run, tmp_path):
     bare = tmp_path / "bare.json"
     bare.write_text(

@@ -115,6 +115,26 @@ def test_a_folder_is_pushed_whole_with_its_card(folder, monkeypatch):
     assert sent["data"]["train"].column_names == sent["data"]["test"].column_names and sent["path_in_repo"] == "README.md"
 
 
+def test_parts_of_which_one_lacks_a_column_are_pushed_with_the_same_features(folder, monkeypatch):
+    import datasets
+    import huggingface_hub
+
+    write_traces(folder / "train.jsonl", [row(1, system="It is Monday."), row(2)])
+    sent = {}
+    monkeypatch.setattr(datasets.DatasetDict, "push_to_hub", lambda self, repo, private: sent.update(self))
+    monkeypatch.setattr(huggingface_hub.HfApi, "upload_file", lambda self, **given: None)
+    push_traces(folder, "me/rows")
+    assert sent["train"].features == sent["test"].features and sent["train"]["system"][0] == "It is Monday."
+
+
+def test_refused_rows_are_shown_where_none_was_accepted(folder):
+    for part in ("train", "test"):
+        (folder / f"{part}.jsonl").write_text("")
+    assert [entry.row["id"] for entry in entries(folder)] == ["q1", "q2"]
+    shown = cli("traces", "quarantine", folder)
+    assert shown.exit_code == 0 and "2 refused rows" in shown.output
+
+
 def test_what_hinders_a_push_is_said_in_one_line(folder, monkeypatch):
     import datasets
 

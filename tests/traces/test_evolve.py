@@ -191,3 +191,29 @@ def test_withholding_the_gold_tool_leaves_no_call_and_no_twin():
 def test_an_unknown_operation_is_refused():
     with pytest.raises(UserError, match="mask_names"):
         evolve(TRACE, ("explode",), 0)
+
+
+def test_what_is_noted_of_a_label_follows_the_names_and_comes_back():
+    votes = {"k": 3, "share": 0.6667, "ballots": [], "decisions": {
+        "tools": {"order_items": 0.6667, "": 0.1, "order_items + track_order": 0.2333},
+        "members": {"0.pay_by": {'"card"': 0.5, '"cash"': 0.5}}, "given": {"0.when.date": 0.5}}}  # fmt: skip
+    rejected = [{"name": "track_order", "arguments": {"order": "A7"}}]
+    noted = replace(TRACE, meta=TRACE.meta | {"votes": votes, "rejected": rejected, "topk": [{"t": "order_items"}]})
+    made = evolve(noted, ("mask_names",), seed=3)
+    new = {old.name: other.name for old, other in zip(TOOLS, made.tools, strict=True)}
+    said = made.meta["votes"]["decisions"]
+    assert new["order_items"] != "order_items" and list(said["tools"]) == [
+        new["order_items"], "", f"{new['order_items']} + {new['track_order']}"]  # fmt: skip
+    (path,) = said["given"]
+    outer, inner = path.split(".")[1:]
+    assert inner in made.tools[0].parameters["properties"][outer]["properties"]
+    assert made.meta["rejected"][0]["name"] == new["track_order"] and not validate_calls(
+        [ToolCall(**made.meta["rejected"][0])], made.tools
+    )
+    assert "topk" not in made.meta and made.meta["evolved"]["dropped"] == ["topk"]
+    back = restore(made)
+    assert back.meta["votes"] == votes and back.meta["rejected"] == rejected
+    assert evolve(noted, ("shuffle_tools",), seed=3).meta["topk"], "the label is the same text as before"
+    alone = evolve(noted, ("withhold_gold",), seed=3)
+    assert not {"votes", "rejected", "topk", "spans"} & alone.meta.keys()
+    assert set(alone.meta["evolved"]["dropped"]) == {"votes", "rejected", "topk"}
