@@ -101,6 +101,8 @@ def _open_endpoint(model: str, parser: str, concurrency: int) -> Caller:
     named = model.removeprefix("teacher:")
     if named.startswith(("http://", "https://")) and not named.partition("#")[2]:
         raise UserError(f"{model}: which model there? write URL#name")
+    if concurrency < 1:
+        raise UserError(f"--concurrency {concurrency}: at least one request at a time")
     caller = EndpointCaller(config=resolve_teacher(named), concurrency=concurrency)
     return caller if parser in ("auto", "openai") else ContentCaller(caller, parser)
 

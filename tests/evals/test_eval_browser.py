@@ -271,6 +271,7 @@ def test_controls_have_names_and_headings_are_in_order(browser, run):
     assert browser.evaluate("document.documentElement.lang") == "en"
 
 
+@pytest.mark.slow
 def test_five_thousand_rows_are_drawn_lazily_and_fast(browser, make_suite, scripted, tmp_path):
     evaluate(scripted(answer, name="mine"), make_suite(), tmp_path / "run")
     rows = [json.loads(line) for line in (tmp_path / "run" / "rows.jsonl").read_text().splitlines()]

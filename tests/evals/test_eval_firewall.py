@@ -26,9 +26,9 @@ TOLD = {
 
 @pytest.fixture(scope="module")
 def training():
-    """Requests of the training part; tools are left out, since reading them is most of the time."""
+    """Requests of the training part; tools, which come next in every line, are cut off: reading them takes most of the time."""
     with gzip.open(ROOT / "data" / "traces" / "train.jsonl.gz", "rt", encoding="utf-8") as lines:
-        rows = [json.loads(line) for line in lines]
+        rows = [json.loads(line.partition(',"tools":')[0] + "}") for line in lines]
     return [Trace(row["id"], row["query"], (), ()) for row in rows]
 
 

@@ -170,6 +170,8 @@ def test_eval_gates_rescores_and_shows_itself(cli, tmp_path, write):
     ):
         assert part in outcome.out
     assert "choose one of auto" in cli("eval", "--model", f"py:{script}:answer", "--parser", "yaml", *suite).complaint
+    nobody = ("eval", "--model", "http://127.0.0.1:9/v1#x", "--concurrency", 0)
+    assert "at least one request" in cli(*nobody, *suite).complaint
     assert "no constrained decoding" in cli("eval", "--model", "baseline:never", "--both", *suite).complaint
 
 
