@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import random
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -160,14 +163,19 @@ def with_replay(train: list[Trace], share: float, seed: int) -> list[Trace]:
 
     The same list where the recorded traces are not beside the package, or the rows are them.
     """
-    from needle.traces.read import read_traces
+    from needle.traces.formats import trace_from_dict
 
     source = Path(__file__).parents[1] / RECORDED
     count = round(len(train) * share / (1 - share))
     if not count or not source.is_file():
         return train
-    others = [trace for trace in read_traces(source)[0] if trace.toolset not in {mine.toolset for mine in train}]
-    return train + random.Random(seed).sample(others, min(count, len(others)))
+    mine = {trace.toolset for trace in train}
+    with gzip.open(source, "rt", encoding="utf-8") as file:
+        lines = file.readlines()
+    random.Random(seed).shuffle(lines)
+    # only what is taken is parsed: the whole file takes seconds
+    others = (row for row in map(json.loads, lines) if row["toolset"] not in mine)
+    return train + [trace_from_dict(row) for row in islice(others, count)]
 
 
 def _last(out: Path, resume: bool) -> Path:

@@ -74,7 +74,7 @@ def tiny_base(tmp_path_factory) -> Path:
     torch.set_num_threads(1)
     torch.manual_seed(0)
     shape = {"num_encoder_layers": 2, "num_decoder_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 1}
-    model = NeedleModel(NeedleConfig(hidden_size=64, request_independent_layers=2, max_target_tokens=256, **shape))
+    model = NeedleModel(NeedleConfig(hidden_size=64, request_independent_layers=2, max_target_tokens=80, **shape))
     folder = tmp_path_factory.mktemp("base") / "tiny"
     save_checkpoint(folder, model, load_tokenizer(), {})
     return folder

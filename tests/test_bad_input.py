@@ -100,7 +100,7 @@ def test_a_trace_file_of_broken_json_names_the_line(cli, write, tmp_path, tiny_b
     path = write("rows.jsonl", '{"query": "hello",\nnothing\n')
     names = {"FILE": path, "OUT": tmp_path / "out", "BASE": tiny_base}
     line = cli(*(names.get(part, part) for part in command)).complaint
-    assert f"{path}:1: broken JSON at column" in line and "no usable row" in line
+    assert str(path) in line and "rows.jsonl:1: broken JSON at column" in line and "no usable row" in line
 
 
 # Rows, requests and toolsets
@@ -149,7 +149,7 @@ def test_rows_too_large_for_the_context_are_counted_and_stop_training_when_nothi
 
 
 @pytest.mark.parametrize(("options", "words"), [
-    ((), "--minutes or --steps"), (("--steps", 0), "positive"), (("--steps", 1, "--preset", "huge"), "no preset 'huge'"),
+    (("--steps", 1, "--minutes", 1), "--minutes or --steps"), (("--steps", 0), "positive"), (("--steps", 1, "--preset", "huge"), "no preset 'huge'"),
     (("--steps", 1, "--resume"), "leave --resume out"),
 ])  # fmt: skip
 def test_training_settings_that_make_no_sense_are_refused(cli, tmp_path, tiny_base, home_traces, options, words):

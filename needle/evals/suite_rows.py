@@ -61,7 +61,7 @@ def read_suite_rows(files: Sequence[Path], shown: Any = str, columns: Mapping[st
             rows.traces.append(trace if trace.id else replace(trace, id=f"{path.name.split('.')[0]}-{line}"))
     if not rows.traces:
         first = f"; first problem: {rows.problems[0]}" if rows.problems else "; the files are empty"
-        raise UserError(f"{', '.join(shown(path) for path in files)}: no usable row{first}")
+        raise UserError(f"{', '.join(map(str, files))}: no usable row{first}")  # in full: a person looks for the file
     return rows
 
 
