@@ -31,7 +31,7 @@ def evaluate(
     limit: Annotated[int | None, typer.Option(help="Score a stratified sample of so many rows.")] = None,
     free: Annotated[bool, typer.Option("--free", help="Decode without constraints.")] = False,
     both: Annotated[bool, typer.Option("--both", help="Decode every row with and without constraints, as two columns.")] = False,
-    beams: Annotated[int, typer.Option(help="Beam width.")] = 1,
+    beams: Annotated[int, typer.Option(min=1, help="Beam width.")] = 1,
     parser: Annotated[str, typer.Option(help="How output text is read: auto, json, hermes, pythonic, functiongemma, lfm or openai.")] = "auto",
     cache: Annotated[Path | None, typer.Option(envvar="NEEDLE_CACHE", help="File of answers that runs share; no answer is asked for twice.")] = None,
     concurrency: Annotated[int, typer.Option(help="Requests that an endpoint gets at a time.")] = 8,
@@ -136,7 +136,7 @@ def compare(
     folders: Annotated[list[Path], typer.Argument(help="Folders that needle eval wrote; the first is what the others are held against.")],
     max_regression: Annotated[float | None, typer.Option(help="Exit code 1 unless a loss of more than so many points against the first is ruled out.")] = None,
     fail_under: FailUnder = None,
-    rows: Annotated[int, typer.Option(help="Flipped rows to show, each way.")] = 10,
+    rows: Annotated[int, typer.Option(min=0, help="Flipped rows to show, each way.")] = 10,
     as_json: Annotated[Path | None, typer.Option("--json", help="Write everything to this file too.")] = None,
 ) -> None:
     """Compare evaluation folders row by row: paired tests, intervals, gaps by skill and kind, flipped rows."""

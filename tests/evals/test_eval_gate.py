@@ -172,6 +172,7 @@ def test_eval_gates_rescores_and_shows_itself(cli, tmp_path, write):
     assert "choose one of auto" in cli("eval", "--model", f"py:{script}:answer", "--parser", "yaml", *suite).complaint
     nobody = ("eval", "--model", "http://127.0.0.1:9/v1#x", "--concurrency", 0)
     assert "at least one request" in cli(*nobody, *suite).complaint
+    assert cli("eval", "--beams", 0, *suite).code == 2
     assert "no constrained decoding" in cli("eval", "--model", "baseline:never", "--both", *suite).complaint
 
 
