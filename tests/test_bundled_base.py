@@ -30,7 +30,8 @@ def test_the_bundle_is_one_small_file_of_the_26m_student(base) -> None:
 
 def test_every_answer_over_the_ready_toolsets_is_schema_valid(base) -> None:
     requests = ["dim the kitchen to 10", "wake me at 6:45 tomorrow", "hello there", "add two of these and send it to Mia at mia@example.com"]
-    rows = [Request(request, tuple(load_toolset(path))) for path in sorted(TOOLSETS.glob("*.json")) for request in requests]
+    toolsets = [tuple(load_toolset(path)) for path in sorted(TOOLSETS.glob("*.json"))]
+    rows = [Request(request, tools) for number, tools in enumerate(toolsets) for request in requests[number % 2 :: 2]]
     for row, answer in zip(rows, base.answer(rows), strict=True):
         assert answer.error is None, (row.tools[0].name, row.query, answer.raw)
         assert validate_calls(answer, row.tools) == [], (row.tools[0].name, row.query, answer.raw)
