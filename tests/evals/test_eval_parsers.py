@@ -39,11 +39,15 @@ def test_every_dialect_reads_back_what_it_writes_and_auto_recognises_it(dialect,
         assert found.error is None and list(found) == calls, text
 
 
+@pytest.fixture(scope="module")
+def real_rows():
+    return load_suite("needle-unseen", limit=60).traces
+
+
 @pytest.mark.parametrize("dialect", RENDERERS)
-def test_gold_scores_100_through_every_parser_on_real_rows(dialect):
-    traces = load_suite("needle-unseen", limit=60).traces
-    answers = baseline("gold", traces, dialect=dialect).answer([trace.request for trace in traces])
-    assert all(judge(trace, answer).correct for trace, answer in zip(traces, answers, strict=True))
+def test_gold_scores_100_through_every_parser_on_real_rows(dialect, real_rows):
+    answers = baseline("gold", real_rows, dialect=dialect).answer([trace.request for trace in real_rows])
+    assert all(judge(trace, answer).correct for trace, answer in zip(real_rows, answers, strict=True))
 
 
 @pytest.mark.parametrize("parser", PARSERS)
