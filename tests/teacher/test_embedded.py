@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -99,6 +103,23 @@ def test_same_plan_same_words_in_another_process_and_another_order(tools, teache
     assert [_write(again, plan, tools) for plan in reversed(plans)][::-1] == [
         _write(teacher, plan, tools) for plan in plans
     ]
+
+
+def test_words_do_not_depend_on_the_hash_seed_of_the_process():
+    code = (
+        "import json; from needle.generate.plan import plan_for; from needle.generate.prompts import write_body; from needle.teacher.embedded import EmbeddedTeacher;"
+        "from needle.tools.read import read_tools; tools = read_tools(json.load(open('data/toolsets/home.json'))); teacher = EmbeddedTeacher(learn=False);"
+        "print([teacher.complete(write_body(plan_for('single', n, tools, 0), tools, 1.0))['choices'][0]['message']['content'] for n in range(60)])"
+    )
+    root = Path(__file__).parents[2]
+    said = {
+        subprocess.run(
+            [sys.executable, "-c", code], cwd=root, env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(root)},
+            capture_output=True, check=True,
+        ).stdout
+        for seed in ("1", "2")
+    }  # fmt: skip
+    assert len(said) == 1 and len(said.pop()) > 2000
 
 
 def test_requests_are_various(tools, teacher):

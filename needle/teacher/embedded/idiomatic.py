@@ -164,7 +164,7 @@ def _filled(
     rng: random.Random,
 ) -> str | None:
     forms: dict[str, str] = {"noun": idioms.noun}
-    for role in _parts(frame.roles):
+    for role in sorted(_parts(frame.roles)):  # a set has another order in every process
         said = _said(tool, role, given[role], arguments[given[role]], rng)
         if said is None:
             return None
