@@ -2,17 +2,22 @@
 
     python benchmarks/verifier.py                      # 1,500 rows of the validation part
     python benchmarks/verifier.py --rows 300 --seed 1 --part train
+    python benchmarks/verifier.py --only author
 
 Rows with calls are drawn from the recorded traces. For each class of error a wrong answer is made that still fits the
 schemas (``needle.generate.corrupt``). Recall is the share of wrong answers refused. Precision is that of a stream in
-which every row comes once right and once wrong: caught / (caught + right rows refused). Four verifiers:
+which every row comes once right and once wrong: caught / (caught + right rows refused). Five verifiers:
 
 - ``schema``: validation alone; nothing is caught, by construction;
 - ``request``: what the request itself says: groundedness, dropped, repeated and exchanged values; no plan;
 - ``plan``: with the plan that the generator made the request from: tools, optional arguments, enums and booleans. In the
   recorded traces there is no plan, so it is read off the right calls: a plan that is itself wrong is not measured here;
 - ``suggested``: the plan also suggested values to the author, where the planner can (numbers, times, dates, people, places,
-  firms, addresses) and with its chance of 0.6; the author is taken to have used them.
+  firms, addresses) and with its chance of 0.6; the author is taken to have used them;
+- ``author``: the author also stated its values beside the request. There is no author of the recorded traces, so they are read
+  off the right calls, half of them in the words of the request (the words that groundedness finds), one in twenty optional ones
+  forgotten. This measures how a labeller's mistakes are caught against an honest author. It says nothing of an author that
+  states wrong values, and since the author is right by construction it cannot refuse a right row for more than its wording.
 """
 
 from __future__ import annotations
@@ -23,8 +28,9 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from needle.generate.corrupt import CLASSES, Pool, corrupt, plan_of
+from needle.generate.corrupt import CLASSES, Pool, corrupt, plan_of, stated_of
 from needle.generate.plan import Plan
+from needle.generate.stated import Stated
 from needle.generate.verify import verify_calls
 from needle.tools.spec import ToolCall
 from needle.tools.validate import validate_calls
@@ -39,18 +45,24 @@ Refuses = Callable[[Trace, Sequence[ToolCall]], list[str]]
 def verifiers(seed: int = 0) -> dict[str, Refuses]:
     """The verifiers that are compared, by name."""
 
-    def with_plan(make: Callable[[Trace], Plan | None]) -> Refuses:
+    def with_plan(
+        make: Callable[[Trace], Plan | None], author: Callable[[Trace], tuple[Stated, ...]] = lambda trace: ()
+    ) -> Refuses:
         def refuse(trace: Trace, calls: Sequence[ToolCall]) -> list[str]:
-            verdict = verify_calls(make(trace), trace.query, calls, None, trace.tools, trace.system)
+            verdict = verify_calls(make(trace), trace.query, calls, None, trace.tools, trace.system, author(trace))
             return [item.code for item in verdict.refusals]
 
         return refuse
+
+    def suggested(trace: Trace) -> Plan:
+        return plan_of(trace, random.Random(f"{seed}/{trace.toolset}/{trace.id}"))
 
     return {
         "schema": lambda trace, calls: [item.code for item in validate_calls(calls, trace.tools)],
         "request": with_plan(lambda trace: None),
         "plan": with_plan(plan_of),
-        "suggested": with_plan(lambda trace: plan_of(trace, random.Random(f"{seed}/{trace.toolset}/{trace.id}"))),
+        "suggested": with_plan(suggested),
+        "author": with_plan(suggested, lambda trace: stated_of(trace, random.Random(f"{seed}/{trace.toolset}/{trace.id}/author"))),
     }
 
 
@@ -88,10 +100,13 @@ def main() -> None:
     options.add_argument("--rows", type=int, default=1500)
     options.add_argument("--part", default="validation", choices=("train", "validation"))
     options.add_argument("--seed", type=int, default=0)
+    options.add_argument("--only", choices=list(verifiers()), help="one verifier")
     given = options.parse_args()
     rows, pool = sample(given.part, given.rows, given.seed)
     print(f"{len(rows):,} rows with calls of the {given.part} part, seed {given.seed}")
     for name, refuse in verifiers(given.seed).items():
+        if given.only not in (None, name):
+            continue
         found = measure(rows, pool, refuse, given.seed)
         print(f"\n{name}: refuses {found['right']['refused']:.1%} of right rows")
         print(f"  {'class':<20}{'n':>7}{'recall':>9}{'precision':>11}")

@@ -27,12 +27,15 @@ def folder_rows(folder: Path) -> Iterator[Row]:
 
 
 def agreement(rows: Iterable[Row]) -> dict[str, Any]:
-    """``teachers`` (rows labelled, accepted), ``repaired``, ``voted``, and ``matrix``: kind -> "a | b" -> agreed, of."""
+    """``teachers`` (rows labelled, accepted), ``stated`` and ``not_stated`` (requests with and without
+    the author's values), ``repaired``, ``voted``, and ``matrix``: kind -> "a | b" -> agreed, of."""
     labelled: Counter[str] = Counter()
     accepted: Counter[str] = Counter()
     pairs: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(lambda: [0, 0]))
-    repaired = voted = settled = 0
+    repaired = voted = settled = stated = silent = 0
     for kind, meta, good in rows:
+        stated += meta.get("stated") is True
+        silent += meta.get("stated") is False
         name = meta.get("labeller")
         if name:
             labelled[name] += 1
@@ -50,6 +53,8 @@ def agreement(rows: Iterable[Row]) -> dict[str, Any]:
                 pairs[kind][key][1] += 1
     return {
         "teachers": {name: {"labelled": count, "accepted": accepted[name]} for name, count in sorted(labelled.items())},
+        "stated": stated,
+        "not_stated": silent,
         "repaired": repaired,
         "voted": voted,
         "settled_by_vote": settled,

@@ -80,7 +80,8 @@ class Asker:
             question = write_body(plan, self.tools, self.temperature)
             meta["author"] = self.desk.pick("write", question)
             answers.append(await self.desk.ask("write", question, teacher=meta["author"]))
-            written = read_written(plan, answers[0].text)
+            written = read_written(plan, answers[0].text, self.tools)
+            meta["stated"] = written.stated is not None
             refusals = verify_request(written.request, self.tools)
             if refusals:
                 return self._outcome(plan, answers, written, refusals=tuple(refusals), meta=meta)
@@ -92,7 +93,9 @@ class Asker:
             def body(seed: int) -> dict[str, Any]:
                 return label_body(written.request, offered, seed, facts=plan.facts, messages=written.messages)
 
-            label = await self._labels.settle(plan.as_written, written.request, offered, body, around)
+            label = await self._labels.settle(
+                plan.as_written, written.request, offered, body, around, written.stated or ()
+            )
             answers += label.answers
             meta |= label.meta
             against = label.verdict.refusals

@@ -32,12 +32,12 @@ FIRST_DAY = datetime.date(2026, 11, 2)
 """Facts name one of the 400 days after it."""
 CONTEXT_RULES = {
     "followup": (
-        'Write three lines: "User:" and an earlier message that asked for the planned call with another value under '
+        'The message has three lines: "User:" and an earlier message that asked for the planned call with another value under '
         '"differs", "Assistant:" and a short confirmation, "User:" and the message, which only says what is different now '
         '("and the bedroom too", "make it 20 instead").'
     ),
     "answer": (
-        'Write three lines: "User:" and a message that asks for the planned call but leaves out the argument under '
+        'The message has three lines: "User:" and a message that asks for the planned call but leaves out the argument under '
         '"asked", "Assistant:" and the question for it, "User:" and the message, which gives just that value.'
     ),
     "relative": 'Say dates as counted from today ("tomorrow", "on Friday", "in three days"); the facts say what today is.',

@@ -18,6 +18,7 @@ from typing import Any
 from needle.generate.ground import ground_calls, slots
 from needle.generate.hearing import hear
 from needle.generate.plan import SUGGEST, Plan, PlannedCall
+from needle.generate.stated import Stated
 from needle.generate.values import Suggester
 from needle.teacher.schema import flat_arguments, schema_at
 from needle.tools.spec import ToolCall
@@ -25,6 +26,10 @@ from needle.tools.validate import is_valid
 from needle.traces.trace import Trace
 
 CLASSES = ("wrong_tool", "dropped_value", "invented_value", "swapped_arguments", "wrong_number_form", "extra_call")
+AS_SAID = 0.5
+"""Chance that an author states a value in the words of the request."""
+FORGOTTEN = 0.05
+"""Chance that an author forgets to state an optional argument."""
 
 
 class Pool:
@@ -74,6 +79,30 @@ def plan_of(trace: Trace, rng: random.Random | None = None) -> Plan:
         }
         calls.append(PlannedCall(call.name, mention, settled, suggest=hints))
     return Plan(trace.kind, 0, 0, tuple(calls))
+
+
+def stated_of(trace: Trace, rng: random.Random) -> tuple[Stated, ...]:
+    """What an honest author of a right row states beside it: every value, half of the values that the request says in other
+    words in those words, and now and then an optional argument forgotten."""
+    by_name = {tool.name: tool for tool in trace.tools}
+    words = {
+        item.path: trace.query[slice(*item.span)]
+        for item in ground_calls(trace.calls, trace.tools, trace.query, trace.system)
+        if item.span and not isinstance(item.value, bool)
+    }
+    found = []
+    for number, call in enumerate(trace.calls):
+        told: dict[str, Any] = {}
+        for path, value in flat_arguments(call.arguments):
+            at, needed = f"{number}.{path}", path.split(".")[0] in by_name[call.name].required
+            forgotten = rng.random() < FORGOTTEN and not needed
+            if isinstance(value, list):
+                value = [words.get(f"{at}.{n}", item) if rng.random() < AS_SAID else item for n, item in enumerate(value)]
+            elif rng.random() < AS_SAID:
+                value = words.get(at, value)
+            told |= {} if forgotten else {path: value}
+        found.append(Stated(call.name, told))
+    return tuple(found)
 
 
 def corrupt(trace: Trace, kind: str, pool: Pool, rng: random.Random) -> tuple[ToolCall, ...] | None:

@@ -79,16 +79,6 @@ def paired(planned: Sequence[PlannedCall], calls: Sequence[ToolCall]) -> dict[in
     return dict(sorted(pairs.items()))
 
 
-def settled_paths(plan: Plan, calls: Sequence[ToolCall]) -> frozenset[str]:
-    """``call index.argument path`` of values that are as planned: there is no doubt where they belong."""
-    return frozenset(
-        f"{number}.{path}"
-        for number, item in paired(plan.due, calls).items()
-        for path, value in flat_arguments(calls[number].arguments)
-        if path in (hints := item.values | item.suggest) and same_value(value, hints[path])
-    )
-
-
 def same_value(one: Any, two: Any) -> bool:
     """Whether a label's value is the planned one: equal, or the same text but for case, accents and small words."""
     if isinstance(one, str) and isinstance(two, str):

@@ -16,6 +16,7 @@ from needle.generate.checks import STEPS, Checks
 from needle.generate.desk import Desk
 from needle.generate.plan import Plan
 from needle.generate.refusal import DISPUTED, Refusal
+from needle.generate.stated import Stated
 from needle.generate.verify import Verdict, verify_calls
 from needle.generate.votes import Ballot, count, decisions
 from needle.teacher.endpoint import is_embedded
@@ -54,7 +55,13 @@ class Labeller:
         self._desk, self._checks = desk, checks
 
     async def settle(
-        self, plan: Plan, request: str, tools: Sequence[ToolSpec], body: Body, facts: str | None = None
+        self,
+        plan: Plan,
+        request: str,
+        tools: Sequence[ToolSpec],
+        body: Body,
+        facts: str | None = None,
+        stated: Sequence[Stated] = (),
     ) -> Labelled:
         """The label of a request.
 
@@ -64,11 +71,12 @@ class Labeller:
             tools: the tools on offer.
             body: makes the question.
             facts: what else may state values.
+            stated: the author's values; the labeller never sees them.
 
         Raises:
             As ``Desk.ask``.
         """
-        row = _Row(self._desk, self._checks, plan, request, tools, body, facts)
+        row = _Row(self._desk, self._checks, plan, request, tools, body, facts, stated)
         await row.first()
         faults = row.verdict.refusals
         if faults and self._checks.repair and all(item.mendable for item in faults) and not row.embedded:
@@ -82,10 +90,18 @@ class _Row:
     """One request on its way to a label."""
 
     def __init__(
-        self, desk: Desk, checks: Checks, plan: Plan, request: str, tools: Sequence[ToolSpec], body: Body, facts: str | None
+        self,
+        desk: Desk,
+        checks: Checks,
+        plan: Plan,
+        request: str,
+        tools: Sequence[ToolSpec],
+        body: Body,
+        facts: str | None,
+        stated: Sequence[Stated],
     ) -> None:
         self.desk, self.checks, self.plan, self.request = desk, checks, plan, request
-        self.tools, self.body, self.facts = tools, body, facts
+        self.tools, self.body, self.facts, self.stated = tools, body, facts, stated
         self.calls: tuple[ToolCall, ...] = ()
         self.verdict = Verdict()
         self.answers: list[Answer] = []
@@ -176,7 +192,7 @@ class _Row:
         self.ballots.append(Ballot(teacher, weight, tuple(calls) if calls is not None and fits else None))
 
     def _check(self, calls: Sequence[ToolCall], problem: str | None) -> Verdict:
-        return verify_calls(self.plan, self.request, list(calls), problem, list(self.tools), self.facts)
+        return verify_calls(self.plan, self.request, list(calls), problem, list(self.tools), self.facts, self.stated)
 
     async def _ask(self, stage: str, question: dict[str, Any], teacher: str) -> tuple[tuple[ToolCall, ...], str | None]:
         answer = await self.desk.ask(stage, question, teacher=teacher)

@@ -9,26 +9,26 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from needle.generate.context import CONTEXT_RULES
 from needle.generate.kinds import HIDDEN_RULE, KIND_RULES
+from needle.generate.stated import Stated, read_reply, read_stated
 from needle.teacher.wire import WireNames, tools_to_wire
 from needle.tools.spec import ToolSpec
 
 if TYPE_CHECKING:
     from needle.generate.plan import Plan, PlannedCall
 
-PROMPT_VERSION = "2"
-MAX_TOKENS = {"write": 400, "label": 1000}
+PROMPT_VERSION = "3"
+MAX_TOKENS = {"write": 800, "label": 1000}
 """Output tokens allowed, by stage."""
 SKIP = "SKIP"
 """What a teacher answers when a plan makes no sense."""
 
 WRITE = """You write one message that a real person would type or say to an app's assistant.
-Below are the app's tools and a plan. Write the message only: no quotation marks around it, no explanation, never the
-technical name of a tool or an argument.
+Below are the app's tools and a plan. The message never has the technical name of a tool or an argument.
 - Give every required argument of each planned call, each optional argument listed under "mention", and no other.
 - Make up specific, varied, realistic values. Those under "values" are given: say them in everyday words. Those under
   "suggest" are suggestions: use them, or others as unusual; a person's own words (titles, messages, searches) you make up.
@@ -36,7 +36,11 @@ technical name of a tool or an argument.
   year unless facts say what today is, times without doubt about morning or evening. Never rely on anything outside the
   message, the facts and the earlier turns.
 - Mention the calls in the order of the plan.
-- Follow the style. If the plan makes no sense, answer SKIP."""
+- Follow the style. If the plan makes no sense, answer SKIP.
+Answer with one JSON object and nothing else:
+{"message": "...", "values": [{"tool": "...", "arguments": {"...": "..."}}]}
+"values" has one item for each call that is right for the message in the end, with what the message states for each of
+its arguments, as the schema wants it or in the message's words. It is [] where no call is right."""
 
 LABEL = """You operate an app through its tools.
 Call the tools that the user's message asks for, one call for each thing asked, in order of mention. Copy names and
@@ -54,6 +58,8 @@ class Written:
     """The message."""
     messages: tuple[dict[str, Any], ...] = ()
     """Earlier turns in OpenAI's shape, oldest first."""
+    stated: tuple[Stated, ...] | None = field(default=None, hash=False)
+    """What the author meant for which argument; None where it does not say."""
 
 
 def write_body(plan: Plan, tools: Sequence[ToolSpec], temperature: float) -> dict[str, Any]:
@@ -126,9 +132,14 @@ def label_body(
     }  # fmt: skip
 
 
-def read_written(plan: Plan, text: str) -> Written:
-    """The request of an author's answer and the turns before it; an answer without the turns that were asked for has an
-    empty request."""
+def read_written(plan: Plan, text: str, tools: Sequence[ToolSpec] = ()) -> Written:
+    """The request of an author's answer, the turns before it and the values stated beside it; an answer without the turns
+    that were asked for has an empty request. ``tools``: all that the plan speaks of, for their names."""
+    message, values = read_reply(text)
+    return replace(_read_message(plan, message), stated=read_stated(values, WireNames(tools)))
+
+
+def _read_message(plan: Plan, text: str) -> Written:
     if plan.context not in ("followup", "answer"):
         return Written(clean_request(text))
     if text.strip(" .`\n") == SKIP:

@@ -3,7 +3,7 @@
 ``request_empty``, ``request_long``, ``request_names_tool``, ``plan_skipped`` concern the request; ``label_*`` and
 ``schema:*`` the form of the label; ``ungrounded``, ``dropped``, ``swapped``, ``repeated`` its content; ``expected_call``,
 ``expected_no_call``, ``plan_disagrees``, ``plan_omits``, ``plan_value``, ``plan_extra``, ``plan_exchanged`` its agreement with the plan;
-``votes_split`` other labels; ``judge:*`` a judge; ``duplicate_*``, ``template_cap``, ``contaminated`` other rows; ``teacher:*`` the endpoint.
+``author_disagrees`` its agreement with what the author states beside the request; ``votes_split`` other labels; ``judge:*`` a judge; ``duplicate_*``, ``template_cap``, ``contaminated`` other rows; ``teacher:*`` the endpoint.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from dataclasses import dataclass
 MENDABLE = frozenset({"ungrounded", "dropped", "swapped", "repeated", "label_malformed"})
 """A label with these faults is asked for once more with the fault in words (``schema:*`` too)."""
 DISPUTED = frozenset(
-    {"expected_call", "expected_no_call", "plan_disagrees", "plan_omits", "plan_value", "plan_extra", "plan_exchanged", "dropped", "swapped"}
+    {"expected_call", "expected_no_call", "plan_disagrees", "plan_omits", "plan_value", "plan_extra", "plan_exchanged",
+     "author_disagrees", "dropped", "swapped"}
 )
 """One witness against another: further labels can settle it."""
 

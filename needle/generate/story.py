@@ -45,7 +45,7 @@ def _checked(source: str, settings: Mapping[str, Any], checks: Checks) -> str:
     steps = [
         f"Teacher: {source}. Each request was asked for by a plan, labelled in a separate call with native tools, and kept "
         "when the calls fit the schemas, every value can be traced to the request, nothing that the request states is left "
-        "out, and the label agrees with the plan.",
+        "out, and the label agrees with the plan and with the values that the author stated beside the request, where it did.",
         "A label with a fault was asked for once more with the fault in words (such rows are tagged `repaired`)."
         if checks.repair and settings["teacher"] != "embedded" else "",
         f"Where label and plan disagreed up to {checks.votes} labels were asked for and a share of {checks.share:.0%} had to agree."
@@ -86,6 +86,8 @@ def _teachers(summary: Mapping[str, Any]) -> str:
         f"{name}: {figures['accepted']:,} of {figures['labelled']:,} labelled rows accepted"
         for name, figures in (held.get("teachers") or {}).items()
     ]
+    if held.get("not_stated"):
+        lines.append(f"{held['not_stated']:,} requests came without the author's values beside them")
     if held.get("voted"):
         lines.append(f"{held['voted']:,} rows went to a vote, {held['settled_by_vote']:,} of them were settled by it")
     if held.get("repaired"):

@@ -14,10 +14,11 @@ from dataclasses import dataclass, field
 
 from needle.generate.dropped import dropped
 from needle.generate.ground import Grounding, ground_calls
-from needle.generate.intent import intent_refusals, settled_paths
+from needle.generate.intent import intent_refusals
 from needle.generate.plan import Plan
 from needle.generate.prompts import SKIP
 from needle.generate.refusal import Refusal
+from needle.generate.stated import Stated, witness
 from needle.generate.swapped import swapped
 from needle.tools.spec import ToolCall, ToolSpec
 from needle.tools.validate import validate_calls
@@ -62,8 +63,10 @@ def verify_calls(
     problem: str | None,
     tools: Sequence[ToolSpec],
     facts: str | None = None,
+    stated: Sequence[Stated] = (),
 ) -> Verdict:
-    """Checks of a label against schemas, request and plan; ``facts``: system text and earlier turns. No plan: no such check."""
+    """Checks of a label against schemas, request and plan; ``facts``: system text and earlier turns. No plan: no such check.
+    ``stated``: the author's values; they speak last, so that a repair in words never gives them away."""
     if problem:
         code = problem.partition(":")[0]
         return Verdict((Refusal(f"label_{code}", problem.partition(": ")[2]),))
@@ -71,10 +74,12 @@ def verify_calls(
     if violations:
         return Verdict(tuple(Refusal(f"schema:{item.code}", f"{item.path}: {item.message}") for item in violations))
     groundings = ground_calls(calls, tools, request, facts)
-    found = content_refusals(calls, tools, request, groundings)
+    author = witness(stated, calls, tools, request, groundings, facts)
+    found = content_refusals(calls, tools, request, groundings, author.agreed)
     if plan is not None:
         found = [refusal for refusal in found if not _meant(refusal, plan)]
         found = intent_refusals(plan, calls, tools, groundings) or found
+    found = found or list(author.refusals)
     spans = {item.path: item.span for item in groundings if item.span}
     return Verdict(tuple(found), spans, {item.path: item.how for item in groundings if item.how})
 

@@ -84,7 +84,9 @@ class EmbeddedTeacher:
         offered = [tool for tool in tools if tool.name not in wish.withheld]
         self._memory[(fingerprint(offered), made.text, seed)] = made.calls
         turns = [f"{'User' if number % 2 == 0 else 'Assistant'}: {text}" for number, text in enumerate(made.turns)]
-        return "\n".join([*turns, f"User: {made.text}"]) if turns else made.text
+        message = "\n".join([*turns, f"User: {made.text}"]) if turns else made.text
+        values = [{"tool": call.name, "arguments": call.arguments} for call in made.calls]
+        return json.dumps({"message": message, "values": values}, ensure_ascii=False)
 
     def _label(self, request: str, tools: list[ToolSpec], seed: Any) -> list[ToolCall]:
         remembered = self._memory.get((fingerprint(tools), request, seed)) if seed is not None else None
