@@ -361,6 +361,9 @@ class _Job:
         )
 
     def _finish(self) -> GenerateReport:
+        if not self.stopped:  # counted from the files, where a stopped run may have left more
+            self.rows.trim()
+            self.quarantine.trim()
         self.tally.refused = dict(sorted(self.tally.refused.items(), key=lambda item: (-item[1], item[0])))
         parts = split_rows(TraceView(self.rows, range(len(self.rows))), self.config.seed)
         settings = self.config.shaping(self.tools) | {

@@ -60,10 +60,16 @@ class Part:
         """Make what was added visible to readers."""
         self._file.flush()
 
-    def close(self, *, whole: bool) -> None:
-        """``whole``: no further rows belong to the file, so that what an earlier run had beyond them goes."""
-        if whole and self._old > self.offsets[-1]:
+    def trim(self) -> None:
+        """No further rows belong to the file: what an earlier run had beyond them goes."""
+        if self._old > self.offsets[-1]:
             self._file.truncate(self.offsets[-1])
+            self._old = self.offsets[-1]
+
+    def close(self, *, whole: bool) -> None:
+        """``whole``: as ``trim``."""
+        if whole:
+            self.trim()
         self._file.close()
 
     def __enter__(self) -> Self:
