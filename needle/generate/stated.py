@@ -164,23 +164,25 @@ class _Reader:
         for path, told in _known(item.arguments, leaves(tool)):
             schema, at = schema_at(tool.parameters, path), f"{number}.{path}"
             if path in flat:
-                if self.agrees(flat[path], told, at, schema, tool.parameters):
+                verdict = self.agrees(flat[path], told, at, schema, tool.parameters)
+                if verdict:
                     agreed |= {at, *(text for text in self.texts if text.startswith(f"{at}."))}
-                else:
+                elif verdict is False:
                     refusals.append(Refusal("author_disagrees", f"{at}: author has {told!r}; label has {flat[path]!r}"))
             elif not any(name.startswith(f"{path}.") for name in flat) and self._in_request(told, path, schema):
                 refusals.append(Refusal("author_disagrees", f"{at}: author has {told!r}; label has nothing"))
         return _Pair(tuple(refusals), frozenset(agreed))
 
-    def agrees(self, value: Any, told: Any, at: str, schema: dict[str, Any], root: dict[str, Any]) -> bool:
-        """Whether a label's value can be what the author states for it."""
+    def agrees(self, value: Any, told: Any, at: str, schema: dict[str, Any], root: dict[str, Any]) -> bool | None:
+        """Whether a label's value is what the author states for it; None where the author's words cannot be read."""
         if isinstance(value, list):
             return self._list(value, told, at, plain_schema(schema.get("items") or {}, root), root)
         if isinstance(value, dict) or isinstance(told, dict):
-            return not (isinstance(value, dict) and isinstance(told, dict)) or self._object(value, told, at, schema, root)
+            return self._object(value, told, at, schema, root) if isinstance(value, dict) and isinstance(told, dict) else None
         told = ", ".join(map(str, told)) if isinstance(told, list) else told
         if isinstance(value, bool):
-            return _switch(told) in (None, value)
+            switched = _switch(told)
+            return None if switched is None else switched == value
         if _bare(value) == _bare(told) or (value == told and not isinstance(told, bool)):
             return True
         if CODE.fullmatch(str(value)) and CODE.fullmatch(str(told)):
@@ -192,7 +194,7 @@ class _Reader:
             return True
         return self._same(Slot(at, at.rpartition(".")[2], value, schema), told)
 
-    def _same(self, slot: Slot, told: Any) -> bool:
+    def _same(self, slot: Slot, told: Any) -> bool | None:
         words, value = str(told), slot.value
         how = ground(slot, words, None, self.today)
         if how.how in READ or (how.how == "schema" and how.span):
@@ -202,9 +204,10 @@ class _Reader:
             wanted = units_of_parameter(slot.name, slot.schema)
             meant = [item for item in hear(self.request) if item.kind == "number" and item.value in numbers]
             # the sign is a matter of the request's words, which groundedness looks at
-            return not numbers or abs(value) in numbers or any(means(item, abs(value), wanted, slot.schema) for item in meant)
+            same = abs(value) in numbers or any(means(item, abs(value), wanted, slot.schema) for item in meant)
+            return same if numbers else None
         if re.match(r"\d{4}-\d\d-\d\d|\d\d:\d\d", value):
-            return not any(item.kind in ("date", "time", "month") for item in hear(words, self.today))
+            return False if any(item.kind in ("date", "time", "month") for item in hear(words, self.today)) else None
         back = Slot(slot.path, slot.name, words, slot.schema)
         return ground(back, value, None, self.today).how in READ
 
@@ -212,7 +215,7 @@ class _Reader:
         """An item of a list: every key of the author's agrees, or is nothing that the request states."""
         inner = {key: plain_schema((schema.get("properties") or {}).get(key) or {}, root) for key in told}
         return all(
-            self.agrees(value[key], other, f"{at}.{key}", inner[key], root)
+            self.agrees(value[key], other, f"{at}.{key}", inner[key], root) is not False
             if key in value
             else key not in (schema.get("properties") or {}) or not self._in_request(other, key, inner[key])
             for key, other in told.items()
@@ -220,7 +223,7 @@ class _Reader:
 
     def _list(self, value: list[Any], told: Any, at: str, schema: dict[str, Any], root: dict[str, Any]) -> bool:
         def one(number: int, other: Any) -> bool:
-            return self.agrees(value[number], other, f"{at}.{number}", schema, root)
+            return self.agrees(value[number], other, f"{at}.{number}", schema, root) is not False
 
         places = range(len(value))
         if any(isinstance(item, dict) for item in value):
@@ -266,8 +269,10 @@ def _switch(told: Any) -> bool | None:
     return None if yes == no else yes
 
 
-def _member(value: Any, told: Any, members: Sequence[Any], schema: dict[str, Any]) -> bool:
-    """Whether words name a member of an enum, or at least no other one."""
+def _member(value: Any, told: Any, members: Sequence[Any], schema: dict[str, Any]) -> bool | None:
+    """Whether words name a member of an enum (True) or another one (False)."""
     if any(_bare(member) == _bare(told) for member in members):
         return False  # the value itself has been compared before
-    return bool(member_span(value, schema, str(told))) or not any(member_span(other, schema, str(told)) for other in members)
+    if member_span(value, schema, str(told)):
+        return True
+    return False if any(member_span(other, schema, str(told)) for other in members) else None

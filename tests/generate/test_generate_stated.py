@@ -79,6 +79,12 @@ def test_a_value_inside_another_is_still_told_apart():
     assert refusals(request, [ToolCall("message", wrong)], stated) == ["author_disagrees"]
 
 
+def test_words_that_cannot_be_read_are_no_evidence_either_way():
+    call = move(title="lunch", start="11:00", end="10:00")
+    for told in ({"start": "soon", "end": "later"}, {}):
+        assert refusals("move lunch, from 10 am to 11 am", [call], (Stated("cal.move", {"title": "lunch"} | told),)) == ["swapped"]
+
+
 def test_calls_of_one_tool_find_their_partners_in_any_order():
     calls = [move(title="lunch", start="12:00"), move(title="dentist", start="15:00")]
     stated = (Stated("cal.move", {"title": "dentist", "start": "3 pm"}), Stated("cal.move", {"title": "lunch", "start": "noon"}))
