@@ -12,7 +12,7 @@ import typer
 
 from needle import __version__
 from needle.commands import browse, corpora, data, generate, learn, measure, reports, teachers, use
-from needle.errors import UserError
+from needle.errors import Stopped, UserError
 from needle.terminal import say
 
 USAGE_ERROR = typer.BadParameter.__bases__[0]
@@ -50,6 +50,9 @@ def guarded(action: Callable[[], Any], debug: bool = False) -> int:
         return 2
     except (KeyboardInterrupt, typer.Abort):
         say("stopped; what was finished is kept, the same command continues (training: with --resume)", error=True)
+        return STOPPED
+    except Stopped as stop:  # says more than the line above
+        say(str(stop), error=True)
         return STOPPED
     except UserError as error:
         if debug:

@@ -8,3 +8,7 @@ class UserError(ValueError):
 
     The message is one line: what is wrong, where, and the remedy. The command line prints it and exits with code 2.
     """
+
+
+class Stopped(UserError):
+    """Ctrl-C, with the exact state in words. The command line prints it and exits with code 130."""

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from needle.commands.data import suite_rows
+from needle.errors import Stopped
 from needle.terminal import generation_panel, say
 
 app = typer.Typer()
@@ -100,8 +101,7 @@ def _run(settings: Any, student: str | None, reverify: bool, parquet: bool) -> N
         with generation_panel() as progress:
             report = run(settings, progress, reverify=reverify, student=caller, suites=suites)
     except Interrupted as stop:
-        say(str(stop), error=True)
-        raise typer.Exit(130) from None
+        raise Stopped(str(stop)) from None
     for note in report.notes:
         say(f"note: {note}")
     if report.usd or report.lost.get("calls"):

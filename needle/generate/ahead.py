@@ -10,7 +10,7 @@ import asyncio
 import random
 import statistics
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import httpx2
@@ -92,6 +92,8 @@ class Estimate:
     """Half the width of the 95 % interval, as a share of ``usd``."""
     batch_usd: float | None = None
     """The same in batches; None: a price is unknown."""
+    batch_assumed: bool = False
+    """Whether half the price was assumed, because no profile says what batches cost."""
     pilot_usd: float = 0.0
     """What the pilot itself came to; its answers are reused by the run."""
     pilot_rows: int = 0
@@ -111,7 +113,8 @@ class Estimate:
         if self.usd is None:
             out.append("cost: a price is unknown; give --price-in and --price-out, or `prices` in the teacher's profile")
         else:
-            out.append(f"cost: about ${self.usd:.4f} ± {100 * self.usd_error:.0f} % online, ${self.batch_usd:.4f} in batches")
+            assumed = ", if they cost half (the profile has no batch_discount)" if self.batch_assumed else ""
+            out.append(f"cost: about ${self.usd:.4f} ± {100 * self.usd_error:.0f} % online, ${self.batch_usd:.4f} in batches" + assumed)
         out.append(f"from a pilot of {self.pilot_rows} rows, ${self.pilot_usd:.4f}; ± is the 95 % interval of the pilot, copies among the rows not foreseen")
         return out
 
@@ -137,9 +140,11 @@ def estimate(config: GenerateConfig, *, transport: httpx2.AsyncBaseTransport | N
         raise UserError("no row of the pilot came back within the budget; raise it")
     teachers = resolve_teachers(config)
     prices = [teacher.prices for teacher in teachers.values() if teacher.base_url != "embedded"]
-    discount = max((held.batch_discount for held in prices if held), default=0.0) or HALF
-    online = 1.0 / (1 - discount) if config.batch else 1.0
-    return project(judged, quotas(config.n, mix), known=all(prices), online=online, batch=1 - discount, seed=config.seed)
+    said = max((held.batch_discount for held in prices if held), default=0.0)
+    discount = said or HALF
+    online = 1.0 / (1 - said) if config.batch else 1.0
+    found = project(judged, quotas(config.n, mix), known=all(prices), online=online, batch=1 - discount, seed=config.seed)
+    return replace(found, batch_assumed=not said)
 
 
 def project(

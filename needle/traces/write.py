@@ -88,10 +88,16 @@ def _compressed(raw: BinaryIO, suffix: str) -> BinaryIO:
 
 
 def _write_parquet(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    from datasets import Dataset  # here: importing it takes seconds, and only Parquet needs it
+    import datasets  # here: importing it takes seconds, and only Parquet needs it
 
-    rows = list(rows)
-    Dataset.from_dict(flat_columns(rows, list(dict.fromkeys(name for row in rows for name in row)))).to_parquet(str(path))
+    rows, shown = list(rows), not datasets.are_progress_bars_disabled()
+    made = datasets.Dataset.from_dict(flat_columns(rows, list(dict.fromkeys(name for row in rows for name in row))))
+    datasets.disable_progress_bars()
+    try:
+        made.to_parquet(str(path))
+    finally:
+        if shown:
+            datasets.enable_progress_bars()
 
 
 def flat_columns(rows: Iterable[Mapping[str, Any]], names: Iterable[str]) -> dict[str, list[Any]]:

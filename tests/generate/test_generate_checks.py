@@ -109,3 +109,16 @@ def test_a_suite_may_be_named_and_stored_responses_read_again_against_it(tools_f
     assert "known to home-smoke were refused" in (tmp_path / "out" / "README.md").read_text()
     wrong = CliRunner().invoke(app, [*command, "--decontaminate", "nonesuch"])
     assert wrong.exit_code != 0 and "no suite 'nonesuch'" in str(wrong.exception)
+
+
+def test_ctrl_c_is_one_line_with_the_state_and_exit_code_130(tools_file, tmp_path, monkeypatch, capsys):
+    from needle.cli import app, guarded
+    from needle.generate import Interrupted, job
+
+    def stopped(*_, **__):
+        raise Interrupted("Stopped: 3 of 8 rows accepted")
+
+    monkeypatch.setattr(job, "generate", stopped)
+    words = ["generate", "--tools", str(tools_file), "--out", str(tmp_path / "out"), "--teacher", "embedded"]
+    assert guarded(lambda: app(words, standalone_mode=False)) == 130
+    assert capsys.readouterr().err.splitlines() == ["Stopped: 3 of 8 rows accepted"]
