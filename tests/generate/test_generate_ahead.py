@@ -27,7 +27,7 @@ PRICES = {"price_in": 2.0, "price_out": 8.0}
 
 @pytest.fixture
 def settings(tools_file, tmp_path):
-    return lambda folder="out", **more: GenerateConfig(tools_file, tmp_path / folder, **({"n": 200} | PRICES | more))
+    return lambda folder="out", **more: GenerateConfig(tools_file, tmp_path / folder, **({"n": 100} | PRICES | more))
 
 
 def test_the_cost_of_a_run_is_within_the_stated_error_of_its_estimate(settings):

@@ -185,6 +185,7 @@ def test_a_toolset_without_arguments_is_replanned_and_says_so(run, tmp_path):
     assert Counter(row["kind"] for row in rows_of(report))["missing"] == 0
 
 
+@pytest.mark.slow
 def test_a_kind_that_runs_out_gives_its_share_to_the_others(run, tmp_path):
     one = tmp_path / "one.json"
     one.write_text(json.dumps([{"name": "stop", "description": "Stop."}]))
