@@ -9,7 +9,7 @@ import typer
 
 from needle.terminal import say
 
-Tools = Annotated[Path, typer.Option("--tools", help="Toolset file: OpenAI, MCP, JSON Schema or bare specs, as JSON.")]
+Tools = Annotated[Path, typer.Option("--tools", help="Toolset file: OpenAI, MCP, OpenAPI, JSON Schema or bare specs, as JSON.")]
 Out = Annotated[Path, typer.Option("--out", help="Folder (or file) for the result.")]
 Model = Annotated[str | None, typer.Option("--model", help="Checkpoint folder, hub id, URL#name or baseline:NAME. Default: the bundled base.")]
 Seed = Annotated[int, typer.Option("--seed", help="Same seed, same result.")]

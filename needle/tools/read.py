@@ -19,6 +19,7 @@ from jsonschema import Draft202012Validator, SchemaError
 
 from needle.errors import UserError
 from needle.tools.close import resolve, subschemas
+from needle.tools.openapi import is_openapi, openapi_tools
 from needle.tools.shapes import normalise_parameters
 from needle.tools.spec import ToolSpec
 from needle.tools.validate import checker
@@ -66,7 +67,7 @@ def read_tools_with_notes(source: Iterable[Any]) -> tuple[list[ToolSpec], list[s
 
 
 def load_toolset(path: str | os.PathLike[str]) -> list[ToolSpec]:
-    """The tools of a JSON file: a list of tools, or an object with a list under ``tools``.
+    """The tools of a JSON file: a list of tools, an object with a list under ``tools``, or an OpenAPI document.
 
     Raises UserError, one line with the file and the remedy, for everything that is wrong with the file or a tool in it.
     """
@@ -91,6 +92,11 @@ def load_toolset(path: str | os.PathLike[str]) -> list[ToolSpec]:
         raise UserError(f"{path}: JSON nested too deeply; give a list of tools") from error
     if isinstance(data, dict) and isinstance(data.get("tools"), list):
         data = data["tools"]
+    if is_openapi(data):
+        try:
+            data = openapi_tools(data)
+        except UserError as error:
+            raise UserError(f"{path}: {error}") from error
     if not isinstance(data, list):
         raise UserError(
             f'{path}: not a list of tools; write [{{"name": ..., "parameters": ...}}, ...] or {{"tools": [...]}}'
