@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -20,6 +20,7 @@ from needle.generate.values import FIRST, Suggester
 from needle.teacher.embedded.lexicon import TARGETS
 from needle.teacher.embedded.patterns import ON_OFF
 from needle.teacher.embedded.text import kin, words
+from needle.teacher.embedded.wish import PlannedCall
 from needle.teacher.schema import leaves, schema_at, value_class
 from needle.tools.spec import ToolSpec
 from needle.traces.trace import NO_CALL
@@ -33,26 +34,6 @@ COUNTS = {2: 0.7, 3: 0.25, 4: 0.05}
 """Calls of a request for several, with their shares."""
 SETTING = frozenset("set change update adjust control edit modify configure".split())
 """Verbs that make no sense with a target alone: one optional argument at least is mentioned."""
-
-
-@dataclass(frozen=True)
-class PlannedCall:
-    """One call that a request is to lead to (or, where it is not due, to fall short of)."""
-
-    tool: str
-    """Name of the tool."""
-    mention: tuple[str, ...] = ()
-    """Optional arguments to give, as dotted paths."""
-    values: dict[str, Any] = field(default_factory=dict, hash=False)
-    """Settled values of enums and booleans, so that their members are covered evenly."""
-    omit: str = ""
-    """Required argument to leave out."""
-    suggest: dict[str, Any] = field(default_factory=dict, hash=False)
-    """Values that the author may use, so that they vary."""
-    first: str = ""
-    """Argument of which another value is said first and then corrected."""
-    due: bool = True
-    """Whether the call is right in the end; not, where it is withdrawn or its tool is withheld."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from needle.teacher.embedded.phrasing import Voice
 from needle.teacher.embedded.reference import near_day
 from needle.teacher.embedded.text import words
 from needle.teacher.embedded.values import sayable
-from needle.teacher.embedded.wish import WantedCall
+from needle.teacher.embedded.wish import PlannedCall
 from needle.teacher.schema import leaves, schema_at, value_class
 from needle.tools.spec import ToolSpec
 
@@ -19,7 +19,7 @@ TRUSTED = 0.75
 """Chance that a suggested value is used where recorded ones are known too."""
 
 
-def arguments_for(tool: ToolSpec, wanted: WantedCall, voice: Voice, rng: random.Random) -> dict[str, Any] | None:
+def arguments_for(tool: ToolSpec, wanted: PlannedCall, voice: Voice, rng: random.Random) -> dict[str, Any] | None:
     """Flat arguments: every required one (and those inside an object that is given), those to be mentioned, nothing
     else; None when a value cannot be had."""
     flat: dict[str, Any] = {}
@@ -50,7 +50,7 @@ def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
     return arguments
 
 
-def _value(tool: ToolSpec, path: str, wanted: WantedCall, voice: Voice, rng: random.Random) -> Any:
+def _value(tool: ToolSpec, path: str, wanted: PlannedCall, voice: Voice, rng: random.Random) -> Any:
     if voice.today and value_class(schema_at(tool.parameters, path)) == "date":
         return near_day(voice.today, rng)
     hint = wanted.suggest.get(path)

@@ -19,7 +19,7 @@ from needle.teacher.embedded.phrasing import Clause, Voice, say
 from needle.teacher.embedded.reference import count_from, today_of
 from needle.teacher.embedded.styling import negated, spoken, styled
 from needle.teacher.embedded.values import join_words, surfaces
-from needle.teacher.embedded.wish import WantedCall, Wish
+from needle.teacher.embedded.wish import PlannedCall, Wish
 from needle.teacher.schema import schema_at
 from needle.tools.spec import ToolCall, ToolSpec
 from needle.traces.trace import NO_CALL
@@ -196,7 +196,7 @@ def _corrected(draft: _Draft) -> Made | None:
 
 
 def _another(
-    tool: ToolSpec, path: str, flat: dict[str, Any], wanted: WantedCall, voice: Voice, rng: random.Random
+    tool: ToolSpec, path: str, flat: dict[str, Any], wanted: PlannedCall, voice: Voice, rng: random.Random
 ) -> Any:
     """Another value for an argument."""
     bare = replace(wanted, values={key: value for key, value in wanted.values.items() if key != path}, suggest={})

@@ -8,23 +8,23 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class WantedCall:
-    """One call that a plan asks a request for."""
+class PlannedCall:
+    """One call that a request is to lead to (or, where it is not due, to fall short of)."""
 
     tool: str
     """Name of the tool."""
     mention: tuple[str, ...] = ()
     """Optional arguments (dotted paths) that the request should give."""
     values: dict[str, Any] = field(default_factory=dict, hash=False)
-    """Values that are settled already (an enum member, a boolean)."""
+    """Settled values of enums and booleans, so that their members are covered evenly."""
     omit: str = ""
     """Required argument that the request must leave open."""
     suggest: dict[str, Any] = field(default_factory=dict, hash=False)
-    """Values that may be used."""
+    """Values that the author may use, so that they vary."""
     first: str = ""
     """Argument of which another value is said first and then corrected."""
     due: bool = True
-    """Whether the call is right in the end."""
+    """Whether the call is right in the end; not, where it is withdrawn or its tool is withheld."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Wish:
 
     kind: str
     """One of the kinds of ``needle.traces``."""
-    calls: tuple[WantedCall, ...] = ()
+    calls: tuple[PlannedCall, ...] = ()
     """What the request is about; for ``negated`` what it takes back, for ``missing`` what it half asks for."""
     style: Mapping[str, str] = field(default_factory=dict, hash=False)
     """Value of each axis of style; an absent one is plain."""
@@ -64,7 +64,7 @@ class Wish:
 def read_wish(plan: Mapping[str, Any]) -> Wish:
     """The wish of a plan's JSON. Raises KeyError, TypeError or AttributeError where the plan has another shape."""
     calls = tuple(
-        WantedCall(
+        PlannedCall(
             item["tool"],
             tuple(item.get("mention", ())),
             dict(item.get("values", {})),
