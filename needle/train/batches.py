@@ -14,6 +14,10 @@ from needle.student.tokenizer import BOS, SPECIAL_IDS
 from needle.train.examples import Example
 
 
+LONG_TOOLSET = 400
+"""Tokens from which copying a toolset's keys to every row costs more than a pass of its own."""
+
+
 @dataclass(frozen=True)
 class Batch:
     """One forward pass."""
@@ -55,7 +59,15 @@ def micro_batches(
     rows_per_block: int | None = None,
     share_toolsets: bool = True,
 ) -> Iterator[Batch]:
-    """Cut a step into passes of at most ``micro_rows`` rows, rows of similar length together."""
-    ordered = sorted(examples, key=lambda example: (len(example.answer), len(example.request)))
-    for start in range(0, len(ordered), micro_rows):
-        yield collate(ordered[start : start + micro_rows], token_weights, rows_per_block, share_toolsets)
+    """Cut a step into passes of at most ``micro_rows`` rows, rows of similar length together.
+
+    Rows of a long toolset get passes of their own where toolsets are shared: alone in a pass, its keys are never copied to the rows.
+    """
+    alone: dict[tuple[int, ...], list[Example]] = {}
+    mixed: list[Example] = []
+    for example in examples:
+        (alone.setdefault(example.tools, []) if share_toolsets and len(example.tools) >= LONG_TOOLSET else mixed).append(example)
+    for part in (mixed, *alone.values()):
+        ordered = sorted(part, key=lambda example: (len(example.answer), len(example.request)))
+        for start in range(0, len(ordered), micro_rows):
+            yield collate(ordered[start : start + micro_rows], token_weights, rows_per_block, share_toolsets)

@@ -116,6 +116,16 @@ def test_gradients_of_ragged_micro_batches_sum_to_those_of_the_whole(
     assert float((cut - whole).abs().max()) <= 1e-6 * max(1.0, float(whole.abs().max()))
 
 
+def test_rows_of_long_toolsets_get_passes_of_their_own_with_the_same_gradients(examples: list[Example], monkeypatch) -> None:
+    model = tiny_model(1, initializer_range=0.1)
+    loss, whole = _gradients(model, examples, 50, None, WEIGHTS)
+    monkeypatch.setattr("needle.train.batches.LONG_TOOLSET", 1)
+    assert [batch.rows for batch in micro_batches(examples, 50, WEIGHTS)] == [6, 3]
+    loss_cut, cut = _gradients(model, examples, 50, None, WEIGHTS)
+    assert loss_cut == pytest.approx(loss, abs=1e-5)
+    assert float((cut - whole).abs().max()) <= 1e-6 * max(1.0, float(whole.abs().max()))
+
+
 def test_with_structure_masked_only_the_other_tokens_count(examples: list[Example]) -> None:
     model = tiny_model(1)
     masked = {kind: 0.0 if kind == STRUCTURE else 1.0 for kind in range(VALUE + 1)}
