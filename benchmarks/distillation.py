@@ -63,6 +63,7 @@ def run_arm(name: str, arm: Arm, seed: int, options: argparse.Namespace) -> dict
 
 
 def main() -> None:
+    """Run every arm and print the table, a line as soon as its seeds are there."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--traces", type=Path, default=Path("data/traces"))
     parser.add_argument("--out", type=Path, required=True)

@@ -51,7 +51,10 @@ def train_base(
         UserError: no source tree, unusable sets, settings or checkpoints.
     """
     from needle.distil import train
-    from needle.models import export_quantized
+    from needle.models import export_quantized, require_torch
+
+    require_torch("training")
+    from needle.train.checkpoint import whole
 
     recipe = _recipe()
     run = out / "run"
@@ -61,10 +64,9 @@ def train_base(
         folders += sorted(str(path.parent) for path in (out / "mix").glob("*/train.jsonl.gz"))
     changes = dict(changes or {})
     settings = {key: value for key, value in recipe["settings"].items() if not (key == "minutes" and "steps" in changes)} | changes
-    resume = (run / "last").exists() or (run / "last.old").exists()
     trained = train(
-        [Path(folder) for folder in folders], run, base="none", preset=recipe["preset"], settings=settings, resume=resume, report=report,
-        piece=piece,
+        [Path(folder) for folder in folders], run, base="none", preset=recipe["preset"], settings=settings, report=report, piece=piece,
+        resume=whole(run / "last").exists(),
     )  # fmt: skip
     if not trained.complete:
         return BaseResult(trained, None)

@@ -209,8 +209,9 @@ def _trainer(split: Split, config: Any, out: Path, start: Path | None, preset: s
     model.to(world.device)
     tokenizer = load_tokenizer(start)
     rows = with_replay(split.train, config.replay, config.seed)
-    # a toolset that stays is learnt as it is; many toolsets are there to teach how to read any
-    vary = Augment(rows) if len({fingerprint(trace.tools) for trace in rows}) >= MANY_TOOLSETS else each(ValueSwap(rows))
+    # a toolset that stays is learnt as it is, whatever is replayed beside it; many toolsets are there to teach how to read any
+    toolsets = {id(trace.tools): trace.tools for trace in split.train}.values()  # rows of a file share theirs: hashed once, not once a row
+    vary = Augment(rows) if len(set(map(fingerprint, toolsets))) >= MANY_TOOLSETS else each(ValueSwap(rows))
     examples = ExampleSet(rows, tokenizer, model.config, vary)
     held = random.Random(config.seed).sample(split.validation, min(len(split.validation), config.validation_rows))
     held_examples = ExampleSet(held, tokenizer, model.config)

@@ -31,8 +31,7 @@ def train(
     """Fit a student on traces; the checkpoint with the best held-out exact match is kept."""
     from needle.distil import train as run
 
-    given = {"minutes": minutes, "steps": steps, "quantize_bits": bits, "rows": rows}
-    settings = {key: value for key, value in given.items() if value is not None} | {"seed": seed}
+    settings = _given(minutes=minutes, steps=steps, quantize_bits=bits, rows=rows, seed=seed)
     with training_tracker() as progress:
         report = run(
             traces, out, base=base, preset=preset, loss=loss, teachers=teacher or (), resume=resume, settings=settings, report=progress
@@ -55,12 +54,16 @@ def train_base(
     from needle.base import train_base as run
     from needle.commands.corpora import build_mix
 
-    given = {"minutes": minutes, "steps": steps, "rows": rows}
-    changes = {key: value for key, value in given.items() if value is not None} | {"seed": seed}
+    changes = _given(minutes=minutes, steps=steps, rows=rows, seed=seed)
     with training_tracker() as progress:
         made = run(data, out, changes=changes, piece=piece, build=lambda config, sets, mix: build_mix(config, mix, sets), report=progress)
     _show(made.trained)
     say(f"The 4-bit checkpoint is in {made.export}" if made.export else f"A piece is done; the same command goes on. The run is in {out / 'run'}")
+
+
+def _given(**options: Any) -> dict[str, Any]:
+    """The settings that the command line names."""
+    return {key: value for key, value in options.items() if value is not None}
 
 
 def _show(report: Any) -> None:

@@ -109,3 +109,16 @@ def test_an_unknown_preset_or_a_folder_with_a_run_in_it_is_a_user_error(tmp_path
     rows = write_traces(tmp_path / "mine.jsonl", _many("a", 30))
     with pytest.raises(UserError, match="no checkpoint there"):
         train([rows], tmp_path / "other", base=str(tmp_path / "nowhere"), settings={"steps": 1})
+
+
+def test_replayed_toolsets_do_not_make_one_toolset_vary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*_: object) -> None:
+        raise AssertionError("one toolset is learnt as it is")
+
+    monkeypatch.setattr("needle.distil.MANY_TOOLSETS", 3)
+    monkeypatch.setattr("needle.distil.RECORDED", "data/traces/validation.jsonl.gz")
+    monkeypatch.setattr("needle.corpora.vary.Augment", never)
+    write_traces(tmp_path / "train.jsonl", _many("a", 6))
+    write_traces(tmp_path / "validation.jsonl", _many("a", 1))
+    settings = {"steps": 1, "rows": 2, "replay": 0.8, "validations": 1}
+    assert train([tmp_path], tmp_path / "run", base="none", preset="nano", settings=settings).steps == 1

@@ -21,7 +21,9 @@ from needle.student.modeling.caller import StudentCaller
 from needle.student.modeling.quantize import dequantize, quantize
 from needle.student.modeling.storage import load_model
 from needle.student.tokenizer import load_tokenizer
+from needle.traces import Trace
 from needle.train.checkpoint import save_checkpoint, whole
+from needle.train.config import TrainConfig
 from needle.train.curves import Curves
 from needle.train.examples import ExampleSet
 from needle.train.loop import Trainer, TrainReport
@@ -322,18 +324,15 @@ def test_without_rounding_no_weight_is_rounded(tokenizer: Tokenizer, tmp_path: P
     assert model.embedding_quantize is None and not _is_rounded(load_model(tmp_path / "best").embedding.weight, 4)
 
 
+def _exact(traces: list[Trace], examples: ExampleSet, tokenizer: Tokenizer, config: TrainConfig) -> Validator:
+    return Validator(traces, examples, tokenizer, config.token_weights, torch.float32, lambda trace, answer: list(answer) == list(trace.calls))
+
+
 def test_a_tiny_model_learns_four_rows_exactly(tokenizer: Tokenizer, tmp_path: Path) -> None:
     model, traces = tiny_model(), rows()[:4]
     examples = ExampleSet(traces, tokenizer, model.config)
     config = settings(steps=75, rows=4, rows_per_toolset=4, micro_rows=4, validations=1, adam_lr=0.01)
-    validator = Validator(
-        traces,
-        examples,
-        tokenizer,
-        config.token_weights,
-        torch.float32,
-        lambda trace, answer: list(answer) == list(trace.calls),
-    )
+    validator = _exact(traces, examples, tokenizer, config)
     before = validator(model.eval())
     report = Trainer([model], tokenizer, examples, config, tmp_path, validator).run()
     assert before["exact"] < 1 and report.best["exact"] == report.best["free"] == report.best["tokens"] == 1.0
@@ -350,14 +349,7 @@ def test_free_counts_the_answers_that_greedy_decoding_without_constraints_gives(
     model, traces = tiny_model(), rows()
     examples = ExampleSet(traces, tokenizer, model.config)
     config = settings(steps=32, rows=9, rows_per_toolset=9, micro_rows=9, validations=1, adam_lr=0.01)
-    validator = Validator(
-        traces,
-        examples,
-        tokenizer,
-        config.token_weights,
-        torch.float32,
-        lambda trace, answer: list(answer) == list(trace.calls),
-    )
+    validator = _exact(traces, examples, tokenizer, config)
     Trainer([model], tokenizer, examples, config, tmp_path, validator).run()
     model.eval()
     answers = StudentCaller(model, tokenizer, constrained=False).answer([trace.request for trace in traces])
