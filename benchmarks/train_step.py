@@ -24,13 +24,13 @@ from needle.student.modeling import PRESETS, NeedleConfig, NeedleModel
 from needle.student.modeling.batching import pack_source, pack_target
 from needle.student.modeling.model import to_device
 from needle.student.tokenizer import BOS, PAD, SPECIAL_IDS, load_tokenizer
+from needle.traces.read import read_traces
 from needle.train.batches import Batch, collate
 from needle.train.config import TrainConfig
 from needle.train.examples import Example, ExampleSet
 from needle.train.loop import compute_type
 from needle.train.losses import hard_label_loss
 from needle.train.optimizer import make_optimizers
-from needle.traces.read import read_traces
 
 CONFIG = TrainConfig(steps=1)
 

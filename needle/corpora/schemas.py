@@ -22,8 +22,8 @@ from needle.errors import UserError
 from needle.teacher.embedded import EmbeddedTeacher
 from needle.teacher.embedded.bank import Bank
 from needle.teacher.embedded.text import content
-from needle.teacher.wording import spoken_date
 from needle.tools import ToolCall, ToolSpec
+from needle.tools.grounding.wording import spoken_date
 from needle.tools.likeness import TWIN, alike
 from needle.tools.read import read_tools
 from needle.traces import Trace

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from needle.generate.kinds import omittable
 from needle.generate.values import CITIES
-from needle.teacher.schema import leaves, schema_at, value_class
+from needle.tools.arguments import leaves, schema_at, value_class
 from needle.tools.spec import ToolSpec
 
 if TYPE_CHECKING:

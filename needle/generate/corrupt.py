@@ -15,12 +15,12 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from needle.generate.ground import ground_calls, slots
-from needle.generate.hearing import hear
 from needle.generate.plan import SUGGEST, Plan, PlannedCall
 from needle.generate.stated import Stated
 from needle.generate.values import Suggester
-from needle.teacher.schema import flat_arguments, schema_at
+from needle.tools.arguments import flat_arguments, schema_at
+from needle.tools.grounding.ground import ground_calls, slots
+from needle.tools.grounding.hearing import hear
 from needle.tools.spec import ToolCall
 from needle.tools.validate import is_valid
 from needle.traces.trace import Trace

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from needle.teacher.schema import flat_arguments, leaves, schema_at, value_class
+from needle.tools.arguments import flat_arguments, leaves, schema_at, value_class
 from needle.tools.spec import ToolSpec
 from needle.traces.trace import Trace
 

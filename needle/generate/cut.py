@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from needle.teacher.embedded.text import locate
-from needle.teacher.schema import flat_arguments, schema_at
+from needle.tools.arguments import flat_arguments, schema_at
 from needle.tools.spec import ToolCall, ToolSpec
 
 LEAD = re.compile(

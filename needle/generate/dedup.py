@@ -18,9 +18,9 @@ from array import array
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from needle.generate.said import STOP, stem, words_of
 from needle.generate.votes import canonical
 from needle.teacher.embedded.frames import PREFIXES, SUFFIXES
+from needle.tools.grounding.said import STOP, stem, words_of
 from needle.traces.contamination import Knowledge
 from needle.traces.read import read_traces
 from needle.traces.split import template

@@ -12,11 +12,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from needle.generate.ground import Grounding, Slot, ground_calls, slots
-from needle.generate.hearing import Heard, hear
-from needle.generate.said import STOP, folded, said, same_word, words_of
-from needle.generate.units import units_named, units_of_parameter
-from needle.teacher.schema import leaves, plain_schema, schema_at
+from needle.tools.arguments import leaves, plain_schema, schema_at
+from needle.tools.grounding.ground import Grounding, Slot, ground_calls, slots
+from needle.tools.grounding.hearing import Heard, hear
+from needle.tools.grounding.said import STOP, folded, said, same_word, words_of
+from needle.tools.grounding.units import units_named, units_of_parameter
 from needle.tools.spec import ToolCall, ToolSpec
 
 QUOTED = re.compile(r"[\"“”«»]([^\"“”«»]{1,200})[\"“”«»]|(?<!\w)['‘]([^'‘’]{2,200})['’](?!\w)")

@@ -10,11 +10,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from needle.generate.ground import Grounding
 from needle.generate.plan import Plan, PlannedCall
 from needle.generate.refusal import Refusal
-from needle.generate.said import folded, said, same_word, words_of
-from needle.teacher.schema import flat_arguments
+from needle.tools.arguments import flat_arguments
+from needle.tools.grounding.ground import Grounding
+from needle.tools.grounding.said import folded, said, same_word, words_of
 from needle.tools.spec import ToolCall, ToolSpec
 from needle.traces.trace import NO_CALL
 

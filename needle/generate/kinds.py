@@ -14,7 +14,7 @@ from functools import lru_cache
 from needle.generate.siblings import siblings, twins
 from needle.teacher.embedded.fragments import SPEECH
 from needle.teacher.embedded.text import words
-from needle.teacher.schema import leaves, schema_at, value_class
+from needle.tools.arguments import leaves, schema_at, value_class
 from needle.tools.spec import ToolSpec
 
 KIND_RULES = {

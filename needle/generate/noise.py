@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping
 
-from needle.generate.ground import ground_calls
+from needle.tools.grounding.ground import ground_calls
 from needle.traces.noise import noise_trace
 from needle.traces.trace import Trace
 

@@ -21,7 +21,7 @@ from needle.teacher.embedded.lexicon import TARGETS
 from needle.teacher.embedded.patterns import ON_OFF
 from needle.teacher.embedded.text import kin, words
 from needle.teacher.embedded.wish import PlannedCall
-from needle.teacher.schema import leaves, schema_at, value_class
+from needle.tools.arguments import leaves, schema_at, value_class
 from needle.tools.spec import ToolSpec
 from needle.traces.trace import NO_CALL
 

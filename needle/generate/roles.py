@@ -26,8 +26,8 @@ from typing import Any
 
 import numpy as np
 
-from needle.generate.ground import Grounding, Slot, ground_calls, slots
-from needle.generate.said import STOP, same_word, words_of
+from needle.tools.grounding.ground import Grounding, Slot, ground_calls, slots
+from needle.tools.grounding.said import STOP, same_word, words_of
 from needle.tools.spec import ToolCall, ToolSpec
 from needle.tools.validate import is_valid
 

@@ -17,13 +17,13 @@ from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any
 
-from needle.generate.ground import NO, YES, Grounding, Slot, ground, means, member_span
-from needle.generate.hearing import hear, today_in
 from needle.generate.refusal import Refusal
-from needle.generate.said import STOP, folded, said, words_of
-from needle.generate.units import units_of_parameter
-from needle.teacher.schema import flat_arguments, leaves, plain_schema, schema_at
 from needle.teacher.wire import WireNames
+from needle.tools.arguments import flat_arguments, leaves, plain_schema, schema_at
+from needle.tools.grounding.ground import NO, YES, Grounding, Slot, ground, means, member_span
+from needle.tools.grounding.hearing import hear, today_in
+from needle.tools.grounding.said import STOP, folded, said, words_of
+from needle.tools.grounding.units import units_of_parameter
 from needle.tools.spec import ToolCall, ToolSpec
 
 REPLY = re.compile(r'^\s*\{\s*"(?:message|values)"\s*:', re.M)

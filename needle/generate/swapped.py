@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from needle.generate.ground import Grounding, ground_calls
 from needle.generate.roles import interchangeable, pairs, score, stated
+from needle.tools.grounding.ground import Grounding, ground_calls
 from needle.tools.spec import ToolCall, ToolSpec
 
 DOUBT = 3.0

@@ -18,7 +18,7 @@ from typing import Any
 from needle.errors import UserError
 from needle.teacher.embedded.text import content, words
 from needle.teacher.embedded.typed import typed_number, typed_string
-from needle.teacher.schema import schema_at, value_class
+from needle.tools.arguments import schema_at, value_class
 from needle.tools.spec import ToolSpec
 
 FIRST = (

@@ -13,13 +13,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from needle.generate.dropped import dropped
-from needle.generate.ground import Grounding, ground_calls
 from needle.generate.intent import intent_refusals
 from needle.generate.plan import Plan
 from needle.generate.prompts import SKIP
 from needle.generate.refusal import Refusal
 from needle.generate.stated import Stated, witness
 from needle.generate.swapped import swapped
+from needle.tools.grounding.ground import Grounding, ground_calls
 from needle.tools.spec import ToolCall, ToolSpec
 from needle.tools.validate import validate_calls
 

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from needle.generate.said import folded
-from needle.teacher.schema import flat_arguments, schema_at
+from needle.tools.arguments import flat_arguments, schema_at
+from needle.tools.grounding.said import folded
 from needle.tools.spec import ToolCall, ToolSpec
 from needle.traces.write import dump_json
 

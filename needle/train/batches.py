@@ -13,7 +13,6 @@ from needle.student.modeling.model import Source, Target
 from needle.student.tokenizer import BOS, SPECIAL_IDS
 from needle.train.examples import Example
 
-
 LONG_TOOLSET = 400
 """Tokens from which copying a toolset's keys to every row costs more than a pass of its own."""
 

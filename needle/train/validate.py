@@ -11,10 +11,10 @@ from needle.student.modeling import NeedleModel
 from needle.student.modeling.caller import StudentCaller
 from needle.student.modeling.model import to_device
 from needle.tools import CallResult
+from needle.traces import Trace
 from needle.train.batches import collate
 from needle.train.examples import ExampleSet
 from needle.train.losses import hard_label_loss
-from needle.traces import Trace
 
 Judge = Callable[[Trace, CallResult], bool]
 """Whether an answer is right; the one matcher lives in ``needle.evals`` and is handed in."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from needle.generate.dropped import dropped
-from needle.generate.ground import ground_calls
-from needle.generate.hearing import today_in
 from needle.generate.intent import intent_refusals, same_value
 from needle.generate.plan import Plan, PlannedCall
-from needle.generate.said import by_code, said
 from needle.generate.swapped import swapped
+from needle.tools.grounding.ground import ground_calls
+from needle.tools.grounding.hearing import today_in
+from needle.tools.grounding.said import by_code, said
 from needle.tools.spec import ToolCall, ToolSpec
 
 TEXT, NUMBER, WHOLE = {"type": "string"}, {"type": "number"}, {"type": "integer"}

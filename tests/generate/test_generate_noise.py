@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from generate_helpers import TOOLS
 
-from needle.generate.ground import ground_calls
 from needle.generate.noise import apply_noise
+from needle.tools.grounding.ground import ground_calls
 from needle.tools.read import read_tools
 from needle.tools.spec import ToolCall
 from needle.traces.trace import Trace

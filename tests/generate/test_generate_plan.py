@@ -13,7 +13,7 @@ from needle.generate.plan import plan_for, quotas
 from needle.generate.prompts import label_body, read_written, write_body
 from needle.generate.siblings import siblings
 from needle.generate.styles import AXES
-from needle.teacher.schema import leaves, schema_at
+from needle.tools.arguments import leaves, schema_at
 from needle.tools.read import read_tools
 from needle.tools.spec import ToolSpec
 from needle.traces.trace import KINDS, NO_CALL
@@ -119,8 +119,8 @@ def test_distractors_are_given_where_the_style_has_one():
 
 
 def test_suggestions_fit_their_schema_and_vary():
-    from needle.tools.validate import validate_calls
     from needle.tools.spec import ToolCall
+    from needle.tools.validate import validate_calls
 
     seen: dict[str, set] = {}
     for plan in _plans("extraction", 120):

@@ -9,8 +9,8 @@ import pytest
 from generate_helpers import TOOLS
 
 from needle.errors import UserError
-from needle.generate.desk import Desk, Halt, NotStored, Seat, row_of
 from needle.generate.budget import Budget
+from needle.generate.desk import Desk, Halt, NotStored, Seat, row_of
 from needle.generate.plan import plan_for
 from needle.generate.prompts import label_body, write_body
 from needle.generate.store import Question, ResponseStore, response_key

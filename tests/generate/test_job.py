@@ -15,10 +15,10 @@ import needle.generate.store as store_module
 from needle.errors import UserError
 from needle.generate import DEFAULT_MIX, GenerateConfig, generate
 from needle.generate.dedup import wording
-from needle.generate.ground import ground_calls
 from needle.generate.plan import quotas
 from needle.teacher.embedded.brain import EmbeddedTeacher
 from needle.teacher.faults import FaultApp
+from needle.tools.grounding.ground import ground_calls
 from needle.tools.read import load_toolset
 from needle.tools.validate import validate_calls
 from needle.traces.read import read_traces

@@ -8,10 +8,10 @@ import pytest
 from generate_helpers import TOOLS
 
 from needle.generate.dedup import Deduplicator, wording
-from needle.generate.ground import ground_calls
 from needle.generate.plan import Plan, PlannedCall
 from needle.generate.prompts import clean_request
 from needle.generate.verify import verify_calls, verify_request
+from needle.tools.grounding.ground import ground_calls
 from needle.tools.read import read_tools
 from needle.tools.spec import ToolCall, ToolSpec
 from needle.traces.trace import Trace

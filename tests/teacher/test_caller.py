@@ -16,6 +16,7 @@ from needle.teacher.wire import MAX_NAME, WireNames, read_calls, tools_to_wire
 from needle.tools.caller import Request
 from needle.tools.spec import ToolCall, ToolSpec
 
+
 @pytest.fixture(autouse=True)
 def _without_recorded_traces(monkeypatch, no_traces):
     """The embedded teacher then starts at once."""

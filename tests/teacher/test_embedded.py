@@ -12,18 +12,17 @@ from pathlib import Path
 import pytest
 
 from needle.errors import UserError
-from needle.generate.ground import ground_calls
 from needle.generate.plan import plan_for
 from needle.generate.prompts import SKIP, label_body, read_written, write_body
 from needle.teacher.embedded import EmbeddedTeacher
 from needle.teacher.embedded.data import find_traces, read_rows
 from needle.teacher.embedded.text import member_forms
-from needle.teacher.schema import flat_arguments, schema_at
 from needle.teacher.wire import WireNames, read_answer, read_calls
+from needle.tools.arguments import flat_arguments, schema_at
+from needle.tools.grounding.ground import ground_calls
 from needle.tools.spec import ToolCall, ToolSpec
 from needle.tools.validate import validate_calls
 from needle.traces.trace import KINDS
-
 
 FORM = ToolSpec("file_claim", "File an insurance claim.", {"type": "object", "properties": {
     "policy": {"type": "string"}, "holder": {"type": "string", "description": "name of the person"},

@@ -12,7 +12,7 @@ from needle.teacher.embedded.reference import near_day
 from needle.teacher.embedded.text import words
 from needle.teacher.embedded.values import sayable
 from needle.teacher.embedded.wish import PlannedCall
-from needle.teacher.schema import leaves, schema_at, value_class
+from needle.tools.arguments import leaves, schema_at, value_class
 from needle.tools.spec import ToolSpec
 
 TRUSTED = 0.75

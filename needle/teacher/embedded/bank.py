@@ -12,7 +12,7 @@ from typing import Any
 
 from needle.teacher.embedded.lexicon import PERSONS
 from needle.teacher.embedded.text import content, words
-from needle.teacher.schema import flat_arguments
+from needle.tools.arguments import flat_arguments
 
 
 @dataclass(frozen=True)

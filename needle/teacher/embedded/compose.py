@@ -20,7 +20,7 @@ from needle.teacher.embedded.reference import count_from, today_of
 from needle.teacher.embedded.styling import negated, spoken, styled
 from needle.teacher.embedded.values import join_words, surfaces
 from needle.teacher.embedded.wish import PlannedCall, Wish
-from needle.teacher.schema import schema_at
+from needle.tools.arguments import schema_at
 from needle.tools.spec import ToolCall, ToolSpec
 from needle.traces.trace import NO_CALL
 

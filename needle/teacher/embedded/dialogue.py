@@ -11,7 +11,7 @@ from needle.teacher.embedded.lexicon import ABBREVIATIONS
 from needle.teacher.embedded.phrasing import Clause, Voice, say
 from needle.teacher.embedded.text import words
 from needle.teacher.embedded.wish import Wish
-from needle.teacher.schema import schema_at
+from needle.tools.arguments import schema_at
 from needle.tools.spec import ToolSpec
 
 DONE = ("Done.", "OK.", "All set.", "Done, anything else?", "Sure, that's done.", "Okay, done.", "It's done.")

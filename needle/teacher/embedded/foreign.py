@@ -10,7 +10,7 @@ from needle.teacher.embedded.lexicon import CONTRARY_VERBS, VERBS
 from needle.teacher.embedded.phrasing import Clause, Voice
 from needle.teacher.embedded.text import content, stem, words
 from needle.teacher.embedded.verbs import split_link, verb_stem, verbs_and_noun
-from needle.teacher.schema import leaves, schema_at
+from needle.tools.arguments import leaves, schema_at
 from needle.tools.spec import ToolSpec
 
 QUESTIONS = (

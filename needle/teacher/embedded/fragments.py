@@ -14,7 +14,7 @@ from needle.teacher.embedded.namings import NAMINGS
 from needle.teacher.embedded.patterns import TIME_UNITS
 from needle.teacher.embedded.text import kin, stem, words
 from needle.teacher.embedded.values import ValueBank, surfaces
-from needle.teacher.schema import schema_at, value_class
+from needle.tools.arguments import schema_at, value_class
 from needle.tools.spec import ToolSpec
 
 PREPOSITIONS = frozenset(

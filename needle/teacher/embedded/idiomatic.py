@@ -13,7 +13,7 @@ from needle.teacher.embedded.idioms import IMPERATIVE, ROLES, TOPICS
 from needle.teacher.embedded.patterns import purpose
 from needle.teacher.embedded.text import stem, words
 from needle.teacher.embedded.values import ValueBank
-from needle.teacher.schema import leaves, schema_at, value_class
+from needle.tools.arguments import leaves, schema_at, value_class
 from needle.tools.spec import ToolSpec
 
 WHOLE = ("whole house", "entire house")

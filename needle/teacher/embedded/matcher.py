@@ -16,8 +16,8 @@ from needle.teacher.embedded.lexicon import SWITCHES
 from needle.teacher.embedded.patterns import ON_OFF
 from needle.teacher.embedded.phrasing import Voice
 from needle.teacher.embedded.text import content, locate, stem, words
-from needle.teacher.schema import leaves, schema_at, value_class
-from needle.teacher.wording import readings
+from needle.tools.arguments import leaves, schema_at, value_class
+from needle.tools.grounding.wording import readings
 from needle.tools.spec import ToolCall, ToolSpec
 
 FLOOR = 0.22

@@ -14,8 +14,8 @@ from typing import Any
 from needle.teacher.embedded.bank import Bank, BankTool, tool_tokens
 from needle.teacher.embedded.lexicon import ASKING, ENDING, MAKING, VERBS
 from needle.teacher.embedded.text import UNIT, content, kin, locate, stem, words
-from needle.teacher.schema import flat_arguments, schema_at, value_class
-from needle.teacher.wording import readings
+from needle.tools.arguments import flat_arguments, schema_at, value_class
+from needle.tools.grounding.wording import readings
 from needle.tools.likeness import OPPOSITES
 from needle.tools.spec import ToolSpec
 

@@ -23,7 +23,7 @@ from needle.teacher.embedded.patterns import Pattern, patterns_for
 from needle.teacher.embedded.text import content, stem, words
 from needle.teacher.embedded.values import ValueBank
 from needle.teacher.embedded.verbs import let_value_be_verb, split_link, verb_stem, verbs_and_noun
-from needle.teacher.schema import leaves, schema_at
+from needle.tools.arguments import leaves, schema_at
 from needle.tools.spec import ToolSpec
 
 NO_ARTICLE = frozenset("play order buy call text water".split())

@@ -6,7 +6,7 @@ import datetime
 import random
 import re
 
-from needle.teacher.wording import number_words, readings, spoken_date
+from needle.tools.grounding.wording import number_words, readings, spoken_date
 
 DAYS = "monday tuesday wednesday thursday friday saturday sunday".split()
 

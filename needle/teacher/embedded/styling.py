@@ -19,7 +19,7 @@ from needle.teacher.embedded.frames import (
 )
 from needle.teacher.embedded.phrasing import Clause
 from needle.teacher.embedded.wish import Wish
-from needle.teacher.schema import flat_arguments
+from needle.tools.arguments import flat_arguments
 from needle.tools.spec import ToolCall
 
 

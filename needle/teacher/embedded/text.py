@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 from needle.teacher.embedded.lexicon import ABBREVIATIONS, KIN
-from needle.teacher.wording import readings
+from needle.tools.grounding.wording import readings
 
 STOP = frozenset(
     "a an the of to in on at for with by from and or is are be it its this that these those as my your our "

@@ -17,8 +17,8 @@ from needle.teacher.embedded.bank import Bank, tool_tokens
 from needle.teacher.embedded.lexicon import PERSONS
 from needle.teacher.embedded.text import FUNCTION, UNIT, content, kin, locate, member_forms, stem, words
 from needle.teacher.embedded.typed import examples, fits, typed_number, typed_string
-from needle.teacher.schema import leaves, plain_schema, schema_at, value_class
-from needle.teacher.wording import number_words, spoken_date, spoken_time
+from needle.tools.arguments import leaves, plain_schema, schema_at, value_class
+from needle.tools.grounding.wording import number_words, spoken_date, spoken_time
 from needle.tools.spec import ToolSpec
 
 MAX_VALUES = 120

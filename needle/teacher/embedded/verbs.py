@@ -9,7 +9,7 @@ from typing import Any
 from needle.teacher.embedded.lexicon import ABBREVIATIONS, SWITCHES, VERBS
 from needle.teacher.embedded.patterns import ON_OFF, purpose
 from needle.teacher.embedded.text import member_forms, words
-from needle.teacher.schema import leaves, schema_at
+from needle.tools.arguments import leaves, schema_at
 from needle.tools.spec import ToolSpec
 
 NAME_FILLERS = frozenset("set control change update tool function api do handle manage adjust toggle state".split())

@@ -13,10 +13,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from needle.generate.hearing import Heard, hear, today_in
-from needle.generate.said import STOP, by_code, by_words, find, said, same_word, words_of
-from needle.generate.units import Unit, converted, sizes, units_of_parameter
-from needle.teacher.schema import plain_schema
+from needle.tools.arguments import plain_schema
+from needle.tools.grounding.hearing import Heard, hear, today_in
+from needle.tools.grounding.said import STOP, by_code, by_words, find, said, same_word, words_of
+from needle.tools.grounding.units import Unit, converted, sizes, units_of_parameter
 from needle.tools.spec import ToolCall, ToolSpec
 
 DAY_PART = re.compile(r"\b(?:[ap]\.?m\b|morning|afternoon|evening|night|tonight|noon|midnight|midday)|\d[ap]m\b", re.I)

@@ -6,7 +6,7 @@ import datetime
 
 import pytest
 
-from needle.teacher.wording import number_words, readings, spoken_date, spoken_time
+from needle.tools.grounding.wording import number_words, readings, spoken_date, spoken_time
 
 
 def _values(text: str, kind: str) -> list:

@@ -1,4 +1,4 @@
-"""What numbers, times and dates a request says, beyond the plain forms of ``needle.teacher.wording``.
+"""What numbers, times and dates a request says, beyond the plain forms of ``needle.tools.grounding.wording``.
 
 Added here: fractions ("three quarters", "a fifth"), ordinals, decimals and years in words, digits read out ("five oh
 two"), powers ("half a million"), units and sums of them ("an hour and twenty minutes"), bare hours ("from nine to one"),
@@ -16,8 +16,8 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
-from needle.generate.units import Unit, units_after, units_named
-from needle.teacher.wording import MONTHS, ORDINALS, TENS, UNITS, readings
+from needle.tools.grounding.units import Unit, units_after, units_named
+from needle.tools.grounding.wording import MONTHS, ORDINALS, TENS, UNITS, readings
 
 FRACTIONS = {"half": 0.5, "halfway": 0.5, "halves": 0.5, "third": 1 / 3, "quarter": 0.25, "fifth": 0.2, "sixth": 1 / 6,
              "eighth": 0.125, "tenth": 0.1, "hundredth": 0.01}  # fmt: skip
