@@ -80,33 +80,36 @@ def load_toolset(path: str | os.PathLike[str]) -> list[ToolSpec]:
         raise UserError(f"{path}: not a text file in UTF-8; give a JSON file with a list of tools") from error
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); give a JSON file with a list of tools") from error
+    try:
+        return toolset_from_text(text)[0]
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+
+
+def toolset_from_text(text: str) -> tuple[list[ToolSpec], list[str]]:
+    """The tools in the text of such a file, and a line for everything that the reading lost or guessed.
+
+    Raises UserError, one line with the place and the remedy.
+    """
     if not text.strip():
-        raise UserError(f"{path}: the file is empty; put a JSON list of tools into it")
+        raise UserError("the file is empty; put a JSON list of tools into it")
     try:
         data = json.loads(text)
     except json.JSONDecodeError as error:
         raise UserError(
-            f"{path}: broken JSON at line {error.lineno}, column {error.colno} ({error.msg}); mend it there"
+            f"broken JSON at line {error.lineno}, column {error.colno} ({error.msg}); mend it there"
         ) from error
     except RecursionError as error:
-        raise UserError(f"{path}: JSON nested too deeply; give a list of tools") from error
+        raise UserError("JSON nested too deeply; give a list of tools") from error
     if isinstance(data, dict) and isinstance(data.get("tools"), list):
         data = data["tools"]
     if is_openapi(data):
-        try:
-            data = openapi_tools(data)
-        except UserError as error:
-            raise UserError(f"{path}: {error}") from error
+        data = openapi_tools(data)
     if not isinstance(data, list):
-        raise UserError(
-            f'{path}: not a list of tools; write [{{"name": ..., "parameters": ...}}, ...] or {{"tools": [...]}}'
-        )
+        raise UserError('not a list of tools; write [{"name": ..., "parameters": ...}, ...] or {"tools": [...]}')
     if not data:
-        raise UserError(f"{path}: the list of tools is empty; add at least one tool")
-    try:
-        return read_tools(data)
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from error
+        raise UserError("the list of tools is empty; add at least one tool")
+    return read_tools_with_notes(data)
 
 
 def _read_one(item: Any, number: int, notes: list[str]) -> ToolSpec:

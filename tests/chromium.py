@@ -68,12 +68,13 @@ class Page:
             self.requests.append(params["request"]["url"])
         return answer
 
-    def open(self, path: Path, fragment: str = "", ready: str = "document.readyState === 'complete'") -> None:
-        """Load a file and wait until ``ready`` holds there."""
+    def open(self, path: Path | str, fragment: str = "", ready: str = "document.readyState === 'complete'") -> None:
+        """Load a file (or, as text, an address) and wait until ``ready`` holds there."""
+        url = path if isinstance(path, str) else path.resolve().as_uri()
         self.complaints, self.requests = [], []
         self.send("Page.navigate", url="about:blank")
-        self.send("Page.navigate", url=path.resolve().as_uri() + (f"#{fragment}" if fragment else ""))
-        self.wait(f"location.protocol === 'file:' && document.body !== null && ({ready})")
+        self.send("Page.navigate", url=url + (f"#{fragment}" if fragment else ""))
+        self.wait(f"location.protocol === '{url.partition(':')[0]}:' && document.body !== null && ({ready})")
 
     def evaluate(self, script: str) -> Any:
         """Value of an expression in the page."""
