@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from llguidance import LLMatcher
@@ -33,14 +33,30 @@ class Stepper(Protocol):
         """Go on with these rows (in this order, repeats allowed)."""
 
 
+class Choice(NamedTuple):
+    """One token that the model chose; forced tokens are no choice."""
+
+    place: int
+    """Where it stands in the answer."""
+    log_probability: float
+    """Renormalised over the allowed tokens."""
+    runner_up: float
+    """Log-probability of the best other token; very low where nothing else was allowed."""
+
+
 @dataclass(frozen=True)
 class Decoded:
     """One finished row."""
 
     ids: list[int]
     """Tokens of the answer; ends with ``<eos>`` unless it was cut."""
-    log_probability: float
-    """Sum over the chosen (not the forced) tokens, renormalised over the allowed ones."""
+    choices: tuple[Choice, ...] = ()
+    """What was chosen, in order."""
+
+    @property
+    def log_probability(self) -> float:
+        """Sum over the chosen (not the forced) tokens, renormalised over the allowed ones."""
+        return sum(choice.log_probability for choice in self.choices)
 
 
 def _log_softmax(logits_BV: np.ndarray) -> np.ndarray:
@@ -63,6 +79,14 @@ def _masked(
     return _log_softmax(logits_BV)
 
 
+def _choose(log_probabilities_V: np.ndarray, token: int, place: int) -> Choice:
+    """``token`` as a choice beside the best other one."""
+    own = float(log_probabilities_V[token])
+    before, after = log_probabilities_V[:token], log_probabilities_V[token + 1 :]
+    other = max(float(part.max()) for part in (before, after) if part.size)
+    return Choice(place, own, other)
+
+
 def _advance(matcher: LLMatcher | None, token: int) -> list[int]:
     """Consume ``token`` and what the grammar forces after it; both are returned."""
     if matcher is None or token == _EOS:
@@ -78,7 +102,7 @@ def greedy(stepper: Stepper, matchers: Sequence[LLMatcher | None], constraint: C
     """The most likely token at each step, for all rows side by side. Rows that end leave the batch."""
     limit = min(WIND_DOWN, max_tokens // 2)
     answers: list[list[int]] = [[] for _ in matchers]
-    scores = [0.0] * len(matchers)
+    choices: list[list[Choice]] = [[] for _ in matchers]
     live = list(range(len(matchers)))
     pending: list[list[int]] = [[_BOS] for _ in live]
     while live:
@@ -86,7 +110,7 @@ def greedy(stepper: Stepper, matchers: Sequence[LLMatcher | None], constraint: C
         pending, stay = [], []
         for place, row in enumerate(live):
             token = int(log_probabilities[place].argmax())
-            scores[row] += float(log_probabilities[place, token])
+            choices[row].append(_choose(log_probabilities[place], token, len(answers[row])))
             new = _advance(matchers[row], token)
             answers[row] += new
             if token != _EOS and len(answers[row]) < max_tokens:
@@ -95,35 +119,36 @@ def greedy(stepper: Stepper, matchers: Sequence[LLMatcher | None], constraint: C
         if len(stay) < len(live):
             live = [live[place] for place in stay]
             stepper.keep(stay)
-    return [Decoded(ids, score) for ids, score in zip(answers, scores, strict=True)]
+    return [Decoded(ids, tuple(chosen)) for ids, chosen in zip(answers, choices, strict=True)]
 
 
 def beam(stepper: Stepper, matcher: LLMatcher | None, constraint: Constraint | None, max_tokens: int, width: int) -> list[Decoded]:
     """Beam search for one row (``stepper`` holds a single row); finished answers, best first."""
     limit = min(WIND_DOWN, max_tokens // 2)
-    beams: list[tuple[list[int], float, LLMatcher | None]] = [([], 0.0, matcher)]
+    beams: list[tuple[Decoded, LLMatcher | None]] = [(Decoded([]), matcher)]
     pending: list[list[int]] = [[_BOS]]
     done: list[Decoded] = []
     while beams and len(done) < width:
-        log_probabilities = _masked(stepper.step(pending), constraint, [entry[2] for entry in beams], [len(entry[0]) >= limit for entry in beams])
+        log_probabilities = _masked(stepper.step(pending), constraint, [own for _, own in beams], [len(row.ids) >= limit for row, _ in beams])
         candidates = []
-        for place, (_, score, _) in enumerate(beams):
+        for place, (row, _) in enumerate(beams):
             best = np.argpartition(-log_probabilities[place], width)[: width + 1]
-            candidates += [(score + float(log_probabilities[place, token]), place, int(token)) for token in best]
+            candidates += [(row.log_probability + float(log_probabilities[place, token]), place, int(token)) for token in best]
         candidates = sorted((c for c in candidates if c[0] > -1e20), reverse=True)[:width]
         fresh, pending, places = [], [], []
-        for score, place, token in candidates:
-            ids, _, parent = beams[place]
+        for _, place, token in candidates:
+            row, parent = beams[place]
             own = parent.deep_copy() if parent is not None else None
             new = _advance(own, token)
-            if token == _EOS or len(ids) + len(new) >= max_tokens:
-                done.append(Decoded([*ids, *new], score))
+            longer = Decoded([*row.ids, *new], (*row.choices, _choose(log_probabilities[place], token, len(row.ids))))
+            if token == _EOS or len(longer.ids) >= max_tokens:
+                done.append(longer)
             else:
-                fresh.append(([*ids, *new], score, own))
+                fresh.append((longer, own))
                 pending.append(new)
                 places.append(place)
         beams = fresh
         stepper.keep(places)
-        if done and beams and max(entry[1] for entry in beams) < max(entry.log_probability for entry in done):
+        if done and beams and max(row.log_probability for row, _ in beams) < max(entry.log_probability for entry in done):
             break
     return sorted(done, key=lambda entry: -entry.log_probability)
