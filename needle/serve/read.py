@@ -12,7 +12,7 @@ from typing import Any
 from needle.errors import UserError
 from needle.serve.errors import refused
 from needle.serve.limits import Limits
-from needle.tools import Request, ToolSpec
+from needle.tools import FREE, Choice, Request, ToolSpec
 
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _ROLES = ("system", "developer", "user", "assistant", "tool")
@@ -29,8 +29,6 @@ class Question:
     """Whether the answer is wanted as server-sent events."""
     include_usage: bool = False
     """Whether a stream ends with a chunk of token counts."""
-    parallel: bool = True
-    """Whether more than one call is welcome."""
 
 
 class Reader:
@@ -55,9 +53,9 @@ class Reader:
         flags = {
             "stream": _flag(body, "stream", False),
             "include_usage": _flag(options or {}, "include_usage", False, "stream_options."),
-            "parallel": _flag(body, "parallel_tool_calls", True),
         }
-        tools = self._offered(body)
+        most = None if _flag(body, "parallel_tool_calls", True) else 1
+        tools, choice = self._offered(body, most)
         system, messages = _messages(body.get("messages"), self.limits.messages)
         places = [place for place, message in enumerate(messages) if message["role"] == "user"]
         if not places:
@@ -68,27 +66,26 @@ class Reader:
             raise refused("the last message of the user is empty; say what should be done", f"messages[{last}].content")
         if not tools or messages[-1]["role"] != "user":
             return Question(None, **flags)
-        return Question(Request(query, tools, system, tuple(messages[:last])), **flags)
+        return Question(Request(query, tools, system, tuple(messages[:last]), choice), **flags)
 
-    def _offered(self, body: dict[str, Any]) -> tuple[ToolSpec, ...]:
-        """The tools that may be called: all, those that ``tool_choice`` leaves, or none."""
+    def _offered(self, body: dict[str, Any], most: int | None) -> tuple[tuple[ToolSpec, ...], Choice]:
+        """The tools on offer (none for ``none``), and what ``tool_choice`` allows of them."""
         tools, choice = self._tools(body.get("tools")), body.get("tool_choice")
         if choice == "none":
-            return ()
+            return (), FREE
         if choice is None or choice == "auto":
-            return tools
+            return tools, Choice(most=most)
         if not tools:
             raise refused("tool_choice asks for a call, but tools offers none", "tool_choice")
         if choice == "required":
-            return tools
+            return tools, Choice(required=True, most=most)
         function = choice.get("function") if isinstance(choice, dict) and choice.get("type") == "function" else None
         if not isinstance(function, dict) or not isinstance(function.get("name"), str):
             shape = '{"type": "function", "function": {"name": ...}}'
             raise refused(f"tool_choice must be auto, none, required or {shape}", "tool_choice")
-        wanted = tuple(tool for tool in tools if tool.name == function["name"])
-        if not wanted:
+        if all(tool.name != function["name"] for tool in tools):
             raise refused(f"tool_choice names {function['name']!r}, which is not in tools", "tool_choice")
-        return wanted
+        return tools, Choice(only=function["name"], most=most)
 
     def _tools(self, raw: Any) -> tuple[ToolSpec, ...]:
         from needle.tools.read import read_tools  # here: the validators load slowly

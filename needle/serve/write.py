@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from needle.serve.read import Question
-from needle.tools import CallResult
+from needle.tools import CallResult, Choice, ToolCall
 
 
 def completion(question: Question, result: CallResult, model: str) -> dict[str, Any]:
@@ -43,7 +43,7 @@ def _head(kind: str, model: str) -> dict[str, Any]:
 
 
 def _calls(question: Question, result: CallResult) -> list[dict[str, Any]]:
-    kept = result if question.parallel else result[:1]
+    kept = result if question.request is None else _chosen(result, question.request.choice)
     return [
         {
             "id": f"call_{secrets.token_hex(12)}",
@@ -52,6 +52,11 @@ def _calls(question: Question, result: CallResult) -> list[dict[str, Any]]:
         }
         for call in kept
     ]
+
+
+def _chosen(calls: Sequence[ToolCall], choice: Choice) -> Sequence[ToolCall]:
+    """The calls that were asked for, of a caller that does not look at the choice (a baseline, some endpoints)."""
+    return [call for call in calls if choice.only in (None, call.name)][: choice.most]
 
 
 def _finish(calls: list[dict[str, Any]]) -> str:

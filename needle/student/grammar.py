@@ -17,7 +17,7 @@ from tokenizers import Tokenizer
 
 from needle.errors import UserError
 from needle.student.tokenizer import EOS, SPECIAL_IDS
-from needle.tools import ToolSpec, fingerprint
+from needle.tools import FREE, Choice, ToolSpec, fingerprint
 from needle.tools.close import close_schema, map_schema
 
 MAX_CALLS, KEPT = 8, 256
@@ -75,9 +75,12 @@ def decodable(schema: dict[str, Any]) -> dict[str, Any]:
     return changed
 
 
-def toolset_grammar(tools: Sequence[ToolSpec]) -> str:
-    """Lark text of everything that may be answered over ``tools``."""
-    rules = [f"start: <none> | call{{1,{MAX_CALLS}}}" if tools else "start: <none>"]
+def toolset_grammar(tools: Sequence[ToolSpec], choice: Choice = FREE) -> str:
+    """Lark text of everything that may be answered over ``tools``. Raises ``UserError`` for a choice that they do not have."""
+    choice.check(tools)
+    tools = [tool for tool in tools if choice.only in (None, tool.name)]
+    calls = f"call{{1,{min(choice.most or MAX_CALLS, MAX_CALLS)}}}"
+    rules = ["start: " + (calls if choice.forced else f"<none> | {calls}" if tools else "<none>")]
     if tools:
         rules.append("call: <call> (" + " | ".join(f"call_{i}" for i in range(len(tools))) + ")")
     options = {"x-guidance": {"whitespace_flexible": False, "lenient": True}}
@@ -94,22 +97,22 @@ class Constraint:
         self.tokenizer = LLTokenizer(tokenizer.to_str(), eos_token=SPECIAL_IDS[EOS])
         self._letter = tokenizer.token_to_id(LETTER)
         self._text, self._structure = (self._among(tokenizer, endings) for endings in (TEXT_ENDINGS, STRUCTURE_ENDINGS))
-        self._compiled: dict[str, LLMatcher] = {}
+        self._compiled: dict[tuple[str, Choice], LLMatcher] = {}
 
-    def _compile(self, tools: Sequence[ToolSpec]) -> LLMatcher:
-        matcher = LLMatcher(self.tokenizer, LLMatcher.grammar_from_lark(toolset_grammar(tools)), log_level=0)
+    def _compile(self, tools: Sequence[ToolSpec], choice: Choice) -> LLMatcher:
+        matcher = LLMatcher(self.tokenizer, LLMatcher.grammar_from_lark(toolset_grammar(tools, choice)), log_level=0)
         if matcher.is_error():
             reason = matcher.get_error().splitlines()[0]
             raise UserError(f"the tools cannot be turned into a grammar ({reason}); simplify the schema or decode without constraints")
         return matcher
 
-    def matcher(self, tools: Sequence[ToolSpec]) -> LLMatcher:
+    def matcher(self, tools: Sequence[ToolSpec], choice: Choice = FREE) -> LLMatcher:
         """A fresh matcher at the start of an answer. Raises ``UserError`` for schemas that no grammar can hold."""
-        key = fingerprint(tuple(tools))
+        key = fingerprint(tuple(tools)), choice
         if key not in self._compiled:
             if len(self._compiled) >= KEPT:
                 self._compiled.pop(next(iter(self._compiled)))
-            self._compiled[key] = self._compile(tools)
+            self._compiled[key] = self._compile(tools, choice)
         return self._compiled[key].deep_copy()
 
     def _among(self, tokenizer: Tokenizer, texts: Sequence[str]) -> np.ndarray:

@@ -19,7 +19,7 @@ import httpx2
 from needle.teacher.client import Teacher, TeacherConfig, Usage
 from needle.teacher.errors import PermanentError, TransientError
 from needle.teacher.wire import WireNames, read_calls, tools_to_wire
-from needle.tools.caller import Caller, CallResult, Request
+from needle.tools.caller import Caller, CallResult, Choice, Request
 
 T = TypeVar("T")
 
@@ -68,6 +68,7 @@ class EndpointCaller(Caller):
         body: dict[str, Any] = {"messages": messages_of(request)}
         if request.tools:
             body["tools"] = tools_to_wire(request.tools, names)
+            body |= choice_of(request.choice, names)
         if self.temperature is not None:
             body["temperature"] = self.temperature
         return body
@@ -130,6 +131,16 @@ class EndpointCaller(Caller):
     def _count(self, usage: Usage) -> None:
         for field in ("requests", "retries", "prompt_tokens", "completion_tokens", "cached_tokens"):
             setattr(self.usage, field, getattr(self.usage, field) + getattr(usage, field))
+
+
+def choice_of(choice: Choice, names: WireNames) -> dict[str, Any]:
+    """``tool_choice`` and ``parallel_tool_calls``, where the choice is not free; names as they go over the wire."""
+    sent: dict[str, Any] = {"parallel_tool_calls": False} if choice.most == 1 else {}
+    if choice.only is not None:
+        sent["tool_choice"] = {"type": "function", "function": {"name": names.out(choice.only)}}
+    elif choice.required:
+        sent["tool_choice"] = "required"
+    return sent
 
 
 def messages_of(request: Request) -> list[dict[str, Any]]:

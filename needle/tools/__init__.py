@@ -7,7 +7,7 @@ machine can import the nouns without either.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from needle.tools.caller import Caller, CallResult, Evidence, Request
+from needle.tools.caller import FREE, Caller, CallResult, Choice, Evidence, Request
 from needle.tools.spec import ToolCall, ToolSpec, fingerprint
 
 if TYPE_CHECKING:
@@ -24,8 +24,10 @@ _WHERE = {
 }
 
 __all__ = [
+    "FREE",
     "CallResult",
     "Caller",
+    "Choice",
     "Evidence",
     "Finding",
     "Request",

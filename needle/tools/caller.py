@@ -10,7 +10,38 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from needle.errors import UserError
 from needle.tools.spec import ToolCall, ToolSpec
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How free the caller is: what OpenAI calls ``tool_choice`` and ``parallel_tool_calls``."""
+
+    required: bool = False
+    """Whether at least one call is due, also when no tool seems to fit."""
+    only: str | None = None
+    """Name of the one tool that may be called, and then must be; None for all of them."""
+    most: int | None = None
+    """Most calls in the answer; None for as many as the caller gives."""
+
+    @property
+    def forced(self) -> bool:
+        """Whether an empty answer is ruled out."""
+        return self.required or self.only is not None
+
+    def check(self, tools: Sequence[ToolSpec]) -> None:
+        """Raise ``UserError`` when nobody could choose so among ``tools``."""
+        if self.most is not None and self.most < 1:
+            raise UserError(f"at most {self.most} calls: allow at least one")
+        if self.forced and not tools:
+            raise UserError("a call is due, but there are no tools; offer at least one")
+        if self.only is not None and self.only not in {tool.name for tool in tools}:
+            raise UserError(f"the choice is {self.only!r}, which is none of the tools; name one of them")
+
+
+FREE = Choice()
+"""Any number of calls of any tools, or none."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +56,8 @@ class Request:
     """Facts that hold for the request (date, locale, place), or None."""
     messages: tuple[dict[str, Any], ...] = ()
     """Earlier turns in OpenAI's shape, oldest first; empty for a single turn."""
+    choice: Choice = FREE
+    """What may be answered. The student is bound to it by its grammar; an endpoint is told; baselines do not look at it."""
 
 
 @dataclass(frozen=True)
@@ -89,9 +122,14 @@ class Caller(ABC):
         *,
         system: str | None = None,
         messages: Sequence[dict[str, Any]] = (),
+        choice: Choice = FREE,
     ) -> CallResult:
-        """Answer one request; ``tools`` may be specs, dictionaries in any known shape, functions or Pydantic models."""
+        """Answer one request; ``tools`` may be specs, dictionaries in any known shape, functions or Pydantic models.
+
+        Raises ``UserError`` for tools that cannot be read and for a choice that they do not have.
+        """
         from needle.tools.read import read_tools  # here: the reader imports this package
 
         specs = tuple(read_tools(tools))
-        return self.answer([Request(query, specs, system, tuple(messages))])[0]
+        choice.check(specs)
+        return self.answer([Request(query, specs, system, tuple(messages), choice)])[0]

@@ -9,6 +9,9 @@ import openai
 import pytest
 from serve_helpers import TOOLS, run
 
+import needle
+from needle.serve import create_app
+from needle.tools import Choice
 from needle.tools.spec import ToolSpec
 
 DIM = 'dim {"room": "hall", "percent": 10}'
@@ -60,18 +63,25 @@ def test_tool_choice_none_and_no_tools_do_not_ask_the_caller(app, caller):
     assert caller.batches == []
 
 
-def test_tool_choice_of_a_function_offers_that_one_only(app, caller):
-    choice = {"type": "function", "function": {"name": "lock"}}
-    assert [name for name, _ in calls_of(ask(app, BOTH, tool_choice=choice))] == ["lock"]
-    assert [spec.name for spec in caller.batches[0][0].tools] == ["lock"]
-    abstained = ask(app, "how are you", tool_choice=choice).choices[0]
-    assert abstained.message.tool_calls == [] and abstained.finish_reason == "stop"
-
-
-def test_tool_choice_required_offers_all_and_an_abstention_shows(app, caller):
+def test_tool_choice_and_parallel_calls_reach_the_caller_as_a_choice(app, caller):
+    named = {"type": "function", "function": {"name": "lock"}}
+    assert [name for name, _ in calls_of(ask(app, BOTH, tool_choice=named))] == ["lock"]
     assert [name for name, _ in calls_of(ask(app, BOTH, tool_choice="required"))] == ["dim", "lock"]
-    assert ask(app, "how are you", tool_choice="required").choices[0].finish_reason == "stop"
-    assert [len(batch[0].tools) for batch in caller.batches] == [2, 2]
+    ask(app, BOTH, tool_choice="required", parallel_tool_calls=False)
+    ask(app, BOTH)
+    choices = [Choice(only="lock"), Choice(required=True), Choice(required=True, most=1), Choice()]
+    assert [request.choice for batch in caller.batches for request in batch] == choices
+    assert [len(batch[0].tools) for batch in caller.batches] == [2] * 4, "the toolset stays the same: caches stay warm"
+
+
+def test_a_student_is_bound_to_the_choice(tiny_base):
+    app = create_app(needle.load(tiny_base))
+    named = {"type": "function", "function": {"name": "lock"}}
+    for query in ("how are you", "dim the hall and lock the door", "ß"):
+        forced = calls_of(ask(app, query, tool_choice=named))
+        assert forced and {name for name, _ in forced} == {"lock"}
+        assert calls_of(ask(app, query, tool_choice="required"))
+        assert len(calls_of(ask(app, query, tool_choice="required", parallel_tool_calls=False))) == 1
 
 
 def test_system_earlier_turns_and_the_last_request_reach_the_caller(app, caller):

@@ -15,7 +15,7 @@ from needle.errors import UserError
 from needle.student.grammar import MAX_CALLS, Constraint
 from needle.student.rendering import parse_answer, render_answer
 from needle.student.tokenizer import SPECIAL_IDS, encode
-from needle.tools import ToolCall, ToolSpec, validate_calls
+from needle.tools import FREE, Choice, ToolCall, ToolSpec, validate_calls
 from needle.tools.read import load_toolset
 from needle.traces import Trace
 
@@ -238,6 +238,30 @@ def test_matchers_of_one_toolset_do_not_disturb_each_other(constraint: Constrain
     first = constraint.matcher([LIGHT])
     assert first.consume_token(NONE)
     assert allowed(constraint, [LIGHT]) == {CALL, NONE}
+
+
+@pytest.mark.parametrize(("choice", "start"), [
+    (FREE, {CALL, NONE}), (Choice(required=True), {CALL}), (Choice(only="set_timer"), {CALL}), (Choice(most=1), {CALL, NONE}),
+])  # fmt: skip
+def test_a_choice_decides_how_an_answer_may_begin_and_how_many_calls_it_has(
+    constraint: Constraint, tokenizer: Tokenizer, choice: Choice, start: set[int]
+) -> None:
+    tools = [tool("set_timer", {"minutes": {"type": "integer"}}, ["minutes"]), tool("stop", {}, [])]
+    calls = {name: [CALL, *encode(tokenizer, name + text)] for name, text in (("set_timer", '{"minutes":5}'), ("stop", "{}"))}
+    for names in (["set_timer"], ["stop"], ["set_timer"] * 2, ["set_timer", "stop"]):
+        matcher = constraint.matcher(tools, choice)
+        ids = [token for name in names for token in calls[name]]
+        taken = all(matcher.consume_token(token) for token in ids) and bool(matcher.is_accepting())
+        assert taken == (set(names) <= {choice.only or "stop", "set_timer"} and len(names) <= (choice.most or 9)), names
+    assert set(np.flatnonzero(constraint.allowed([constraint.matcher(tools, choice)], SIZE)[0]).tolist()) == start
+
+
+@pytest.mark.parametrize(("tools", "choice", "words"), [
+    ([], Choice(required=True), "there are no tools"), ([LIGHT], Choice(only="fly"), "none of the tools"), ([LIGHT], Choice(most=0), "at least one"),
+])  # fmt: skip
+def test_a_choice_that_the_tools_do_not_have_is_a_user_error(constraint: Constraint, tools: list[ToolSpec], choice: Choice, words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        constraint.matcher(tools, choice)
 
 
 def test_the_same_schema_with_other_values_is_another_grammar(constraint: Constraint, tokenizer: Tokenizer) -> None:

@@ -13,7 +13,7 @@ from needle.teacher.client import TeacherConfig
 from needle.teacher.embedded import EmbeddedTeacher, make_app
 from needle.teacher.faults import FaultApp
 from needle.teacher.wire import MAX_NAME, WireNames, read_calls, tools_to_wire
-from needle.tools.caller import Request
+from needle.tools.caller import FREE, Choice, Request
 from needle.tools.spec import ToolCall, ToolSpec
 
 
@@ -74,6 +74,15 @@ def test_tools_are_sent_natively_and_names_come_back(tools):
     (_,), app, _ = _answer(["ok"], tools)
     sent = app.seen[0]["tools"]
     assert sent == tools_to_wire(tools, names) and all(item["type"] == "function" for item in sent)
+
+
+def test_a_choice_is_sent_under_the_names_of_the_wire(tools):
+    name = "calendar.add_event"
+    caller, function = EndpointCaller(config=CONFIG), {"type": "function", "function": {"name": "calendar_add_event"}}
+    for choice, sent in ((FREE, {}), (Choice(required=True), {"tool_choice": "required"}), (Choice(only=name), {"tool_choice": function}),
+                         (Choice(most=1), {"parallel_tool_calls": False})):  # fmt: skip
+        body = caller.body_of(Request("add it", tuple(tools), choice=choice), WireNames(tools))
+        assert {key: value for key, value in body.items() if key in ("tool_choice", "parallel_tool_calls")} == sent
 
 
 def test_wire_names_are_unique_short_and_plain():

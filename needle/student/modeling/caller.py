@@ -91,7 +91,7 @@ class StudentCaller(Caller):
         check_length(ids, config.max_request_tokens, "the request", "shorten it")
         check_length([*self._tools[key], *ids], config.max_source_tokens, "the toolset with the request", "offer fewer or shorter tools")
         if self.constraint is not None:
-            self.constraint.matcher(request.tools)
+            self.constraint.matcher(request.tools, request.choice)
         return key, ids
 
     def _answer_batch(self, batch: list[tuple[Request, str, list[int]]]) -> list[CallResult]:
@@ -103,7 +103,7 @@ class StudentCaller(Caller):
         source = pack_source([self._tools[key] for key in keys], [ids for _, _, ids in batch], toolset_of)
         stepper = TorchStepper(self.model, source, self.dtype)
         limit = self.model.config.max_target_tokens
-        matchers = [self.constraint.matcher(request.tools) if self.constraint else None for request, _, _ in batch]
+        matchers = [self.constraint.matcher(request.tools, request.choice) if self.constraint else None for request, _, _ in batch]
         if self.beams > 1:
             decoded = beam(stepper, matchers[0], self.constraint, limit, self.beams)[:1]
         else:
