@@ -19,9 +19,10 @@ import torch
 
 from needle.evals import load_suite
 from needle.models import checkpoint_folder
+from needle.student.caller import StudentCaller
 from needle.student.modeling import PRESETS, NeedleConfig, NeedleModel
 from needle.student.modeling.batching import pack_source, pack_target
-from needle.student.modeling.caller import StudentCaller
+from needle.student.modeling.engine import TorchEngine
 from needle.student.modeling.storage import load_model
 from needle.student.rendering import render_request, render_tools
 from needle.student.tokenizer import BOS, SPECIAL_IDS, load_tokenizer
@@ -34,8 +35,8 @@ def naive(caller: StudentCaller, request: Request, tokens: int) -> None:
     source = pack_source([render_tools(caller.tokenizer, request.tools)], [render_request(caller.tokenizer, request)], [0])
     answer = [SPECIAL_IDS[BOS]]
     for _ in range(tokens):
-        states = caller.model(source, pack_target([answer], source), caller.dtype)
-        answer.append(int(caller.model.logits(states[-1:]).argmax()))
+        states = caller.engine.model(source, pack_target([answer], source), caller.engine.dtype)
+        answer.append(int(caller.engine.model.logits(states[-1:]).argmax()))
 
 
 def milliseconds(work: Callable[[], object]) -> float:
@@ -49,7 +50,7 @@ def measure(model: NeedleModel, folder: str | None, requests: list[Request], lon
     """Milliseconds of each request by each way."""
     model.config.max_target_tokens = longest
     tokenizer = load_tokenizer(folder)
-    constrained, free = (StudentCaller(model, tokenizer, constrained=flag) for flag in (True, False))
+    constrained, free = (StudentCaller(TorchEngine(model), tokenizer, constrained=flag) for flag in (True, False))
     lengths = [constrained.answer([request])[0].usage["completion_tokens"] for request in requests]  # and the caches are warm
     free.answer(requests[:1])
     times: dict[str, list[float]] = {"constrained": [], "free": [], "no cache": []}

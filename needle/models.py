@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,10 +13,11 @@ from needle.tools import Caller
 from needle.traces import Trace
 
 if TYPE_CHECKING:
-    from needle.student.modeling.caller import StudentCaller
+    from needle.student.caller import StudentCaller
 
 BUNDLED = Path(__file__).parent / "student" / "assets"
 """Folder of the base checkpoint that comes with the package."""
+WEIGHTS = "model.safetensors"
 
 
 def checkpoint_folder(path_or_id: str | Path | None = None) -> Path:
@@ -53,12 +55,15 @@ def load(path_or_id: str | Path | None = None, **options: Any) -> StudentCaller:
     """
     require_torch("running a student")
     folder = checkpoint_folder(path_or_id)
-    from needle.student.modeling.caller import StudentCaller
+    from needle.student.caller import StudentCaller
+    from needle.student.modeling.engine import TorchEngine
+    from needle.student.tokenizer import load_tokenizer
 
-    caller = StudentCaller.from_folder(folder, **options)
-    if path_or_id is None:  # results name the model, not where it is installed
-        caller.name = caller.name.replace(str(folder), "bundled base", 1)
-    return caller
+    made = TorchEngine.from_folder(folder)
+    digest = hashlib.blake2b((folder / WEIGHTS).read_bytes(), digest_size=4).hexdigest()
+    mode = "".join(f", {key} {value}" for key, value in sorted(options.items()))
+    shown = "bundled base" if path_or_id is None else folder  # results name the model, not where it is installed
+    return StudentCaller(made, load_tokenizer(folder), name=f"{shown} ({digest}{mode})", **options)
 
 
 def open_caller(
@@ -119,7 +124,7 @@ def export_quantized(model: str | None, out: Path, bits: int) -> int:
     folder = checkpoint_folder(model)
     if out.exists() and out.samefile(folder):
         raise UserError(f"{out}: that is the checkpoint itself; give another --out")
-    from needle.student.modeling.storage import WEIGHTS, load_model, save_quantized
+    from needle.student.modeling.storage import load_model, save_quantized
     from needle.student.tokenizer import load_tokenizer
 
     save_quantized(load_model(folder), out, bits)

@@ -5,9 +5,9 @@ Tokens that the grammar forces are fed together with the chosen one in a single 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from llguidance import LLMatcher
@@ -23,8 +23,24 @@ rambles still ends in valid calls.
 (The longest of 29,862 recorded answers has 196 tokens.)"""
 
 
+def aligned_heads(config: Any) -> dict[int, list[int]]:
+    """Decoder layer to heads, from ``alignment_heads`` of the configuration; its default is all heads of the last two layers."""
+    if config.alignment_heads is None:
+        last = range(max(config.num_decoder_layers - 2, 0), config.num_decoder_layers)
+        return {layer: list(range(config.num_attention_heads)) for layer in last}
+    layers: dict[int, list[int]] = {}
+    for layer, head in config.alignment_heads:
+        layers.setdefault(layer, []).append(head)
+    return dict(sorted(layers.items()))
+
+
 class Stepper(Protocol):
     """A decoder with its caches for a batch of rows."""
+
+    alignment: list[np.ndarray] | None
+    """Of the last step, for steppers made with ``align``: per row ``[C, S]``, for each of the ``C`` tokens just appended the mean
+    cross-attention probability of the configured heads over the row's ``S`` source tokens (toolset, then request; no padding). The values
+    at an appended token are those with which the token after it was predicted."""
 
     def step(self, tokens: Sequence[Sequence[int]]) -> np.ndarray:
         """Append one or more tokens to each row; return the logits ``[B, V]`` after the last token of each."""
@@ -100,6 +116,18 @@ def _advance(matcher: LLMatcher | None, token: int) -> list[int]:
 
 def greedy(stepper: Stepper, matchers: Sequence[LLMatcher | None], constraint: Constraint | None, max_tokens: int) -> list[Decoded]:
     """The most likely token at each step, for all rows side by side. Rows that end leave the batch."""
+    steps = greedy_steps(stepper, matchers, constraint, max_tokens)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value
+
+
+def greedy_steps(
+    stepper: Stepper, matchers: Sequence[LLMatcher | None], constraint: Constraint | None, max_tokens: int
+) -> Iterator[tuple[int, list[int]]]:
+    """The same as it happens: yields ``(row, new tokens)`` of every row at each step; the generator's return value is ``greedy``'s."""
     limit = min(WIND_DOWN, max_tokens // 2)
     answers: list[list[int]] = [[] for _ in matchers]
     choices: list[list[Choice]] = [[] for _ in matchers]
@@ -113,6 +141,7 @@ def greedy(stepper: Stepper, matchers: Sequence[LLMatcher | None], constraint: C
             choices[row].append(_choose(log_probabilities[place], token, len(answers[row])))
             new = _advance(matchers[row], token)
             answers[row] += new
+            yield row, new
             if token != _EOS and len(answers[row]) < max_tokens:
                 stay.append(place)
                 pending.append(new)

@@ -7,6 +7,7 @@ keys, in the schema's order, without spaces. Keywords that ``llguidance`` cannot
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -98,6 +99,7 @@ class Constraint:
         self._letter = tokenizer.token_to_id(LETTER)
         self._text, self._structure = (self._among(tokenizer, endings) for endings in (TEXT_ENDINGS, STRUCTURE_ENDINGS))
         self._compiled: dict[tuple[str, Choice], LLMatcher] = {}
+        self._lock = threading.Lock()
 
     def _compile(self, tools: Sequence[ToolSpec], choice: Choice) -> LLMatcher:
         matcher = LLMatcher(self.tokenizer, LLMatcher.grammar_from_lark(toolset_grammar(tools, choice)), log_level=0)
@@ -109,11 +111,12 @@ class Constraint:
     def matcher(self, tools: Sequence[ToolSpec], choice: Choice = FREE) -> LLMatcher:
         """A fresh matcher at the start of an answer. Raises ``UserError`` for schemas that no grammar can hold."""
         key = fingerprint(tuple(tools)), choice
-        if key not in self._compiled:
-            if len(self._compiled) >= KEPT:
-                self._compiled.pop(next(iter(self._compiled)))
-            self._compiled[key] = self._compile(tools, choice)
-        return self._compiled[key].deep_copy()
+        with self._lock:
+            if key not in self._compiled:
+                if len(self._compiled) >= KEPT:
+                    self._compiled.pop(next(iter(self._compiled)))
+                self._compiled[key] = self._compile(tools, choice)
+            return self._compiled[key].deep_copy()
 
     def _among(self, tokenizer: Tokenizer, texts: Sequence[str]) -> np.ndarray:
         among = np.zeros(self.tokenizer.vocab_size, dtype=bool)

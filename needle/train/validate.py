@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 import torch
 from tokenizers import Tokenizer
 
+from needle.student.caller import StudentCaller
 from needle.student.modeling import NeedleModel
-from needle.student.modeling.caller import StudentCaller
+from needle.student.modeling.engine import TorchEngine
 from needle.student.modeling.model import to_device
 from needle.tools import CallResult
 from needle.traces import Trace
@@ -55,6 +56,6 @@ class Validator:
     def __call__(self, model: NeedleModel) -> dict[str, float]:
         """``{"exact", "loss", "tokens", "free"}``; ``exact`` decides which checkpoint is best."""
         scores = teacher_forced_scores(model, self.examples, self.token_weights, self.dtype)
-        answers = StudentCaller(model, self.tokenizer).answer([trace.request for trace in self.traces])
+        answers = StudentCaller(TorchEngine(model), self.tokenizer).answer([trace.request for trace in self.traces])
         right = sum(self.judge(trace, answer) for trace, answer in zip(self.traces, answers, strict=True))
         return {"exact": right / len(self.traces), **scores}

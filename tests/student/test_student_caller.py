@@ -6,9 +6,11 @@ import pytest
 from student_helpers import LIGHT, STOP, TIMER, tiny_model, tool
 from tokenizers import Tokenizer
 
+import needle
 from needle.errors import UserError
+from needle.student.caller import StudentCaller
 from needle.student.modeling import NeedleModel
-from needle.student.modeling.caller import StudentCaller
+from needle.student.modeling.engine import TorchEngine
 from needle.student.modeling.storage import save_quantized
 from needle.tools import Request, ToolCall, validate_calls
 
@@ -38,7 +40,7 @@ def _plain(results) -> list[tuple]:
 def test_a_batch_of_mixed_toolsets_equals_one_by_one_in_input_order(
     small, tokenizer: Tokenizer, constrained: bool
 ) -> None:
-    caller = StudentCaller(small, tokenizer, constrained=constrained, rows=4)
+    caller = StudentCaller(TorchEngine(small), tokenizer, constrained=constrained, rows=4)
     together = caller.answer(REQUESTS)
     alone = [caller.answer([request])[0] for request in REQUESTS]
     assert _plain(together) == _plain(alone)
@@ -48,7 +50,7 @@ def test_a_batch_of_mixed_toolsets_equals_one_by_one_in_input_order(
 
 
 def test_constrained_answers_fit_the_schemas(small: NeedleModel, tokenizer: Tokenizer) -> None:
-    results = StudentCaller(small, tokenizer).answer(REQUESTS)
+    results = StudentCaller(TorchEngine(small), tokenizer).answer(REQUESTS)
     for request, result in zip(REQUESTS, results, strict=True):
         assert result.error is None or result.error.startswith("truncated")
         assert not validate_calls(result, request.tools)
@@ -62,14 +64,14 @@ def test_constrained_answers_fit_the_schemas(small: NeedleModel, tokenizer: Toke
 def test_without_constraints_a_malformed_answer_is_an_error_with_its_reason(
     small: NeedleModel, tokenizer: Tokenizer
 ) -> None:
-    results = StudentCaller(small, tokenizer, constrained=False).answer(REQUESTS)
+    results = StudentCaller(TorchEngine(small), tokenizer, constrained=False).answer(REQUESTS)
     reasons = {result.error.split(":")[0] for result in results if result.error}
     assert reasons and reasons <= {"truncated", "wrong_envelope", "malformed_json"}
 
 
 def test_beams_answer_too(small: NeedleModel, tokenizer: Tokenizer) -> None:
-    greedy = StudentCaller(small, tokenizer).answer(REQUESTS[:3])
-    wide = StudentCaller(small, tokenizer, beams=3).answer(REQUESTS[:3])
+    greedy = StudentCaller(TorchEngine(small), tokenizer).answer(REQUESTS[:3])
+    wide = StudentCaller(TorchEngine(small), tokenizer, beams=3).answer(REQUESTS[:3])
     for request, one, other in zip(REQUESTS, greedy, wide, strict=False):
         assert not validate_calls(other, request.tools)
         assert other.error or one.error or other.confidence >= one.confidence * 0.999
@@ -87,29 +89,29 @@ def test_what_does_not_fit_is_an_error_result_between_good_ones(small: NeedleMod
         Request("hi", (impossible,)),
         REQUESTS[3],
     ]
-    results = StudentCaller(small, tokenizer).answer(requests)
-    good = StudentCaller(small, tokenizer).answer([REQUESTS[2], REQUESTS[0], REQUESTS[3]])
+    results = StudentCaller(TorchEngine(small), tokenizer).answer(requests)
+    good = StudentCaller(TorchEngine(small), tokenizer).answer([REQUESTS[2], REQUESTS[0], REQUESTS[3]])
     assert _plain([results[0], results[2], results[5]]) == _plain(good)
     for place, words in ((1, "shorten it"), (3, "offer fewer or shorter tools"), (4, "grammar")):
         assert list(results[place]) == [] and words in results[place].error and not results[place].infra_error
 
 
 def test_broken_characters_in_a_request_are_answered(small: NeedleModel, tokenizer: Tokenizer) -> None:
-    assert len(StudentCaller(small, tokenizer).answer([Request("stop \ud83d\x00 now", (STOP,))])) == 1
+    assert len(StudentCaller(TorchEngine(small), tokenizer).answer([Request("stop \ud83d\x00 now", (STOP,))])) == 1
 
 
 def test_a_joint_encoder_answers_requests_that_share_a_toolset(tokenizer: Tokenizer) -> None:
-    caller = StudentCaller(tiny_model(2, request_independent_layers=0, max_target_tokens=24), tokenizer)
+    caller = StudentCaller(TorchEngine(tiny_model(2, request_independent_layers=0, max_target_tokens=24)), tokenizer)
     alone = [caller.answer([request])[0] for request in REQUESTS[:3]]
     assert _plain(caller.answer(REQUESTS[:3])) == _plain(alone)
 
 
 def test_no_request_gives_no_result(small: NeedleModel, tokenizer: Tokenizer) -> None:
-    assert StudentCaller(small, tokenizer).answer([]) == []
+    assert StudentCaller(TorchEngine(small), tokenizer).answer([]) == []
 
 
 def test_call_takes_tools_in_any_shape(small: NeedleModel, tokenizer: Tokenizer) -> None:
-    caller = StudentCaller(small, tokenizer)
+    caller = StudentCaller(TorchEngine(small), tokenizer)
     assert caller.call("stop", [STOP.to_dict()]).raw == caller.answer([Request("stop", (STOP,))])[0].raw
 
 
@@ -118,8 +120,8 @@ def test_a_folder_answers_like_its_model_and_is_named_by_its_content(
 ) -> None:
     save_quantized(small, tmp_path / "a", 8)
     tokenizer.save(str(tmp_path / "a" / "tokenizer.json"))
-    first, second = StudentCaller.from_folder(tmp_path / "a"), StudentCaller.from_folder(tmp_path / "a", beams=2)
+    first, second = needle.load(tmp_path / "a"), needle.load(tmp_path / "a", beams=2)
     assert str(tmp_path / "a") in first.name and first.name != second.name
     assert len(first.answer(REQUESTS[:2])) == 2
-    with pytest.raises(UserError, match="no student there"):
-        StudentCaller.from_folder(tmp_path / "b")
+    with pytest.raises(UserError, match="no checkpoint there"):
+        needle.load(tmp_path / "b")

@@ -11,7 +11,7 @@ from tokenizers import Tokenizer
 from needle.student.decoding import Decoded, beam, greedy
 from needle.student.grammar import Constraint
 from needle.student.modeling import NeedleModel
-from needle.student.modeling.batching import pack_source
+from needle.student.modeling.batching import pack_source, pack_target
 from needle.student.modeling.stepper import TorchStepper
 from needle.student.rendering import parse_answer, render_request, render_tools
 from needle.student.tokenizer import SPECIAL_IDS
@@ -169,3 +169,23 @@ def test_a_beam_as_wide_as_the_answers_finds_the_best_of_all(tokenizer: Tokenize
         best = _beam(model, constraint, tools, source, 10)[0]
         assert tuple(best.ids) == max(scores, key=scores.__getitem__)
         assert best.log_probability == pytest.approx(max(scores.values()), abs=1e-3)
+
+
+def test_the_alignment_says_where_the_chosen_heads_looked() -> None:
+    model = tiny_model(3, alignment_heads=[[1, 0]])
+    source = pack_source(TOOLSETS, REQUESTS, TOOLSET_OF)
+    stepper = TorchStepper(model, source, align=True)
+    tokens = token_rows(9, 2, 1, 3)
+    stepper.step(tokens)
+    seen = {}
+    for row, (found, new) in enumerate(zip(stepper.alignment, tokens, strict=True)):
+        length = len(TOOLSETS[TOOLSET_OF[row]]) + len(REQUESTS[row])
+        assert found.shape == (len(new), length) and np.allclose(found.sum(-1), 1, atol=1e-5)
+        seen[row] = found
+    target = pack_target(tokens, source)
+    with torch.no_grad():
+        model.decode(target, model.cross_keys_values(model.encode(source)), observe={1: lambda weights: seen.update(all=weights[:, 0])})
+    for row, new in enumerate(tokens):
+        real = source.rows.biases[0][row, 0, 0] == 0
+        np.testing.assert_allclose(seen[row], seen["all"][row, : len(new)][:, real].numpy(), atol=1e-5)
+    assert TorchStepper(model, source).alignment is None

@@ -7,10 +7,11 @@ import random
 import pytest
 import torch
 
+from needle.student.caller import StudentCaller
 from needle.student.decoding import WIND_DOWN
 from needle.student.modeling import NeedleConfig, NeedleModel
 from needle.student.modeling.batching import pack_source, pack_target
-from needle.student.modeling.caller import StudentCaller
+from needle.student.modeling.engine import TorchEngine
 from needle.student.tokenizer import load_tokenizer
 from needle.tools import Request, ToolSpec, validate_calls
 
@@ -53,9 +54,9 @@ def test_an_answer_that_rambles_is_wound_down_to_valid_calls() -> None:
               "site": {"type": "string", "format": "uri"}, "list": {"type": "array", "items": {"type": "string"}}, "size": {"type": "number"}},
               "required": ["text", "mail", "site", "list", "size"]}  # fmt: skip
     tools = (ToolSpec("note", "", schema), ToolSpec("stop", ""))
-    answers = StudentCaller(model, load_tokenizer()).answer([Request(f"write {n} things", tools) for n in range(8)])
+    answers = StudentCaller(TorchEngine(model), load_tokenizer()).answer([Request(f"write {n} things", tools) for n in range(8)])
     assert all(answer.error is None and validate_calls(answer, tools) == [] for answer in answers)
     longest = max(answer.usage["completion_tokens"] for answer in answers)
     assert longest < model.config.max_target_tokens
-    free = StudentCaller(model, load_tokenizer(), constrained=False).answer([Request("write things", tools)])[0]
+    free = StudentCaller(TorchEngine(model), load_tokenizer(), constrained=False).answer([Request("write things", tools)])[0]
     assert free.error and free.usage["completion_tokens"] >= WIND_DOWN

@@ -16,8 +16,9 @@ from tokenizers import Tokenizer
 from train_helpers import rows, settings, tiny_model, trainer
 
 from needle.errors import UserError
+from needle.student.caller import StudentCaller
 from needle.student.modeling import NeedleModel
-from needle.student.modeling.caller import StudentCaller
+from needle.student.modeling.engine import TorchEngine
 from needle.student.modeling.quantize import dequantize, quantize
 from needle.student.modeling.storage import load_model
 from needle.student.tokenizer import load_tokenizer
@@ -337,7 +338,7 @@ def test_a_tiny_model_learns_four_rows_exactly(tokenizer: Tokenizer, tmp_path: P
     report = Trainer([model], tokenizer, examples, config, tmp_path, validator).run()
     assert before["exact"] < 1 and report.best["exact"] == report.best["free"] == report.best["tokens"] == 1.0
     assert report.best["loss"] < before["loss"] / 10
-    answers = StudentCaller(load_model(tmp_path / "best"), tokenizer, constrained=False).answer(
+    answers = StudentCaller(TorchEngine(load_model(tmp_path / "best")), tokenizer, constrained=False).answer(
         [trace.request for trace in traces]
     )
     assert [list(answer) for answer in answers] == [list(trace.calls) for trace in traces]
@@ -352,7 +353,7 @@ def test_free_counts_the_answers_that_greedy_decoding_without_constraints_gives(
     validator = _exact(traces, examples, tokenizer, config)
     Trainer([model], tokenizer, examples, config, tmp_path, validator).run()
     model.eval()
-    answers = StudentCaller(model, tokenizer, constrained=False).answer([trace.request for trace in traces])
+    answers = StudentCaller(TorchEngine(model), tokenizer, constrained=False).answer([trace.request for trace in traces])
     right = sum(
         answer.error is None and list(answer) == list(trace.calls)
         for trace, answer in zip(traces, answers, strict=True)

@@ -45,6 +45,8 @@ class NeedleConfig(PreTrainedConfig):
     """Longest request (with facts and earlier turns) that is accepted."""
     max_target_tokens: int = 512
     """Longest answer that is generated."""
+    alignment_heads: list[list[int]] | None = None
+    """Pairs (decoder layer, head) whose mean cross-attention tells where an argument came from; None: all heads of the last two layers."""
     pad_token_id: int | None = SPECIAL_IDS[PAD]
     eos_token_id: int | list[int] | None = SPECIAL_IDS[EOS]
     bos_token_id: int | None = SPECIAL_IDS[BOS]

@@ -15,6 +15,8 @@ from torch.nn import functional as F
 from needle.student.modeling.config import NeedleConfig
 
 KeyValue = tuple[Tensor, Tensor]
+Observer = Callable[[Tensor], None]
+"""Gets attention probabilities ``[B, H, T, S]``."""
 
 
 class Linear(nn.Linear):
@@ -100,8 +102,8 @@ class Attention(nn.Module):
         value = self.v(x_ND).unflatten(-1, (-1, self.head_size))
         return (rotate(key, table) if table else key), value
 
-    def attend(self, query_NHE: Tensor, keys_values: KeyValue, blocks: Blocks) -> Tensor:
-        """Heads ``[N, H * E]`` of the real queries of all ``blocks``, in order.
+    def attend(self, query_NHE: Tensor, keys_values: KeyValue, blocks: Blocks, observe: Observer | None = None) -> Tensor:
+        """Heads ``[N, H * E]`` of the real queries of all ``blocks``, in order; ``observe`` gets the probabilities of each block.
 
         Plain softmax attention: the fused CPU kernel is several times slower backward for many short rows. Query heads that share a key
         head are folded into the time axis, so that keys are never repeated.
@@ -117,13 +119,15 @@ class Attention(nn.Module):
             pairs = [part.view(rows, seen, *inner).permute(2, 0, 3, 1, 4) for part, (rows, _, seen) in zip(parts, blocks.shapes, strict=True)]
         shared = None if blocks.shared is None else tuple(x.index_select(0, blocks.shared).transpose(0, 1) for x in keys_values)
         heads = [
-            _attend_rows(query.view(rows, length, *query_NHE.shape[1:]), key, value, bias, shared)
+            _attend_rows(query.view(rows, length, *query_NHE.shape[1:]), key, value, bias, shared, observe)
             for (rows, length, _), query, (key, value), bias in zip(blocks.shapes, queries, pairs, blocks.biases, strict=True)
         ]
         return torch.cat(heads).index_select(0, blocks.real_N)
 
 
-def _attend_rows(query_BTHE: Tensor, key_BKSE: Tensor, value_BKSE: Tensor, bias: Tensor, shared_KSE: KeyValue | None) -> Tensor:
+def _attend_rows(
+    query_BTHE: Tensor, key_BKSE: Tensor, value_BKSE: Tensor, bias: Tensor, shared_KSE: KeyValue | None, observe: Observer | None
+) -> Tensor:
     """Heads ``[B * T, H * E]`` of one block; queries see the shared keys, if any, and then those of their row."""
     rows, length, heads, size = query_BTHE.shape
     kinds = key_BKSE.shape[1]
@@ -133,6 +137,8 @@ def _attend_rows(query_BTHE: Tensor, key_BKSE: Tensor, value_BKSE: Tensor, bias:
         scores = torch.cat((_for_all_rows(query, shared_KSE[0].transpose(-1, -2)), scores), dim=-1)
     scores = scores.unflatten(2, (heads // kinds, length)) + bias.to(scores.dtype)[:, :, None]
     weights = scores.softmax(-1).flatten(2, 3)
+    if observe is not None:
+        observe(weights.unflatten(2, (heads // kinds, length)).flatten(1, 2))
     if shared_KSE is None:
         out = weights @ value_BKSE
     else:
@@ -203,14 +209,24 @@ class DecoderLayer(nn.Module):
         self.ffn = Gated(config, FeedForward(config)) if config.ffn_size else None
 
     def forward(
-        self, x_ND: Tensor, table: KeyValue, past: Callable[[KeyValue], KeyValue], blocks: Blocks, source: KeyValue, cross: Blocks
+        self,
+        x_ND: Tensor,
+        table: KeyValue,
+        past: Callable[[KeyValue], KeyValue],
+        blocks: Blocks,
+        source: KeyValue,
+        cross: Blocks,
+        observe: Observer | None = None,
     ) -> Tensor:
-        """``[N, D]`` to ``[N, D]``; ``past`` turns this call's keys and values into all that ``blocks`` index (a cache, or itself)."""
+        """``[N, D]`` to ``[N, D]``; ``past`` turns this call's keys and values into all that ``blocks`` index (a cache, or itself).
+
+        ``observe`` gets the probabilities of the cross-attention.
+        """
         attention: Attention = self.attention.branch
         normed = self.attention.norm(x_ND)
         keys_values = past(attention.keys_values(normed, table))
         x_ND = self.attention.add(x_ND, attention.o(attention.attend(attention.queries(normed, table), keys_values, blocks)))
         attention = self.cross.branch
         query = attention.queries(self.cross.norm(x_ND))
-        x_ND = self.cross.add(x_ND, attention.o(attention.attend(query, source, cross)))
+        x_ND = self.cross.add(x_ND, attention.o(attention.attend(query, source, cross, observe)))
         return x_ND if self.ffn is None else self.ffn.add(x_ND, self.ffn.branch(self.ffn.norm(x_ND)))

@@ -7,7 +7,7 @@ requests of a batch that share it.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from transformers import PreTrainedModel
 
 from needle.student.modeling.config import NeedleConfig
-from needle.student.modeling.layers import Blocks, DecoderLayer, EncoderLayer, KeyValue, RMSNorm, rotary_table
+from needle.student.modeling.layers import Blocks, DecoderLayer, EncoderLayer, KeyValue, Observer, RMSNorm, rotary_table
 
 
 @dataclass(frozen=True)
@@ -118,12 +118,21 @@ class NeedleModel(PreTrainedModel):
         """Keys and values ``[N, K, E]`` of the encoded source for each decoder layer."""
         return [layer.cross.branch.keys_values(memory_ND) for layer in self.decoder]
 
-    def decode(self, target: Target, source: list[KeyValue], past: Callable[[int, KeyValue], KeyValue] = lambda _, new: new) -> Tensor:
-        """Decoder states ``[N, D]``; ``past(layer, (k, v))`` gives all keys and values that ``target.itself`` indexes."""
+    def decode(
+        self,
+        target: Target,
+        source: list[KeyValue],
+        past: Callable[[int, KeyValue], KeyValue] = lambda _, new: new,
+        observe: Mapping[int, Observer] | None = None,
+    ) -> Tensor:
+        """Decoder states ``[N, D]``; ``past(layer, (k, v))`` gives all keys and values that ``target.itself`` indexes.
+
+        ``observe[layer]`` gets the cross-attention probabilities ``[B, H, T, S]`` of that layer.
+        """
         x_ND = self.embed(target.ids_N, source[0][0].dtype)
         table = rotary_table(target.positions_N, self.config.head_size, self.config.rope_theta)
         for index, layer in enumerate(self.decoder):
-            x_ND = layer(x_ND, table, lambda new, i=index: past(i, new), target.itself, source[index], target.source)
+            x_ND = layer(x_ND, table, lambda new, i=index: past(i, new), target.itself, source[index], target.source, (observe or {}).get(index))
         return self.decoder_norm(x_ND)
 
     def logits(self, states: Tensor) -> Tensor:

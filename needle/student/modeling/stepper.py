@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from needle.student.decoding import aligned_heads
 from needle.student.modeling.batching import MASKED
 from needle.student.modeling.layers import Blocks, KeyValue
 from needle.student.modeling.model import NeedleModel, Source, Target, to_device
@@ -17,7 +19,7 @@ class TorchStepper:
     """Caches of a batch of rows, ``[B, K, length, E]``; one row of ``source`` a row here (pack it in a single block)."""
 
     @torch.inference_mode()
-    def __init__(self, model: NeedleModel, source: Source, dtype: torch.dtype = torch.float32) -> None:
+    def __init__(self, model: NeedleModel, source: Source, dtype: torch.dtype = torch.float32, align: bool = False) -> None:
         assert len(source.rows.shapes) == 1, "pack the source without rows_per_block"
         self.model, self.device = model, model.embedding.weight.device
         source = to_device(source, self.device)
@@ -25,6 +27,7 @@ class TorchStepper:
         pairs = model.cross_keys_values(model.encode(source, dtype))
         self.cross = [tuple(_padded(x, source.rows.keys, rows, seen) for x in pair) for pair in pairs]
         self.cross_bias = source.rows.biases[0]
+        self._align, self.alignment = align, None
         empty = self.cross[0][0][:, :, :0]
         self.cache: list[KeyValue] = [(empty, empty) for _ in pairs]
         self.lengths = torch.zeros(rows, dtype=torch.long)  # on the CPU: it only makes indices
@@ -55,9 +58,18 @@ class TorchStepper:
             self.cache[layer] = tuple(_write(old, x, where, capacity) for old, x in zip(self.cache[layer], new, strict=True))
             return self.cache[layer]
 
-        states = self.model.decode(target, self.cross, past)
+        seen: dict[int, Tensor] = {}
+        layers = aligned_heads(self.model.config) if self._align else {}
+        states = self.model.decode(target, self.cross, past, {layer: partial(seen.__setitem__, layer) for layer in layers})
+        self.alignment = self._aligned([seen[layer][:, heads] for layer, heads in layers.items()], counts) if layers else None
         self.lengths = self.lengths + counts
         return self.model.logits(states[(starts + counts - 1).to(self.device)]).cpu().numpy()
+
+    def _aligned(self, heads: Sequence[Tensor], counts: Tensor) -> list[np.ndarray]:
+        """Mean of ``heads [B, heads, C, S]``, without padding."""
+        mean_BCS = torch.cat(heads, dim=1).mean(1).float().cpu().numpy()
+        real_BS = (self.cross_bias[:, 0, 0] == 0).cpu().numpy()
+        return [mean_CS[:count, real_S] for mean_CS, count, real_S in zip(mean_BCS, counts.tolist(), real_BS, strict=True)]
 
     @torch.inference_mode()
     def keep(self, rows: Sequence[int]) -> None:

@@ -1,0 +1,157 @@
+"""``StudentCaller``: the trained student as a ``Caller``. It renders, constrains, batches, decodes and parses; an ``Engine`` does the arithmetic.
+
+Engines: ``needle.student.modeling.engine.TorchEngine`` (any checkpoint) and ``needle.device.engine.OnnxEngine`` (no torch needed).
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from tokenizers import Tokenizer
+
+from needle.errors import UserError
+from needle.student.decoding import Decoded, Stepper, beam, greedy
+from needle.student.grammar import Constraint
+from needle.student.rendering import check_length, parse_answer, render_request, render_tools
+from needle.student.tokenizer import EOS, SPECIAL_IDS
+from needle.tools import Caller, CallResult, Request, ToolSpec, fingerprint
+
+KEPT_TOOLSETS = 4096
+"""Rendered toolsets that are kept; beyond it all are forgotten."""
+Rendered = tuple[str, list[int], list[int]]
+"""Fingerprint of the toolset, its tokens, tokens of the request."""
+
+
+class Limits(Protocol):
+    """What a caller must know of a model's configuration (``NeedleConfig``, ``Shape``)."""
+
+    max_source_tokens: int
+    max_request_tokens: int
+    max_target_tokens: int
+
+    @property
+    def shares_toolsets(self) -> bool:
+        """Whether the rows of a batch can read one copy of their toolset."""
+
+
+class Engine(Protocol):
+    """The model behind a ``StudentCaller``: from tokens to logits. Must be safe to use from several threads."""
+
+    @property
+    def config(self) -> Limits:
+        """Limits of the model."""
+
+    def stepper(
+        self, toolsets: Sequence[Sequence[int]], requests: Sequence[Sequence[int]], toolset_of: Sequence[int], align: bool = False
+    ) -> Stepper:
+        """Encode the source of a batch of rows and stand before their answers.
+
+        Request ``i`` belongs to ``toolsets[toolset_of[i]]``; each list holds at least one token. ``align``: the stepper tells after each
+        step where the decoder looked (``Stepper.alignment``).
+        """
+
+    def facts(self) -> dict[str, Any]:
+        """``parameters`` (their number) and ``bytes`` (of the weights file; None where there is none)."""
+
+
+class StudentCaller(Caller):
+    """Answers with calls that the tools' schemas allow; ``constrained=False`` lets the model write freely."""
+
+    def __init__(
+        self, engine: Engine, tokenizer: Tokenizer, *, name: str = "student", constrained: bool = True, beams: int = 1, rows: int = 32
+    ) -> None:
+        self.engine, self.tokenizer, self.name = engine, tokenizer, name
+        self.constraint = Constraint(tokenizer) if constrained else None
+        self.beams, self.rows = beams, rows
+        self._tools: dict[str, list[int]] = {}
+        self._lock = threading.Lock()
+
+    def answer(self, requests: Sequence[Request]) -> list[CallResult]:
+        """Answer in batches of similar requests, tools of a batch read once for all requests that share them."""
+        results: list[CallResult | None] = [None] * len(requests)
+        rendered: dict[int, Rendered] = {}
+        for place, request in enumerate(requests):
+            try:
+                rendered[place] = self._render(request)
+            except UserError as error:
+                results[place] = CallResult(error=str(error))
+        order = sorted(rendered, key=lambda place: (len(rendered[place][1]), rendered[place][0], len(rendered[place][2])))
+        rows = 1 if self.beams > 1 else self.rows
+        for start in range(0, len(order), rows):
+            places = order[start : start + rows]
+            answers = self._answer_batch([requests[place] for place in places], [rendered[place] for place in places])
+            for place, result in zip(places, answers, strict=True):
+                results[place] = result
+        return [result for result in results if result is not None]
+
+    def show_prompt(self, request: Request) -> str:
+        """What the model reads, as text with its marks."""
+        ids = [*self._rendered_tools(request.tools)[1], *render_request(self.tokenizer, request)]
+        return self.tokenizer.decode(ids, skip_special_tokens=False)
+
+    def prompt_length(self, request: Request) -> int:
+        """Tokens of the request with its tools; what rows are sorted by before they are put into batches."""
+        return len(self._rendered_tools(request.tools)[1]) + len(render_request(self.tokenizer, request))
+
+    def facts(self) -> dict[str, Any]:
+        """Number of parameters, and bytes of the weights file (None for a model that was not loaded from one)."""
+        return self.engine.facts()
+
+    def _rendered_tools(self, tools: Sequence[ToolSpec]) -> tuple[str, list[int]]:
+        """Fingerprint and tokens of a toolset, rendered once."""
+        key = fingerprint(tools)
+        with self._lock:
+            ids = self._tools.get(key)
+        if ids is None:
+            ids = render_tools(self.tokenizer, tools)
+            with self._lock:
+                if len(self._tools) >= KEPT_TOOLSETS:
+                    self._tools.clear()
+                self._tools[key] = ids
+        return key, ids
+
+    def _render(self, request: Request) -> Rendered:
+        """Raises ``UserError`` for what does not fit or compile."""
+        config, (key, tools) = self.engine.config, self._rendered_tools(request.tools)
+        ids = render_request(self.tokenizer, request)
+        check_length(ids, config.max_request_tokens, "the request", "shorten it")
+        check_length([*tools, *ids], config.max_source_tokens, "the toolset with the request", "offer fewer or shorter tools")
+        if self.constraint is not None:
+            self.constraint.matcher(request.tools, request.choice)
+        return key, tools, ids
+
+    def _answer_batch(self, requests: Sequence[Request], batch: Sequence[Rendered]) -> list[CallResult]:
+        began = time.perf_counter()
+        stepper = self._stepper(batch)
+        limit = self.engine.config.max_target_tokens
+        matchers = [self.constraint.matcher(one.tools, one.choice) if self.constraint else None for one in requests]
+        if self.beams > 1:
+            decoded = beam(stepper, matchers[0], self.constraint, limit, self.beams)[:1]
+        else:
+            decoded = greedy(stepper, matchers, self.constraint, limit)
+        seconds = (time.perf_counter() - began) / len(batch)
+        return [
+            self._result(one.tools, len(rendered[1]) + len(rendered[2]), row, seconds)
+            for one, rendered, row in zip(requests, batch, decoded, strict=True)
+        ]
+
+    def _stepper(self, batch: Sequence[Rendered], align: bool = False) -> Stepper:
+        """A stepper for a batch; rows share their toolset where the model can."""
+        if self.engine.config.shares_toolsets:
+            toolsets = {key: ids for key, ids, _ in batch}
+            places = {key: place for place, key in enumerate(toolsets)}
+            return self.engine.stepper(list(toolsets.values()), [ids for _, _, ids in batch], [places[key] for key, _, _ in batch], align)
+        return self.engine.stepper([tools for _, tools, _ in batch], [ids for _, _, ids in batch], list(range(len(batch))), align)
+
+    def _result(self, tools: Sequence[ToolSpec], prompt_tokens: int, row: Decoded, seconds: float) -> CallResult:
+        raw = self.tokenizer.decode([token for token in row.ids if token != SPECIAL_IDS[EOS]], skip_special_tokens=False)
+        usage = {"prompt_tokens": prompt_tokens, "completion_tokens": len(row.ids)}
+        details = {"raw": raw, "usage": usage, "seconds": seconds, "confidence": math.exp(row.log_probability)}
+        try:
+            return CallResult(parse_answer(self.tokenizer, row.ids, tools), **details)
+        except ValueError as error:
+            return CallResult(error=str(error), **details)
