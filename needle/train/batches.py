@@ -31,6 +31,8 @@ class Batch:
     """Examples in it."""
     lengths: tuple[int, ...]
     """Answer length of each row, in flat order."""
+    examples: list[Example]
+    """The rows, in flat order; a list, which ``to_device`` leaves alone."""
 
 
 def collate(
@@ -48,7 +50,7 @@ def collate(
     target = pack_target([(bos, *example.answer[:-1]) for example in examples], source)
     labels = torch.tensor([token for example in examples for token in example.answer])
     weights = torch.tensor([token_weights[kind] for example in examples for kind in example.classes])
-    return Batch(source, target, labels, weights, len(examples), tuple(len(example.answer) for example in examples))
+    return Batch(source, target, labels, weights, len(examples), tuple(len(example.answer) for example in examples), examples)
 
 
 def micro_batches(

@@ -45,6 +45,8 @@ class TrainConfig:
     """Loss weight by token class; most structure is forced at decoding."""
     soft_weight: float = 0.5
     """With teachers or peers: share of the soft-label loss, the rest being hard labels."""
+    vote_weight: float = 0.0
+    """Share that the shares of a vote take of the hard label's weight, at the tokens where the labels of a row parted."""
     temperature: float = 1.0
     """With teachers or peers: temperature of both distributions; above 1 softens them."""
     divergence: float = 0.0
@@ -83,7 +85,7 @@ class TrainConfig:
             raise UserError("--minutes and --steps must be positive: a run of zero steps learns nothing")
         if min(self.rows, self.rows_per_toolset, self.micro_rows, self.validation_rows, self.validations) < 1:
             raise UserError("--rows and the other counts of a run must be at least 1")
-        for name in ("soft_weight", "divergence", "skew", "peer_warmup", "average_decay", "replay"):
+        for name in ("soft_weight", "vote_weight", "divergence", "skew", "peer_warmup", "average_decay", "replay"):
             if not 0 <= (getattr(self, name) or 0.0) <= 1:
                 raise UserError(f"{name} {getattr(self, name)}: give a number from 0 to 1")
         if self.skew == 1 or not self.temperature > 0:

@@ -14,6 +14,7 @@ from needle.student.modeling import NeedleConfig
 from needle.student.rendering import render_answer, render_request, render_tools
 from needle.tools import fingerprint
 from needle.traces import Trace
+from needle.train.votes import Votes, row_votes
 
 Transform = Callable[[Sequence[Trace], random.Random], Sequence[Trace]]
 """Variations of rows that share a toolset: as many, and sharing one again (any that is the same object is rendered once)."""
@@ -33,6 +34,8 @@ class Example:
     """Token ids of the answer, ``<eos>`` last."""
     classes: tuple[int, ...]
     """Token class of each answer token."""
+    votes: Votes = ()
+    """Places in the answer where the labels of a vote parted, with the share of each next token."""
 
 
 def each(vary: Callable[[Trace, random.Random], Trace]) -> Transform:
@@ -105,7 +108,8 @@ class ExampleSet:
 
     def _example(self, trace: Trace, tools: tuple[int, ...]) -> Example:
         answer, classes = render_answer(self.tokenizer, trace.calls, trace.tools)
-        return Example(tools, tuple(render_request(self.tokenizer, trace.request)), tuple(answer), tuple(classes))
+        votes = row_votes(self.tokenizer, trace, answer) if "votes" in trace.meta else ()
+        return Example(tools, tuple(render_request(self.tokenizer, trace.request)), tuple(answer), tuple(classes), votes)
 
     def _fits(self, example: Example) -> bool:
         config = self.config

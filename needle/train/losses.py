@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 
 def hard_label_loss(logits_NV: Tensor, labels_N: Tensor, weights_N: Tensor, z_weight: float = 0.0) -> Tensor:
@@ -30,6 +31,10 @@ class SoftTargets:
     """Token ids ``[N, k]`` of the columns; None: the whole vocabulary."""
     drawn: bool = False
     """The columns are random draws and their frequencies, instead of the k likeliest tokens beside one bucket for all others."""
+    rest: Tensor | None = None
+    """``[N]``: probability of all tokens beside ``tokens``, where it is known better than as one minus their sum."""
+    places: Tensor | None = None
+    """Positions ``[M]`` that the M rows speak of; None: all N, in order."""
 
 
 def soft_label_loss(
@@ -41,6 +46,8 @@ def soft_label_loss(
     student) and 1 exactly KL(student || teacher). ``skew`` mixes so much of the teacher into the student's place first (DistiLLM,
     arXiv:2402.03898). Random draws allow the cross-entropy only (arXiv:2503.16870): unbiased, and not zero at agreement.
     """
+    if targets.places is not None:
+        logits_NV, weights_N = logits_NV[targets.places], weights_N[targets.places]
     student = (logits_NV.float() / temperature).log_softmax(-1)
     if targets.tokens is not None:
         student = student.gather(-1, targets.tokens)
@@ -50,7 +57,8 @@ def soft_label_loss(
     elif targets.tokens is None:
         divergence = divergence_of(targets.probabilities.log(), student, beta, skew)
     else:
-        divergence = divergence_of(_with_rest(targets.probabilities.log()), _with_rest(student), beta, skew)
+        teacher = _with_rest(targets.probabilities.log(), targets.rest)
+        divergence = divergence_of(teacher, _with_rest(student), beta, skew)
     return temperature**2 * (divergence * weights_N).sum()
 
 
@@ -72,7 +80,25 @@ def _kl(first: Tensor, second: Tensor) -> Tensor:
     return torch.where(first == -torch.inf, 0.0, terms).sum(-1)
 
 
-def _with_rest(log_probabilities_Nk: Tensor) -> Tensor:
-    """One more column: the log of what the others leave, at least 1e-7."""
-    rest = (1 - log_probabilities_Nk.exp().sum(-1, keepdim=True)).clamp_min(1e-7)
-    return torch.cat((log_probabilities_Nk, rest.log()), dim=-1)
+def _with_rest(log_probabilities_Nk: Tensor, rest_N: Tensor | None = None) -> Tensor:
+    """One more column: the log of what the others leave (``rest_N`` where given), at least 1e-7."""
+    rest = 1 - log_probabilities_Nk.exp().sum(-1) if rest_N is None else rest_N
+    return torch.cat((log_probabilities_Nk, rest.clamp_min(1e-7).log()[:, None]), dim=-1)
+
+
+def dpo_loss(chosen_R: Tensor, rejected_R: Tensor, reference_R: Tensor, beta: float) -> Tensor:
+    """``[R]``: -log sigmoid(beta x (margin of the student - margin of the reference)), margins being log p(chosen) - log p(rejected).
+
+    Direct preference optimisation (Rafailov et al., arXiv:2305.18290). ``reference_R`` is the margin of the model that training began with.
+    """
+    return -F.logsigmoid(beta * (chosen_R - rejected_R - reference_R))
+
+
+def simpo_loss(
+    chosen_R: Tensor, rejected_R: Tensor, lengths_R: tuple[Tensor, Tensor], beta: float, margin: float
+) -> Tensor:
+    """``[R]``: -log sigmoid(beta x difference of log-probabilities a token - margin); ``lengths_R``: tokens of both answers.
+
+    Needs no reference, and a long answer is not punished for its length (SimPO: Meng et al., arXiv:2405.14734).
+    """
+    return -F.logsigmoid(beta * (chosen_R / lengths_R[0] - rejected_R / lengths_R[1]) - margin)

@@ -7,7 +7,6 @@ import math
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
 
 from needle.errors import UserError
 from needle.student.modeling import NeedleModel
@@ -16,7 +15,7 @@ from needle.student.modeling.quantize import set_quantization
 from needle.train.batches import micro_batches
 from needle.train.config import TrainConfig
 from needle.train.examples import Example
-from needle.train.losses import SoftTargets, hard_label_loss, soft_label_loss
+from needle.train.objective import objective
 from needle.train.optimizer import make_optimizers, rate, set_rate
 from needle.train.teachers import Teachers
 from needle.train.world import World
@@ -65,7 +64,7 @@ class Students:
             logits = [model.logits(model(batch.source, batch.target, self.dtype)) for model in self.models]
             taught = None if self.teachers is None else self.teachers.targets(batch, self.dtype, config.temperature)
             for number, mine in enumerate(logits):
-                parts = self._losses(mine, [other for other in logits if other is not mine], taught, batch.labels_N, batch.weights_N, progress)
+                parts = objective(config, mine, [other for other in logits if other is not mine], taught, batch, progress)
                 (sum(share * loss for share, loss in parts.values()) / total).backward()
                 if number == 0:
                     for name, (_, loss) in parts.items():
@@ -85,25 +84,6 @@ class Students:
             optimizer.zero_grad(set_to_none=True)
         self._average()
         return {**sums, "rate": share, "norm": norms[0], "tokens": tokens}
-
-    def _losses(
-        self, mine: Tensor, others: list[Tensor], taught: SoftTargets | None, labels_N: Tensor, weights_N: Tensor, progress: float
-    ) -> dict[str, tuple[float, Tensor]]:
-        """Loss parts of one model by name, each with its share."""
-        config = self.config
-        sources = {}
-        if taught is not None:
-            sources["soft_loss"] = (config.soft_weight, taught)
-        if others:
-            heard = config.soft_weight * min(progress / config.peer_warmup, 1.0) if config.peer_warmup else config.soft_weight
-            said = sum((other.detach().float() / config.temperature).softmax(-1) for other in others) / len(others)
-            sources["peer_loss"] = (heard, SoftTargets(said))
-        hard = hard_label_loss(mine, labels_N, weights_N, config.z_loss)
-        parts = {"loss": (1 - sum(share for share, _ in sources.values()) / max(len(sources), 1), hard)}
-        for name, (share, targets) in sources.items():
-            loss = soft_label_loss(mine, targets, weights_N, config.temperature, config.divergence, config.skew)
-            parts[name] = (share / len(sources), loss)
-        return parts
 
     @torch.no_grad()
     def _average(self) -> None:
