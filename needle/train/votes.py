@@ -97,7 +97,7 @@ def _towards(tokenizer: Tokenizer, answer: Sequence[int], names: Sequence[str], 
     others = said.split(" + ")
     same = next((n for n, pair in enumerate(zip(names, others, strict=False)) if pair[0] != pair[1]), min(len(names), len(others)))
     starts = [place for place, token in enumerate(answer) if token == SPECIAL_IDS[CALL]]
-    begun = list(answer[: [*starts, len(answer) - 1][same]])
+    begun = list(answer[: [*starts, len(answer) - 1][same]]) if names else []
     return [*begun, SPECIAL_IDS[EOS]] if same == len(others) else [*begun, SPECIAL_IDS[CALL], *encode(tokenizer, others[same] + '{"')]
 
 
