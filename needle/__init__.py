@@ -12,8 +12,10 @@ from needle.errors import UserError
 from needle.tools import Caller, CallResult, Request, ToolCall, ToolSpec
 
 if TYPE_CHECKING:
-    from needle.agent import Agent, extract
+    from needle.agent import Agent
+    from needle.extraction import extract, extract_all
     from needle.models import load
+    from needle.tools.dates import clock_facts
     from needle.tools.functions import tool
     from needle.tools.read import load_toolset
 
@@ -26,7 +28,9 @@ __all__ = [
     "ToolCall",
     "ToolSpec",
     "UserError",
+    "clock_facts",
     "extract",
+    "extract_all",
     "load",
     "load_toolset",
     "tool",
@@ -34,7 +38,9 @@ __all__ = [
 
 _WHERE = {
     "Agent": "needle.agent",
-    "extract": "needle.agent",
+    "clock_facts": "needle.tools.dates",
+    "extract": "needle.extraction",
+    "extract_all": "needle.extraction",
     "load": "needle.models",
     "tool": "needle.tools.functions",
     "load_toolset": "needle.tools.read",

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 import enum
 import json
+import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated, Any, Literal
 
 import pytest
 from pydantic import BaseModel, Field
 
 import needle
-from needle.tools import Caller, CallResult, Request, ToolCall
+from needle.tools import Caller, CallResult, Request, ToolCall, ToolSpec, spec_from_function
+from needle.tools.bind import Bound
 
 
 class Scripted(Caller):
@@ -201,13 +205,9 @@ def test_the_model_may_be_a_name_and_is_loaded_once():
     assert needle.Agent([dim], "baseline:first-tool")._caller is first._caller
 
 
-async def later() -> None:
-    """Not now."""
-
-
 @pytest.mark.parametrize(("tools", "options", "words"), [
     ([], {}, "no tools"), ([dim, dim], {}, "two tools are called 'dim'"), ([Place], {}, "Place cannot be executed"),
-    ([dim.spec], {}, "cannot be executed"), ([later], {}, "async"), ([dim], {"model": 3}, "model is a int"),
+    ([dim.spec], {}, "cannot be executed"), ([dim], {"timeout": 0}, "timeout is 0"), ([dim], {"model": 3}, "model is a int"),
     ([dim], {"turns": -1}, "turns is -1"),
 ])  # fmt: skip
 def test_what_cannot_be_an_agent_is_said_at_once(tools, options, words):
@@ -218,3 +218,118 @@ def test_what_cannot_be_an_agent_is_said_at_once(tools, options, words):
 def test_an_empty_request_is_refused():
     with pytest.raises(needle.UserError, match="the request is empty"):
         needle.Agent([dim], Scripted()).run(" ")
+
+
+async def fetch(page: int) -> str:
+    """Fetch a page."""
+    await asyncio.sleep(0)
+    return f"page {page}"
+
+
+class Shelf:
+    """An object with a method as a tool."""
+
+    async def put(self, book: str) -> str:
+        """Put a book on the shelf."""
+        return f"{book} by {type(self).__name__}"
+
+
+@pytest.mark.parametrize("loop", [False, True])
+def test_plain_and_async_tools_hooks_and_facts_mix_in_plain_and_async_code(loop):
+    async def confirm(call, arguments):
+        return call.name != "explode"
+
+    async def facts():
+        return "Locale: de."
+
+    model = Scripted(HALL, ("fetch", {"page": 3}), ("put", {"book": "Emma"}), ("explode", {"fuse": 1}))
+    agent = needle.Agent([dim, fetch, Shelf().put, explode], model, confirm=confirm, system=facts)
+    run = asyncio.run(agent.arun("x")) if loop else agent.run("x")
+    assert [step.result for step in run] == ["hall at 10", "page 3", "Emma by Shelf", None]
+    assert run[3].status == "declined" and model.seen[0].system == "Locale: de." and len(agent.messages) == 6
+
+
+def test_async_code_goes_on_while_a_plain_tool_works():
+    ready = threading.Event()
+
+    def wait_for_others() -> bool:
+        """Wait."""
+        return ready.wait(20)
+
+    async def both():
+        waiting = asyncio.create_task(needle.Agent([wait_for_others], Scripted(("wait_for_others", {}))).arun("x"))
+        await needle.Agent([fetch], Scripted(("fetch", {"page": 1}))).arun("y")
+        ready.set()
+        return await waiting
+
+    assert asyncio.run(both())[0].result is True
+
+
+@pytest.mark.parametrize("loop", [False, True])
+def test_a_tool_that_takes_too_long_is_given_up_and_the_others_run(loop):
+    hold = threading.Event()
+
+    def hang() -> None:
+        """Hang."""
+        hold.wait(20)
+
+    async def hang_too() -> None:
+        """Hang as well."""
+        await asyncio.sleep(20)
+
+    def give_up() -> None:
+        """Time out by itself."""
+        raise TimeoutError("the hub is away")
+
+    own = Bound(spec_from_function(hang, name="slow"), hang, timeout=0.02)
+    model = Scripted(("hang", {}), ("hang_too", {}), ("give_up", {}), ("slow", {}), HALL)
+    agent = needle.Agent([hang, hang_too, give_up, own, dim], model, timeout=0.02)
+    run = asyncio.run(agent.arun("x")) if loop else agent.run("x")
+    hold.set()
+    late = "TimeoutError: no result within 0.02 seconds"
+    assert [step.error for step in run] == [late, late, "TimeoutError: the hub is away", late, None] and run[
+        4
+    ].result == "hall at 10"
+
+
+def test_sessions_share_tools_and_model_but_no_memory_and_threads_lose_no_turn():
+    agent = needle.Agent([dim], Scripted(), turns=100)
+    agent.run("first")
+    other = agent.session()
+    other.run("second")
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(agent.run, [f"request {number}" for number in range(40)]))
+    users = [message["content"] for message in agent.messages if message["role"] == "user"]
+    assert sorted(users) == sorted(["first", *(f"request {number}" for number in range(40))])
+    assert [message["content"] for message in other.messages if message["role"] == "user"] == ["second"]
+
+
+def test_tomorrow_is_a_day_of_the_calendar_where_a_tool_takes_one():
+    now, given = datetime.datetime(2026, 11, 27, 14, 5), {"day": "2023-01-01", "tags": []}
+    for system, told, day in (
+        (None, "Today is Friday, 27 November 2026; it is 14:05.", 28), ("Locale: en-GB.", "Today is Friday, 27 November 2026; it is 14:05. Locale: en-GB.", 28),
+        ("Today is Friday, 2026-11-20.", "Today is Friday, 2026-11-20.", 21),
+    ):  # fmt: skip
+        model = Scripted(("remind", given))
+        step = needle.Agent([remind, dim], model, system=system, clock=lambda: now).run("remind me tomorrow")[0]
+        assert (
+            model.seen[0].system == told
+            and step.arguments["day"] == datetime.date(2026, 11, day)
+            and step.call.arguments["day"] == f"2026-11-{day}"
+        )
+    for tools, clock in (([remind], None), ([dim], lambda: now)):
+        model = Scripted(("remind", given) if clock is None else HALL)
+        step = needle.Agent(tools, model, clock=clock).run("tomorrow")[0]
+        assert model.seen[0].system is None and step.call == model.calls[0]
+
+
+def test_a_tool_with_a_schema_of_its_own_is_checked_by_it():
+    spec = ToolSpec(
+        "send", "", {"type": "object", "properties": {"n": {"type": "integer", "maximum": 5}}, "required": ["n"]}
+    )
+    agent = needle.Agent(
+        [Bound(spec, lambda n: n + 1)], Scripted(("send", {"n": 4}), ("send", {"n": 9}), ("send", {"m": 1}))
+    )
+    good, large, other = agent.run("x")
+    assert good.result == 5 and (large.status, other.status) == ("invalid", "invalid")
+    assert large.error == "send: n: 9 is greater than the maximum of 5" and "n: 'n' is required" in other.error

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import datetime
+import enum
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 import needle
 from needle.tools import Caller, CallResult, Request, ToolCall, spec_from_model
+
+
+class Mood(enum.Enum):
+    CALM = "calm"
+    WILD = "wild"
 
 
 class Booking(BaseModel):
@@ -84,3 +90,42 @@ def test_a_missing_field_is_named():
 def test_what_cannot_be_done_says_why(text, kind, model, words):
     with pytest.raises(needle.UserError, match=words):
         needle.extract(text, kind, model)
+
+
+class Leg(BaseModel):
+    """A part of a journey."""
+
+    to: str
+    by: Literal["train", "plane"] = "train"
+    seat: int | None = None
+
+
+class Journey(BaseModel):
+    """A journey."""
+
+    legs: list[Leg]
+    leave: datetime.datetime | None = None
+    mood: Mood = Mood.CALM
+
+
+def test_nested_models_lists_options_enums_and_moments_are_filled():
+    given = {
+        "legs": [{"to": "Ulm"}, {"to": "Rome", "by": "plane", "seat": None}],
+        "leave": "2020-01-01T07:30",
+        "mood": "wild",
+    }
+    facts = needle.clock_facts(datetime.datetime(2026, 11, 27, 14, 5))
+    found = needle.extract(
+        "to Ulm tomorrow at 7:30, then fly to Rome", Journey, Fixed(given, name="Journey"), system=facts
+    )
+    legs = [Leg(to="Ulm"), Leg(to="Rome", by="plane")]
+    assert found == Journey(legs=legs, leave=datetime.datetime(2026, 11, 28, 7, 30), mood=Mood.WILD)
+    words = r"Journey: what was found does not fit: legs.1.by: Input should be 'train' or 'plane' \(got \"boat\"\)"
+    with pytest.raises(needle.UserError, match=words):
+        needle.extract("x", Journey, Fixed({"legs": [{"to": "A"}, {"to": "B", "by": "boat"}]}, name="Journey"))
+
+
+def test_all_that_a_text_speaks_of_comes_in_order():
+    more = GOOD | {"guests": 9}
+    assert [booking.guests for booking in needle.extract_all("two tables", Booking, Fixed(GOOD, more))] == [4, 9]
+    assert needle.extract_all("hello", Booking, Fixed()) == []

@@ -54,9 +54,9 @@ def probe(
 
     from needle.errors import UserError
     from needle.teacher import TransientError, resolve_teacher
-    from needle.teacher.caller import run_sync
     from needle.teacher.probe import probe as run
     from needle.teacher.reports import keep_report
+    from needle.tools.execute import run_sync
 
     config = resolve_teacher(teacher, model, profiles, probed=False)
     try:

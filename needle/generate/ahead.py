@@ -24,7 +24,7 @@ from needle.generate.plan import impossible_kinds, quotas
 from needle.generate.quota import LEAST_RATE
 from needle.generate.seats import make_seats, resolve_teachers
 from needle.generate.session import Session, open_session
-from needle.teacher.caller import run_sync
+from needle.tools.execute import run_sync
 
 PILOT_ROWS = 20
 """Rows of a pilot, all kinds together; two of each kind at least."""

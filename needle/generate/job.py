@@ -40,8 +40,8 @@ from needle.generate.seats import make_seats, resolve_teachers
 from needle.generate.session import Session, open_session
 from needle.generate.verify import Refusal
 from needle.generate.write import split_rows, write_folder
-from needle.teacher.caller import run_sync
 from needle.tools.caller import Caller
+from needle.tools.execute import run_sync
 from needle.tools.lint import lint_tools
 from needle.tools.spec import ToolSpec
 from needle.traces.trace import Trace

@@ -27,9 +27,9 @@ from needle.generate.config import GenerateConfig
 from needle.generate.desk import Desk, Seat, row_of
 from needle.generate.seats import make_seats, resolve_teachers
 from needle.generate.store import ResponseStore
-from needle.teacher.caller import run_sync
 from needle.teacher.endpoint import is_embedded
 from needle.teacher.errors import PermanentError, TransientError
+from needle.tools.execute import run_sync
 from needle.tools.likeness import alike
 from needle.tools.lint import lint_tools
 from needle.tools.read import read_tools

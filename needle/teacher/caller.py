@@ -10,9 +10,8 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Coroutine, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from typing import Any
 
 import httpx2
 
@@ -20,19 +19,7 @@ from needle.teacher.client import Teacher, TeacherConfig, Usage
 from needle.teacher.errors import PermanentError, TransientError
 from needle.teacher.wire import WireNames, read_calls, tools_to_wire
 from needle.tools.caller import Caller, CallResult, Choice, Request
-
-T = TypeVar("T")
-
-
-def run_sync(work: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine to its end from ordinary code, also where a loop is running already (a notebook)."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return asyncio.run(work)
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(asyncio.run, work).result()
-
+from needle.tools.execute import run_sync
 
 class EndpointCaller(Caller):
     """Sends native ``tools`` and reads ``tool_calls``; many requests at a time, answers in order."""
