@@ -99,19 +99,21 @@ def train(
     settings: dict[str, Any] | None = None,
     report: Callable[[dict[str, Any]], None] = lambda _: None,
     piece: float | None = None,
+    logs: Sequence[str] = ("tensorboard",),
 ) -> Any:
     """Train a student on ``traces`` and leave the run in ``out``; returns its ``TrainReport``.
 
     ``base``: a checkpoint to start from, None for the bundled one, ``"none"`` for random weights of ``preset``. ``loss``: ``"hard"``, or
     ``"soft"`` against the averaged probabilities of the ``teachers`` (checkpoints with the same tokenizer; ``CKPT@WEIGHT`` weighs one), or
     ``"mutual"``: the ``teachers`` (without any, a second student) learn too, each from the labels and from the others; the best of all is
-    kept. ``settings`` are those of ``TrainConfig``. ``piece``: stop (saved, to be continued) after so many minutes of this process. Raises ``UserError`` for unusable traces, settings or checkpoints.
+    kept. ``settings`` are those of ``TrainConfig``. ``piece``: stop (saved, to be continued) after so many minutes of this process.
+    ``logs``: where curves go beside ``log.jsonl`` (``tensorboard``, ``trackio``, ``none``). Raises ``UserError`` for unusable traces, settings or checkpoints.
     """
     require_torch("training")
     import torch
     from safetensors import SafetensorError
 
-    from needle.train.curves import Curves
+    from needle.watch import BUNDLED_NAME, watch_run
 
     settings = dict(settings or {})
     _check(preset, loss, teachers)
@@ -125,14 +127,18 @@ def train(
     report({"rows": len(trainer.examples), "toolsets": len(trainer.examples.groups), "validation_rows": len(trainer.validate.traces),
             "unusable": len(split.problems), "too_long": trainer.examples.too_long, "students": len(trainer.students.models), "parameters": trainer.model.parameter_groups(),
             "problems": split.problems})  # fmt: skip
-    curves = Curves(out)
+    origin = {
+        "start": base or BUNDLED_NAME, "preset": preset, "loss": loss, "teachers": list(teachers), "data": [_weighed(path) for path in traces],
+        "unusable": len(split.problems), "replayed": len(trainer.examples) + trainer.examples.too_long - len(split.train),
+    }  # fmt: skip
+    watch = watch_run(trainer, split.train, origin, logs, report)
     try:
-        return trainer.run(lambda record: (curves(record), report(record)), piece)
+        return trainer.run(watch, piece)
     except (SafetensorError, OSError) as error:
         remedy = "continue with --resume" if last.exists() else "run the same command again"
         raise UserError(f"{out}: cannot be written ({error}); free some space and {remedy}: what was saved before is whole") from error
     finally:
-        curves.close()
+        watch.close()
 
 
 def _check(preset: str, loss: str, teachers: Sequence[str]) -> None:

@@ -22,6 +22,8 @@ from needle.train.checkpoint import load_state, save_checkpoint
 from needle.train.config import TrainConfig
 from needle.train.examples import Example, ExampleSet
 from needle.train.feed import batches, workers_for
+from needle.train.history import LOG, open_lines
+from needle.train.optimizer import current_rates
 from needle.train.students import Students
 from needle.train.teachers import Teachers
 from needle.train.world import World
@@ -136,7 +138,7 @@ class Trainer:
         self.out.mkdir(parents=True, exist_ok=True)
         began = saved = time.monotonic()
         start = began - self.seconds
-        with (self.out / "log.jsonl").open("a", encoding="utf-8") as log, _interrupts() as interrupted:
+        with open_lines(self.out / LOG) as log, _interrupts() as interrupted:
 
             def note(record: dict[str, Any]) -> None:
                 self.seconds = time.monotonic() - start
@@ -216,7 +218,7 @@ class Trainer:
         seconds = time.monotonic() - began
         tokens = parts.pop("tokens")
         return {"step": self.step, "epoch": self.epoch, "rows": self.rows, **parts, "tokens_per_second": tokens / seconds,
-                "rows_per_second": rows / seconds, "progress": progress}  # fmt: skip
+                "rows_per_second": rows / seconds, "progress": progress, **current_rates(self.students.optimizers)}  # fmt: skip
 
     def _validate(self, counts: bool = True) -> dict[str, float]:
         """Score the weights as they would ship (rounded, once quantisation is on), keep the best of all students and the last state.
@@ -240,6 +242,8 @@ class Trainer:
             model = rounded_copy(judged, self.config.quantize_bits) if rounded else judged
             model.eval()
             scores = self.validate(model)
+            if number == 0:
+                found["weight_norm"] = sum(weight.detach().float().square().sum().item() for weight in model.parameters()) ** 0.5
             found |= {f"validation_{name}" + (f"_peer{number}" if number else ""): value for name, value in scores.items()}
             # weights that will be rounded before they ship are no rival to weights that are
             if not self.best or scores["exact"] >= self.best["exact"] or (rounded and not self.best_rounded):

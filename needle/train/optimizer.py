@@ -32,6 +32,11 @@ def rate(progress: float, config: TrainConfig) -> float:
     return config.floor + (1 - config.floor) * left
 
 
+def current_rates(optimizers: list[torch.optim.Optimizer]) -> dict[str, float]:
+    """Learning rate of each kind of optimiser by its name in the log: ``lr_muon``, ``lr_adamw``."""
+    return {f"lr_{type(optimizer).__name__.lower()}": optimizer.param_groups[0]["lr"] for optimizer in optimizers}
+
+
 def set_rate(optimizers: list[torch.optim.Optimizer], share: float) -> None:
     """Set every group's rate to ``share`` of its peak."""
     for optimizer in optimizers:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer
@@ -19,6 +20,10 @@ from needle.train.losses import hard_label_loss
 
 Judge = Callable[[Trace, CallResult], bool]
 """Whether an answer is right; the one matcher lives in ``needle.evals`` and is handed in."""
+
+
+SAMPLE_ROWS = 8
+"""Held-out rows whose answers are written down at each validation."""
 
 
 @torch.inference_mode()
@@ -52,10 +57,23 @@ class Validator:
     ) -> None:
         self.traces, self.examples, self.tokenizer = list(traces), examples, tokenizer
         self.token_weights, self.dtype, self.judge = token_weights, dtype, judge
+        self._shown: list[list[dict[str, Any]]] = []
 
     def __call__(self, model: NeedleModel) -> dict[str, float]:
         """``{"exact", "loss", "tokens", "free"}``; ``exact`` decides which checkpoint is best."""
         scores = teacher_forced_scores(model, self.examples, self.token_weights, self.dtype)
         answers = StudentCaller(TorchEngine(model), self.tokenizer).answer([trace.request for trace in self.traces])
-        right = sum(self.judge(trace, answer) for trace, answer in zip(self.traces, answers, strict=True))
-        return {"exact": right / len(self.traces), **scores}
+        right = [self.judge(trace, answer) for trace, answer in zip(self.traces, answers, strict=True)]
+        self._shown.append([_sample(*one) for one in zip(self.traces[:SAMPLE_ROWS], answers, right, strict=False)])
+        return {"exact": sum(right) / len(self.traces), **scores}
+
+    def take_samples(self) -> list[dict[str, Any]]:
+        """Answers to the first rows by every model scored since the last call; peers of the first carry ``student``."""
+        shown, self._shown = self._shown, []
+        return [({"student": number} if number else {}) | answer for number, answers in enumerate(shown) for answer in answers]
+
+
+def _sample(trace: Trace, answer: CallResult, right: bool) -> dict[str, Any]:
+    gold, predicted = ([call.to_dict() for call in calls] for calls in (trace.calls, answer))
+    plain = {"id": trace.id, "request": trace.query, "gold": gold, "predicted": predicted, "right": right}
+    return plain | ({"error": answer.error} if answer.error else {})
