@@ -14,6 +14,7 @@ from needle.tools import Caller, CallResult, Request, ToolCall, ToolSpec
 if TYPE_CHECKING:
     from needle.agent import Agent
     from needle.extraction import extract, extract_all
+    from needle.mcp import tools_from_mcp
     from needle.models import load
     from needle.tools.dates import clock_facts
     from needle.tools.functions import tool
@@ -34,6 +35,7 @@ __all__ = [
     "load",
     "load_toolset",
     "tool",
+    "tools_from_mcp",
 ]
 
 _WHERE = {
@@ -43,6 +45,7 @@ _WHERE = {
     "extract_all": "needle.extraction",
     "load": "needle.models",
     "tool": "needle.tools.functions",
+    "tools_from_mcp": "needle.mcp",
     "load_toolset": "needle.tools.read",
 }
 

@@ -25,7 +25,7 @@ from needle.tools.dates import clock_facts, settle_dates, takes_dates
 from needle.tools.execute import execute, execute_async
 from needle.tools.grounding.hearing import today_in
 
-Status = Literal["done", "failed", "invalid", "declined", "dry"]
+Status = Literal["done", "failed", "invalid", "declined", "unsure", "dry"]
 Confirm = Callable[[ToolCall, Mapping[str, Any]], bool | Awaitable[bool]]
 Facts = str | Callable[[], str | Awaitable[str]]
 Effect = tuple[Callable[..., Any], Mapping[str, Any], float | None]
@@ -40,7 +40,8 @@ class Step:
     """The call as the model wrote it, days settled (``Run.answer`` has it without)."""
     status: Status
     """``done``; ``failed`` (the tool raised, or took too long); ``invalid`` (not executed: the arguments do not fit);
-    ``declined`` (the confirmation hook said no); ``dry`` (not executed: a dry run)."""
+    ``declined`` (the confirmation hook said no); ``unsure`` (not executed: the model's confidence is below the
+    threshold); ``dry`` (not executed: a dry run)."""
     arguments: Mapping[str, Any] = field(default_factory=dict)
     """The arguments converted to the types of the signature; empty when they do not fit."""
     result: Any = None
@@ -88,6 +89,7 @@ class Agent:
         raise_errors: bool = False,
         turns: int = 4,
         timeout: float | None = None,
+        threshold: float = 0.0,
         clock: Callable[[], datetime.datetime] | None = datetime.datetime.now,
     ) -> None:
         """Take functions (``@needle.tool``, plain, async, ``needle.tools_from_mcp``) and a model.
@@ -101,6 +103,7 @@ class Agent:
             raise_errors: raise the exception of a tool (and ``UserError`` for what is invalid) instead of reporting it.
             turns: earlier requests that the model is shown; 0 makes every request a new conversation.
             timeout: most seconds of one execution; a ``Bound`` tool may have its own.
+            threshold: nothing is executed where the model gives its answer less confidence than this (0 to 1).
             clock: says what time it is. Where a tool takes a date, the model is told, unless ``system`` does, and days
                 that are counted from today are settled (``needle.tools.dates``). None: neither.
 
@@ -112,9 +115,11 @@ class Agent:
         self._dated = takes_dates(self._specs)
         self._caller = as_caller(model)
         self.system, self.confirm, self.dry_run, self.raise_errors = system, confirm, dry_run, raise_errors
-        self.timeout, self.clock = timeout, clock
+        self.timeout, self.threshold, self.clock = timeout, threshold, clock
         if turns < 0:
             raise UserError(f"turns is {turns}; give 0 or more")
+        if not 0 <= threshold <= 1:
+            raise UserError(f"threshold is {threshold}; a confidence is between 0 and 1")
         if timeout is not None and timeout <= 0:
             raise UserError(f"timeout is {timeout}; give a number of seconds above 0, or None")
         self._most_turns = turns
@@ -184,14 +189,16 @@ class Agent:
         answer: CallResult = yield ask, {}, None
         if answer.error and self.raise_errors:
             raise UserError(f"no calls: {answer.error}")
+        unsure = answer.confidence is not None and answer.confidence < self.threshold
+        idle: Status | None = "dry" if dry else "unsure" if unsure else None
         steps: list[Step] = []
         for call in settle_dates(answer, self._specs, text, facts) if not answer.error else ():
-            steps.append((yield from self._step(call, dry)))
+            steps.append((yield from self._step(call, idle)))
         if not dry and not answer.error:
             self._remember(text, steps)
         return Run(steps, answer)
 
-    def _step(self, call: ToolCall, dry: bool) -> Generator[Effect, Any, Step]:
+    def _step(self, call: ToolCall, idle: Status | None) -> Generator[Effect, Any, Step]:
         tool = self._tools.get(call.name)
         try:
             if tool is None:
@@ -201,8 +208,8 @@ class Agent:
             if self.raise_errors:
                 raise
             return Step(call, "invalid", error=str(error))
-        if dry:
-            return Step(call, "dry", arguments)
+        if idle is not None:
+            return Step(call, idle, arguments, error="unsure" if idle == "unsure" else None)
         if self.confirm is not None and not (yield partial(self.confirm, call, arguments), {}, None):
             return Step(call, "declined", arguments, error="declined")
         try:

@@ -32,6 +32,7 @@ OPTIONS = {
     "run": "QUERY --tools --model --system --free",
     "serve": "--model --port --host --key-env",
     "export": "--out --model --bits",
+    "mcp": "--server --config --model --threshold --port",
     "doctor": "",
     "traces stats": "PATH --json",
     "traces convert": "SOURCE TARGET --to",

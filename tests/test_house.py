@@ -22,6 +22,7 @@ ALLOWED = {
     "evals": {"tools", "traces"},
     "device": {"tools", "student"},
     "serve": {"tools", "device"},
+    "mcp": {"tools"},
 }
 """Room to the rooms that it may import. Every room may import itself and ``needle.errors``."""
 GLUE = "commands"

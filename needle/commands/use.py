@@ -1,4 +1,4 @@
-"""Verbs for people who use a student: ``quickstart``, ``run``, ``serve``, ``doctor``."""
+"""Verbs for people who use a student: ``quickstart``, ``run``, ``serve``, ``mcp``, ``doctor``."""
 
 from __future__ import annotations
 
@@ -81,6 +81,28 @@ def serve(
         say(f"note: whoever reaches {host} can use this server; give a key with --key-env", error=True)
     caller = open_caller(model)
     run_server(caller, host=host, port=port, key=key, announce=lambda url: say(f"{caller.name} answers until Ctrl-C at {url}"))
+
+
+@app.command()
+def mcp(
+    server: Annotated[list[str] | None, typer.Option(help="Command that starts an MCP server, in quotes, or its address. May be repeated.")] = None,
+    config: Annotated[Path | None, typer.Option(help='File with servers, {"mcpServers": {...}}.')] = None,
+    model: Model = None,
+    threshold: Annotated[float, typer.Option(help="Confidence below which nothing is executed, 0 to 1.")] = 0.0,
+    port: Annotated[int | None, typer.Option(help="Answer over HTTP at this port of this machine. Default: over standard input and output.")] = None,
+) -> None:
+    """Be an MCP server before other MCP servers: hears requests in words, picks their tools and calls them."""
+    from needle import __version__
+    from needle.agent import Agent
+    from needle.mcp import read_servers, tools_from_mcp
+    from needle.mcp.router import router
+
+    with tools_from_mcp(*(server or ()), *(read_servers(config) if config else ())) as tools:
+        agent = Agent(tools, model, turns=0, threshold=threshold)
+        inner = router(agent, [tool.spec.name for tool in tools], version=__version__)
+        where = "over standard input and output" if port is None else f"at http://127.0.0.1:{port}/mcp"
+        say(f"{len(tools)} tools; answers until Ctrl-C {where}", error=True)
+        inner.run("stdio") if port is None else inner.run("streamable-http", host="127.0.0.1", port=port)
 
 
 @app.command()
