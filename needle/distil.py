@@ -18,13 +18,31 @@ from needle.tools import CallResult, fingerprint
 from needle.traces import Trace
 
 LOSSES = ("hard", "soft", "mutual")
-"""Labels alone; labels and the probabilities of teachers; labels and the probabilities of peers that learn at the same time."""
+"""Labels alone; labels and the probabilities of teachers or the votes of the rows; labels and the probabilities of peers that learn at the same time."""
 MANY_TOOLSETS = 50
 """From so many training toolsets on, tools are varied too (names, order, words), not values alone."""
 RECORDED = "data/traces/train.jsonl.gz"
 """The recorded traces of the source tree."""
 FINE_TUNE_RATE = 0.25
 """Peak rates of a fine-tune as a share of those of a run from random weights."""
+
+
+VOTE_WEIGHT = 0.5
+"""With ``--loss soft``: what the votes of a row count at the tokens where its labels parted, the label itself the rest."""
+
+
+@dataclass(frozen=True)
+class Soft:
+    """What a run learns from beside the labels."""
+
+    loss: str = "hard"
+    """One of ``LOSSES``."""
+    teachers: tuple[str, ...] = ()
+    """``CKPT`` or ``CKPT@WEIGHT`` each."""
+    cache: Path | None = None
+    """Folder of a teacher cache."""
+    preferences: Path | None = None
+    """File of preference pairs."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +113,8 @@ def train(
     preset: str = "base",
     loss: str = "hard",
     teachers: Sequence[str] = (),
+    teacher_cache: Path | None = None,
+    preferences: Path | None = None,
     resume: bool = False,
     settings: dict[str, Any] | None = None,
     report: Callable[[dict[str, Any]], None] = lambda _: None,
@@ -104,9 +124,10 @@ def train(
     """Train a student on ``traces`` and leave the run in ``out``; returns its ``TrainReport``.
 
     ``base``: a checkpoint to start from, None for the bundled one, ``"none"`` for random weights of ``preset``. ``loss``: ``"hard"``, or
-    ``"soft"`` against the averaged probabilities of the ``teachers`` (checkpoints with the same tokenizer; ``CKPT@WEIGHT`` weighs one), or
+    ``"soft"`` against the averaged probabilities of the ``teachers`` (checkpoints with the same tokenizer; ``CKPT@WEIGHT`` weighs one), those
+    kept in ``teacher_cache`` (``teach`` makes one), and the votes of rows that have any, or
     ``"mutual"``: the ``teachers`` (without any, a second student) learn too, each from the labels and from the others; the best of all is
-    kept. ``settings`` are those of ``TrainConfig``. ``piece``: stop (saved, to be continued) after so many minutes of this process.
+    kept. ``preferences``: a file of preference pairs to learn from beside. ``settings`` are those of ``TrainConfig``. ``piece``: stop (saved, to be continued) after so many minutes of this process.
     ``logs``: where curves go beside ``log.jsonl`` (``tensorboard``, ``trackio``, ``none``). Raises ``UserError`` for unusable traces, settings or checkpoints.
     """
     require_torch("training")
@@ -116,12 +137,15 @@ def train(
     from needle.watch import BUNDLED_NAME, watch_run
 
     settings = dict(settings or {})
-    _check(preset, loss, teachers)
+    soft = Soft(loss, tuple(teachers), teacher_cache, preferences)
+    _check(preset, soft, settings.get("on_policy", 0.0))
+    if loss == "soft":
+        settings.setdefault("vote_weight", VOTE_WEIGHT)
     last = _last(out, resume)
     split = read_split(traces, settings.get("seed", 0))
     config = _config(settings, len(split.train), fine_tune=base != "none")
     torch.manual_seed(config.seed)
-    trainer = _trainer(split, config, out, last if resume else None if base == "none" else checkpoint_folder(base), preset, loss, teachers)
+    trainer = _trainer(split, config, out, last if resume else None if base == "none" else checkpoint_folder(base), preset, soft, resume)
     if resume:
         trainer.resume()
     report({"rows": len(trainer.examples), "toolsets": len(trainer.examples.groups), "validation_rows": len(trainer.validate.traces),
@@ -141,16 +165,21 @@ def train(
         watch.close()
 
 
-def _check(preset: str, loss: str, teachers: Sequence[str]) -> None:
+def _check(preset: str, soft: Soft, on_policy: float) -> None:
     """Raises ``UserError`` for a preset or loss that is unknown or does not fit the teachers."""
     from needle.student.modeling import PRESETS
 
     if preset not in PRESETS:
         raise UserError(f"no preset {preset!r}; choose one of {', '.join(PRESETS)}")
-    if loss not in LOSSES or (loss == "soft" and not teachers) or (loss == "hard" and teachers):
+    if soft.loss not in LOSSES or (soft.loss == "hard" and soft.teachers):
         raise UserError(
-            f"--loss {loss} with {len(teachers)} --teacher: use hard without a teacher, soft with one or more, mutual with peers or without"
+            f"--loss {soft.loss} with {len(soft.teachers)} --teacher: use hard without a teacher, soft with teachers, a cache of their words"
+            " or rows with votes, mutual with peers or without"
         )
+    if soft.loss != "soft" and soft.cache is not None:
+        raise UserError(f"--teacher-cache with --loss {soft.loss}: what teachers said is for --loss soft")
+    if on_policy and (soft.loss != "soft" or not soft.teachers):
+        raise UserError("--on-policy: samples of the student are scored by teachers in the loop; give --loss soft with --teacher")
 
 
 def _config(settings: dict[str, Any], rows: int, fine_tune: bool) -> Any:
@@ -196,17 +225,17 @@ def _last(out: Path, resume: bool) -> Path:
     return last
 
 
-def _trainer(split: Split, config: Any, out: Path, start: Path | None, preset: str, loss: str, teachers: Sequence[str]) -> Any:
+def _trainer(split: Split, config: Any, out: Path, start: Path | None, preset: str, soft: Soft, resume: bool) -> Any:
     """Models, examples and validation of a run that starts from the checkpoint ``start`` (None: random weights)."""
     from needle.corpora.augment import ValueSwap
     from needle.corpora.vary import Augment
     from needle.student.modeling import PRESETS, NeedleConfig, NeedleModel
     from needle.student.modeling.storage import load_model
     from needle.student.tokenizer import load_tokenizer
+    from needle.train.cached_teachers import soft_source
     from needle.train.examples import ExampleSet, each
     from needle.train.loop import Trainer, compute_type
     from needle.train.students import apart
-    from needle.train.teachers import Teachers
     from needle.train.validate import Validator
     from needle.train.world import World
 
@@ -217,28 +246,75 @@ def _trainer(split: Split, config: Any, out: Path, start: Path | None, preset: s
     rows = with_replay(split.train, config.replay, config.seed)
     # a toolset that stays is learnt as it is, whatever is replayed beside it; many toolsets are there to teach how to read any
     toolsets = {id(trace.tools): trace.tools for trace in split.train}.values()  # rows of a file share theirs: hashed once, not once a row
-    vary = Augment(rows) if len(set(map(fingerprint, toolsets))) >= MANY_TOOLSETS else each(ValueSwap(rows))
+    # a cache alone knows the rows as they are
+    plain = soft.cache is not None and not soft.teachers
+    vary = None if plain else Augment(rows) if len(set(map(fingerprint, toolsets))) >= MANY_TOOLSETS else each(ValueSwap(rows))
     examples = ExampleSet(rows, tokenizer, model.config, vary)
     held = random.Random(config.seed).sample(split.validation, min(len(split.validation), config.validation_rows))
     held_examples = ExampleSet(held, tokenizer, model.config)
     validator = Validator(held, held_examples, tokenizer, config.token_weights, compute_type(config.precision), is_right)
-    others, shares = _others(teachers, tokenizer, model.device)
-    if loss == "mutual":
-        peers = others or [apart(model, config.seed + 1) if start else NeedleModel(model.config).to(model.device)]
-        return Trainer([model, *peers], tokenizer, examples, config, out, validator, world=world)
-    return Trainer([model], tokenizer, examples, config, out, validator, Teachers(others, shares) if others else None, world)
+    scorers, shares = _scorers(soft.teachers, tokenizer, model.device)
+    pairs = None if soft.preferences is None else _preferences(soft.preferences, tokenizer, model, config, out, resume)
+    if soft.loss == "mutual":
+        peers = _peers(scorers) or [apart(model, config.seed + 1) if start else NeedleModel(model.config).to(model.device)]
+        return Trainer([model, *peers], tokenizer, examples, config, out, validator, world=world, preferences=pairs)
+    source = None
+    if soft.loss == "soft":
+        source = soft_source(scorers, shares, soft.cache, tokenizer, config, examples)
+    return Trainer([model], tokenizer, examples, config, out, validator, source, world, pairs)
 
 
-def _others(names: Sequence[str], tokenizer: Any, device: Any) -> tuple[list[Any], list[float]]:
-    """Models of ``--teacher CKPT`` or ``CKPT@WEIGHT``, and their weights (1 where none is given)."""
-    from needle.student.modeling.storage import load_model
-    from needle.student.tokenizer import load_tokenizer
-    from needle.train.teachers import check_same_tokenizer
+def _scorers(names: Sequence[str], tokenizer: Any, device: Any) -> tuple[list[Any], list[float]]:
+    """Teachers of ``--teacher CKPT`` or ``CKPT@WEIGHT``, and their weights (1 where none is given)."""
+    from needle.train.teachers import load_teacher
 
-    models, weights = [], []
+    scorers, weights = [], []
     for name in names:
         path, weight = _weighed(name)
-        check_same_tokenizer(tokenizer, load_tokenizer(checkpoint_folder(str(path))), str(path))
-        models.append(load_model(checkpoint_folder(str(path))).to(device))
+        scorers.append(load_teacher(checkpoint_folder(str(path)), str(path), tokenizer))
+        scorers[-1].weights.to(device)
         weights.append(weight)
-    return models, weights
+    return scorers, weights
+
+
+def _peers(scorers: Sequence[Any]) -> list[Any]:
+    """The models of ``scorers`` as students that learn too. Raises ``UserError`` for a model of another kind."""
+    from needle.train.teachers import Checkpoint
+
+    for scorer in scorers:
+        if not isinstance(scorer, Checkpoint):
+            raise UserError(f"{scorer.name}: with --loss mutual all students are of this project; use it with --loss soft")
+    return [scorer.weights for scorer in scorers]
+
+
+def _preferences(path: Path, tokenizer: Any, model: Any, config: Any, out: Path, resume: bool) -> Any:
+    from needle.train.loop import compute_type
+    from needle.train.preferences import Preferences, read_pairs
+
+    return Preferences.begin(read_pairs(path, tokenizer, model.config), config, model, out, resume, compute_type(config.precision))
+
+
+def teach(
+    traces: Sequence[Path], out: Path, teachers: Sequence[str], *, k: int = 32, draws: bool = False, temperature: float = 1.0,
+    seed: int = 0, report: Callable[[int, int], None] = lambda done, of: None,
+) -> int:  # fmt: skip
+    """Ask ``teachers`` about every training row once and keep what they say in the cache ``out``; returns how many rows were new.
+
+    A stopped call goes on where it was. Raises ``UserError`` when the cache there belongs to other teachers, columns or tokenizer.
+    """
+    require_torch("teaching")
+    from needle.student.tokenizer import load_tokenizer
+    from needle.train.cached_teachers import fill, open_cache
+    from needle.train.examples import ExampleSet
+    from needle.train.teachers import Teachers
+    from needle.train.world import World
+    from needle.student.modeling import NeedleConfig
+
+    if not teachers:
+        raise UserError("nobody to ask: give --teacher CKPT (several are averaged)")
+    device, tokenizer = World().device, load_tokenizer(checkpoint_folder(str(_weighed(teachers[0])[0])))
+    scorers, shares = _scorers(teachers, tokenizer, device)
+    ensemble = Teachers(scorers, shares)
+    cache = open_cache(out, ensemble, tokenizer, k, draws, temperature)
+    examples = ExampleSet(read_split(traces, seed).train, tokenizer, NeedleConfig()).rendered()
+    return fill(cache, ensemble, examples, device, report=lambda done: report(done, len(examples)))

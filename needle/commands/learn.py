@@ -1,4 +1,4 @@
-"""Verbs that fit: ``train``, ``train-tokenizer``, ``export``."""
+"""Verbs that fit: ``train``, ``teach``, ``train-base``, ``train-tokenizer``, ``export``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from needle.commands.options import Out, Seed
-from needle.terminal import say, training_tracker
+from needle.terminal import say, tracker, training_tracker
 
 app = typer.Typer()
 
@@ -19,8 +19,12 @@ def train(
     out: Out,
     base: Annotated[str | None, typer.Option(help="Checkpoint to start from, or none. Default: the bundled base.")] = None,
     preset: Annotated[str, typer.Option(help="Size when starting from none: nano, base or proxy.")] = "base",
-    loss: Annotated[str, typer.Option(help="hard, soft (with --teacher), or mutual (students teach each other).")] = "hard",
+    loss: Annotated[str, typer.Option(help="hard, soft (teachers, their cache, or votes of the rows), or mutual (students teach each other).")] = "hard",
     teacher: Annotated[list[str] | None, typer.Option(help="Checkpoint to learn from, or CKPT@WEIGHT; several are averaged. With mutual: a peer that learns too.")] = None,
+    teacher_cache: Annotated[Path | None, typer.Option(help="With soft: what teachers said, from `needle teach`. With --teacher too, they are asked about rows it lacks.")] = None,
+    on_policy: Annotated[float | None, typer.Option(help="With soft and --teacher: share of steps on the student's own answers.")] = None,
+    preferences: Annotated[Path | None, typer.Option(help="Preference pairs to learn from beside the labels (SimPO).")] = None,
+    dpo: Annotated[bool, typer.Option("--dpo", help="With --preferences: DPO, against the model that the run began with.")] = False,
     minutes: Annotated[float | None, typer.Option(help="Budget in minutes; the run ends within it.")] = None,
     steps: Annotated[int | None, typer.Option(help="Budget in optimiser steps.")] = None,
     bits: Annotated[int | None, typer.Option(help="Train for 4- or 8-bit weights in the cooldown.")] = None,
@@ -31,13 +35,32 @@ def train(
     """Fit a student on traces; the checkpoint with the best held-out exact match is kept."""
     from needle.distil import train as run
 
-    settings = _given(minutes=minutes, steps=steps, quantize_bits=bits, rows=rows, seed=seed)
+    settings = _given(minutes=minutes, steps=steps, quantize_bits=bits, rows=rows, on_policy=on_policy, preference="dpo" if dpo else None, seed=seed)
     with training_tracker() as progress:
         report = run(
-            traces, out, base=base, preset=preset, loss=loss, teachers=teacher or (), resume=resume, settings=settings, report=progress
-        )
+            traces, out, base=base, preset=preset, loss=loss, teachers=teacher or (), teacher_cache=teacher_cache, preferences=preferences,
+            resume=resume, settings=settings, report=progress,
+        )  # fmt: skip
     _show(report)
     say(f"The checkpoint is in {out / 'best'}")
+
+
+@app.command()
+def teach(
+    traces: Annotated[list[Path], typer.Option("--traces", help="The traces that will be trained on; repeatable.")],
+    teacher: Annotated[list[str], typer.Option(help="Checkpoint to ask, or CKPT@WEIGHT; several are averaged.")],
+    out: Out,
+    k: Annotated[int, typer.Option("--k", help="Likeliest tokens that are kept a position (or random draws).")] = 32,
+    draws: Annotated[bool, typer.Option("--draws", help="Keep random draws, which are unbiased, instead of the likeliest tokens.")] = False,
+    temperature: Annotated[float, typer.Option(help="Temperature of the teachers' probabilities; that of the run must be the same.")] = 1.0,
+    seed: Seed = 0,
+) -> None:
+    """Ask teachers about every training row once; `needle train --teacher-cache` reads what they said. The same command goes on."""
+    from needle.distil import teach as run
+
+    with tracker("rows") as bar:
+        new = run(traces, out, teacher, k=k, draws=draws, temperature=temperature, seed=seed, report=bar)
+    say(f"{new:,} new rows\nThe teacher cache is in {out}")
 
 
 @app.command("train-base")

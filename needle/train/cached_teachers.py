@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
+from tokenizers import Tokenizer
 from torch import Tensor
 
 from needle.errors import UserError
 from needle.student.modeling.model import to_device
 from needle.train.batches import Batch, micro_batches
-from needle.train.cache import Cache, example_key
-from needle.train.examples import Example
+from needle.train.cache import Cache, Header, example_key, tokenizer_digest
+from needle.train.config import TrainConfig
+from needle.train.examples import Example, ExampleSet
 from needle.train.losses import SoftTargets
-from needle.train.teachers import Teachers
+from needle.train.teachers import Scorer, Source, Teachers
 
 
 def columns(probabilities_NV: Tensor, examples: Sequence[Example], k: int, draws: bool) -> tuple[Tensor, Tensor]:
@@ -36,7 +39,7 @@ def columns(probabilities_NV: Tensor, examples: Sequence[Example], k: int, draws
 
 
 def fill(
-    cache: Cache, teachers: Teachers, examples: Iterable[Example], device: torch.device, dtype: torch.dtype, rows: int = 64,
+    cache: Cache, teachers: Teachers, examples: Iterable[Example], device: torch.device, dtype: torch.dtype = torch.float32, rows: int = 64,
     report: Callable[[int], None] = lambda _: None,
 ) -> int:  # fmt: skip
     """Ask the ``teachers`` about every row that is not in the cache yet; how many those were. ``report`` hears the rows done so far."""
@@ -85,3 +88,31 @@ class CachedTeachers:
             tokens, shares = (torch.from_numpy(np.concatenate([entry[side] for entry in found])).to(device) for side in (0, 1))
         rest = None if header.draws else shares[:, -1]
         return SoftTargets(shares[:, :-1], tokens.long(), header.draws, rest)
+
+
+def open_cache(folder: Path, teachers: Teachers, tokenizer: Tokenizer, k: int, draws: bool, temperature: float) -> Cache:
+    """The cache of these ``teachers`` in ``folder``, made if there is none. Raises ``UserError`` when another is there."""
+    vocabulary = tokenizer.get_vocab_size()
+    return Cache.create(folder, Header(vocabulary, tokenizer_digest(tokenizer), k, draws, temperature, tuple(teachers.identity())))
+
+
+def soft_source(
+    scorers: Sequence[Scorer], shares: Sequence[float], folder: Path | None, tokenizer: Tokenizer, config: TrainConfig, examples: ExampleSet
+) -> Source | None:
+    """Who gives a run its soft labels: teachers in the loop, a cache in ``folder``, or (None) the votes of its rows alone.
+
+    Raises ``UserError`` when the cache belongs to something else or lacks rows that no teacher is there for, or where nobody says anything.
+    """
+    live = Teachers(scorers, shares) if scorers else None
+    if folder is not None:
+        cache = Cache.open(folder)
+        cache.check(tokenizer, config.temperature)
+        if cache.header.draws and (config.divergence or config.skew):
+            raise UserError(f"{folder}: random draws estimate KL(teacher || student) only; leave divergence and skew at 0, or keep the likeliest")
+        source = CachedTeachers(cache, live)
+        if live is None and (missing := source.missing(examples.rendered())):
+            raise UserError(f"{folder}: {missing:,} of {len(examples):,} rows are not in the cache; run `needle teach` on them, or give --teacher")
+        return source
+    if live is None and not any("votes" in trace.meta for rows in examples.groups.values() for trace in rows):
+        raise UserError("--loss soft: no teacher, no cache of one and no row with votes; give --teacher, --teacher-cache or such traces")
+    return live

@@ -53,6 +53,18 @@ class TrainConfig:
     """Member of the generalised Jensen-Shannon family: 0 is KL(teacher || student), 1 is KL(student || teacher)."""
     skew: float = 0.0
     """Share of the teacher that is mixed into the student's place in the divergence (DistiLLM: 0.1)."""
+    on_policy: float = 0.0
+    """Share of the steps whose answers are the student's own samples, scored by the teachers."""
+    preference: str = "simpo"
+    """Loss of preference pairs: ``simpo`` (log-probability a token, no reference) or ``dpo`` (against the start of the run)."""
+    preference_weight: float = 0.1
+    """What the loss of preference pairs counts beside the others."""
+    preference_beta: float | None = None
+    """Slope of that loss; None: 2.5 for ``simpo``, 0.1 for ``dpo``."""
+    preference_margin: float = 0.5
+    """SimPO: by how much (after the slope) the right answer is to lead."""
+    preference_pairs: int = 16
+    """Pairs a step and process."""
     peer_warmup: float = 0.2
     """Co-distillation: share of the run in which the weight of the peers' word rises from nothing."""
     average_decay: float | None = None
@@ -85,15 +97,22 @@ class TrainConfig:
             raise UserError("--minutes and --steps must be positive: a run of zero steps learns nothing")
         if min(self.rows, self.rows_per_toolset, self.micro_rows, self.validation_rows, self.validations) < 1:
             raise UserError("--rows and the other counts of a run must be at least 1")
-        for name in ("soft_weight", "vote_weight", "divergence", "skew", "peer_warmup", "average_decay", "replay"):
+        for name in ("soft_weight", "vote_weight", "divergence", "skew", "on_policy", "peer_warmup", "average_decay", "replay"):
             if not 0 <= (getattr(self, name) or 0.0) <= 1:
                 raise UserError(f"{name} {getattr(self, name)}: give a number from 0 to 1")
+        if self.preference not in ("simpo", "dpo") or self.preference_weight < 0 or self.preference_pairs < 1:
+            raise UserError("preference is simpo or dpo, preference_weight at least 0 and preference_pairs at least 1")
         if self.skew == 1 or not self.temperature > 0:
             raise UserError("skew must be below 1 and temperature above 0")
         if self.quantize_share is not None and not 0 <= self.quantize_share <= 1:
             raise UserError(f"quantize_share {self.quantize_share}: give a share of the run, 0 to 1")
         if self.quantize_bits not in (None, 4, 8):
             raise UserError(f"--bits {self.quantize_bits}: weights can be trained for 4 or 8 bits")
+
+    @property
+    def preference_slope(self) -> float:
+        """``preference_beta`` as it is used."""
+        return self.preference_beta if self.preference_beta is not None else 0.1 if self.preference == "dpo" else 2.5
 
     def rounds(self, progress: float) -> bool:
         """Whether weights are rounded at ``progress`` (0 to 1) of the run."""

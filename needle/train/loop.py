@@ -24,8 +24,9 @@ from needle.train.examples import Example, ExampleSet
 from needle.train.feed import batches, workers_for
 from needle.train.history import LOG, open_lines
 from needle.train.optimizer import current_rates
+from needle.train.preferences import Preferences
 from needle.train.students import Students
-from needle.train.teachers import Teachers
+from needle.train.teachers import Source
 from needle.train.world import World
 
 Validate = Callable[[NeedleModel], dict[str, float]]
@@ -89,12 +90,12 @@ class Trainer:
 
     def __init__(
         self, models: Sequence[NeedleModel], tokenizer: Tokenizer, examples: ExampleSet, config: TrainConfig, out: Path, validate: Validate,
-        teachers: Teachers | None = None, world: World | None = None,
+        teachers: Source | None = None, world: World | None = None, preferences: Preferences | None = None,
     ) -> None:  # fmt: skip
         """``models``: the student, and for co-distillation its peers."""
         self.world = world or World()
         self.tokenizer, self.examples, self.config, self.out, self.validate = tokenizer, examples, config, out, validate
-        self.students = Students(models, config, compute_type(config.precision), teachers, self.world)
+        self.students = Students(models, config, compute_type(config.precision), teachers, self.world, preferences)
         self.workers = workers_for(self.students.device.type) if config.workers is None else config.workers
         self.step = self.rows = self.epoch = self.batch = self.validated = self.unimproved = 0
         self.seconds = 0.0

@@ -50,6 +50,8 @@ def _labels(config: TrainConfig, mine_NV: Tensor, batch: Batch, share: float) ->
         weights_N = weights_N.clone()
         weights_N[voted.places] *= 1 - config.vote_weight
         parts["votes_loss"] = (share * config.vote_weight, soft_label_loss(mine_NV, voted, batch.weights_N))
+    elif config.vote_weight:  # every process of a run logs the same parts
+        parts["votes_loss"] = (0.0, mine_NV.new_zeros(()))
     return {"loss": (share, hard_label_loss(mine_NV, batch.labels_N, weights_N, config.z_loss))} | parts
 
 

@@ -17,7 +17,9 @@ from needle.train.config import TrainConfig
 from needle.train.examples import Example
 from needle.train.objective import objective
 from needle.train.optimizer import make_optimizers, rate, set_rate
-from needle.train.teachers import Teachers
+from needle.train.preferences import Preferences
+from needle.train.rollouts import is_sampled, sampled_answers
+from needle.train.teachers import Source
 from needle.train.world import World
 
 
@@ -25,9 +27,11 @@ class Students:
     """One or several models with their optimisers; the first is the one that the run is about."""
 
     def __init__(
-        self, models: Sequence[NeedleModel], config: TrainConfig, dtype: torch.dtype, teachers: Teachers | None = None, world: World | None = None
-    ) -> None:
+        self, models: Sequence[NeedleModel], config: TrainConfig, dtype: torch.dtype, teachers: Source | None = None, world: World | None = None,
+        preferences: Preferences | None = None,
+    ) -> None:  # fmt: skip
         self.models, self.config, self.dtype, self.teachers, self.world = list(models), config, dtype, teachers, world or World()
+        self.preferences = preferences
         self.device = models[0].embedding.weight.device
         self.optimizers = [optimizer for model in models for optimizer in make_optimizers(model, config)]
         self.steps = 0
@@ -56,6 +60,9 @@ class Students:
                 set_quantization(model, config.quantize_bits if config.rounds(progress) else None)
         for model in self.models:
             model.train()
+        sampled = is_sampled(config.on_policy, config.seed, self.steps)
+        if sampled:
+            examples = sampled_answers(self.models[0], examples, (config.seed, self.steps, self.world.rank), self.dtype)
         [total] = self.world.total([sum(config.token_weights[kind] for example in examples for kind in example.classes)])
         sums: dict[str, float] = {}
         tokens = 0
@@ -64,12 +71,13 @@ class Students:
             logits = [model.logits(model(batch.source, batch.target, self.dtype)) for model in self.models]
             taught = None if self.teachers is None else self.teachers.targets(batch, self.dtype, config.temperature)
             for number, mine in enumerate(logits):
-                parts = objective(config, mine, [other for other in logits if other is not mine], taught, batch, progress)
+                parts = objective(config, mine, [other for other in logits if other is not mine], taught, batch, progress, sampled)
                 (sum(share * loss for share, loss in parts.values()) / total).backward()
                 if number == 0:
                     for name, (_, loss) in parts.items():
                         sums[name] = sums.get(name, 0.0) + loss.item() / total
             tokens += len(batch.source.ids_N) + len(batch.labels_N)
+        sums |= self._prefer()
         for model in self.models:
             self.world.sum_gradients(model.parameters())
         tokens, *values = self.world.total([tokens, *sums.values()])
@@ -84,6 +92,17 @@ class Students:
             optimizer.zero_grad(set_to_none=True)
         self._average()
         return {**sums, "rate": share, "norm": norms[0], "tokens": tokens}
+
+    def _prefer(self) -> dict[str, float]:
+        """Add the gradients of this step's preference pairs, where the run has any; this process's share of the logged means."""
+        if self.preferences is None:
+            return {}
+        places, found = self.preferences.drawn(self.steps, self.world.rank), {}
+        for number, model in enumerate(self.models):
+            parts = self.preferences.parts(model, places, self.dtype, self.rows_per_block)
+            (self.config.preference_weight * parts["preference_loss"] / self.world.size).backward()
+            found = {name: value.item() / self.world.size for name, value in parts.items()} if number == 0 else found
+        return found
 
     @torch.no_grad()
     def _average(self) -> None:
