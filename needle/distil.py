@@ -303,12 +303,12 @@ def teach(
     A stopped call goes on where it was. Raises ``UserError`` when the cache there belongs to other teachers, columns or tokenizer.
     """
     require_torch("teaching")
+    from needle.student.modeling import NeedleConfig
     from needle.student.tokenizer import load_tokenizer
     from needle.train.cached_teachers import fill, open_cache
     from needle.train.examples import ExampleSet
     from needle.train.teachers import Teachers
     from needle.train.world import World
-    from needle.student.modeling import NeedleConfig
 
     if not teachers:
         raise UserError("nobody to ask: give --teacher CKPT (several are averaged)")

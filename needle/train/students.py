@@ -82,6 +82,8 @@ class Students:
             self.world.sum_gradients(model.parameters())
         tokens, *values = self.world.total([tokens, *sums.values()])
         sums = dict(zip(sums, values, strict=True))
+        if sampled:  # no label of these answers: the teachers' word is the loss
+            sums |= {"loss": sums["soft_loss"], "sampled": 1.0}
         norms = [torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip).item() for model in self.models]
         if not all(map(math.isfinite, [*norms, *sums.values()])):
             raise UserError("the loss is not finite; lower muon_lr and adam_lr, or look for broken rows in the data")

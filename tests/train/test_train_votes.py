@@ -93,7 +93,7 @@ def test_votes_take_their_share_of_the_label_and_rows_without_them_train_as_befo
     voted = _voted(KITCHEN, tools={"set_light": 0.6, "": 0.4})
     plain, weights = _parts(tokenizer, [replace(voted, meta={})], 0.0)
     ignored, ignored_weights = _parts(tokenizer, [voted], 0.0)
-    without, without_weights = _parts(tokenizer, [replace(voted, meta={})], 0.5)
+    _, without_weights = _parts(tokenizer, [replace(voted, meta={})], 0.5)
     assert torch.equal(weights, ignored_weights) and torch.equal(weights, without_weights) and plain.keys() == ignored.keys()
     parts, half = _parts(tokenizer, [voted], 0.5)
     assert parts["votes_loss"] > 0 and parts["loss"] < plain["loss"] and not torch.equal(half, weights)
