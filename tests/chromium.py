@@ -91,8 +91,9 @@ class Page:
 
     def press(self, key: str) -> None:
         """Press and release a key, as a person does."""
+        text = "\r" if key == "Enter" else key if len(key) == 1 else ""
         code = {"key": key, "windowsVirtualKeyCode": KEYS.get(key, ord(key[0].upper()))}
-        self.send("Input.dispatchKeyEvent", type="keyDown", **code, **({"text": key} if len(key) == 1 else {}))
+        self.send("Input.dispatchKeyEvent", type="keyDown", **code, **({"text": text} if text else {}))
         self.send("Input.dispatchKeyEvent", type="keyUp", **code)
 
     def write(self, text: str) -> None:

@@ -32,6 +32,7 @@ OPTIONS = {
     "leaderboard": "DIRECTORIES --out",
     "run": "QUERY --tools --model --system --free",
     "serve": "--model --port --host --key-env",
+    "playground": "--model --tools --out --port",
     "export": "--out --model --bits",
     "mcp": "--server --config --model --threshold --port",
     "doctor": "",

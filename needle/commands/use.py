@@ -1,4 +1,4 @@
-"""Verbs for people who use a student: ``quickstart``, ``run``, ``serve``, ``mcp``, ``doctor``."""
+"""Verbs for people who use a student: ``quickstart``, ``run``, ``serve``, ``playground``, ``mcp``, ``doctor``."""
 
 from __future__ import annotations
 
@@ -103,6 +103,27 @@ def mcp(
         where = "over standard input and output" if port is None else f"at http://127.0.0.1:{port}/mcp"
         say(f"{len(tools)} tools; answers until Ctrl-C {where}", error=True)
         inner.run("stdio") if port is None else inner.run("streamable-http", host="127.0.0.1", port=port)
+
+
+@app.command()
+def playground(
+    model: Model = None,
+    tools: Annotated[Path | None, typer.Option("--tools", help="Toolset file that the page opens with. Default: an example.")] = None,
+    out: Out = Path("needle-playground"),
+    port: Annotated[int, typer.Option(help="Port; 0 takes a free one.")] = 8378,
+) -> None:
+    """Serve a page to try tools, correct answers and fine-tune on the corrections, until Ctrl-C."""
+    from needle.playground import LocalDesk
+    from needle.serve import listen
+    from needle.serve.playground import create_playground
+    from needle.tools.read import load_toolset
+
+    desk = LocalDesk(model, out, load_toolset(tools) if tools else ())
+    say(f"{desk.caller.name}; corrections go to {desk.kept.path}")
+    try:
+        listen(create_playground(desk), port=port, announce=lambda url: say(f"The page is at {url} until Ctrl-C"))
+    finally:
+        desk.close()
 
 
 @app.command()

@@ -10,6 +10,6 @@ What is answered, refused and ignored is listed in ``docs/serve.md``.
 
 from needle.serve.app import create_app
 from needle.serve.limits import Limits
-from needle.serve.run import LOOPBACK, serve
+from needle.serve.run import LOOPBACK, listen, serve
 
-__all__ = ["LOOPBACK", "Limits", "create_app", "serve"]
+__all__ = ["LOOPBACK", "Limits", "create_app", "listen", "serve"]

@@ -7,6 +7,7 @@ import socket
 from collections.abc import Callable
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from needle.errors import UserError
 from needle.serve.app import create_app
@@ -37,16 +38,28 @@ def serve(
     """
     limits = limits or Limits()
     app = create_app(caller, key=key, limits=limits, name=name)
+    listen(app, host=host, port=port, limits=limits, announce=lambda url: announce(f"{url}/v1"))
+
+
+def listen(
+    app: ASGIApp,
+    *,
+    host: str = LOOPBACK[0],
+    port: int = PORT,
+    limits: Limits | None = None,
+    announce: Callable[[str], None] = print,
+) -> None:
+    """Serve an app until Ctrl-C. ``announce`` gets its address once it is open. Raises UserError when that is taken."""
     listener = _listen(host, port)
     shown = f"[{host}]" if ":" in host else host
-    announce(f"http://{shown}:{listener.getsockname()[1]}/v1")
+    announce(f"http://{shown}:{listener.getsockname()[1]}")
     config = uvicorn.Config(
         app,
         log_level="warning",
         access_log=False,
         server_header=False,
         lifespan="off",
-        limit_concurrency=limits.connections,
+        limit_concurrency=(limits or Limits()).connections,
         timeout_graceful_shutdown=FINISH_SECONDS,
     )
     with listener, contextlib.suppress(KeyboardInterrupt):
