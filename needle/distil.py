@@ -190,7 +190,8 @@ def _config(settings: dict[str, Any], rows: int, fine_tune: bool) -> Any:
     if not fine_tune:
         return TrainConfig(**settings)
     config = TrainConfig(**tuned_settings(rows, settings))
-    return replace(config, **{key: getattr(config, key) * FINE_TUNE_RATE for key in ("muon_lr", "adam_lr") if key not in settings})
+    lower = () if config.lora else ("muon_lr", "adam_lr")  # adapters want some ten times the rate of the weights themselves
+    return replace(config, **{key: getattr(config, key) * FINE_TUNE_RATE for key in lower if key not in settings})
 
 
 def with_replay(train: list[Trace], share: float, seed: int) -> list[Trace]:

@@ -29,13 +29,14 @@ def train(
     steps: Annotated[int | None, typer.Option(help="Budget in optimiser steps.")] = None,
     bits: Annotated[int | None, typer.Option(help="Train for 4- or 8-bit weights in the cooldown.")] = None,
     rows: Annotated[int | None, typer.Option(help="Examples a step.")] = None,
+    lora: Annotated[int | None, typer.Option(help="Rank of low-rank adapters to train instead of all weights (8, say); they are merged into the checkpoint.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out.")] = False,
     seed: Seed = 0,
 ) -> None:
     """Fit a student on traces; the checkpoint with the best held-out exact match is kept."""
     from needle.distil import train as run
 
-    settings = _given(minutes=minutes, steps=steps, quantize_bits=bits, rows=rows, on_policy=on_policy, preference="dpo" if dpo else None, seed=seed)
+    settings = _given(minutes=minutes, steps=steps, quantize_bits=bits, rows=rows, lora=lora, on_policy=on_policy, preference="dpo" if dpo else None, seed=seed)
     with training_tracker() as progress:
         report = run(
             traces, out, base=base, preset=preset, loss=loss, teachers=teacher or (), teacher_cache=teacher_cache, preferences=preferences,

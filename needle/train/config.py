@@ -69,6 +69,12 @@ class TrainConfig:
     """Co-distillation: share of the run in which the weight of the peers' word rises from nothing."""
     average_decay: float | None = None
     """Keep and judge a running average of the weights with this decay a step (0.99, say); None: the weights themselves."""
+    lora: int = 0
+    """Rank of low-rank adapters that are trained in place of the weights; 0: the weights themselves."""
+    lora_alpha: float = 16.0
+    """Strength of the adapters; their correction is scaled by ``lora_alpha / lora``."""
+    lora_root: bool = False
+    """Scale by ``lora_alpha / sqrt(lora)`` instead (rsLoRA), for ranks above 32 or so."""
     quantize_bits: int | None = None
     """Quantisation-aware training for 4 or 8 bits at the end of the run; None for none."""
     quantize_share: float | None = None
@@ -102,6 +108,8 @@ class TrainConfig:
                 raise UserError(f"{name} {getattr(self, name)}: give a number from 0 to 1")
         if self.preference not in ("simpo", "dpo") or self.preference_weight < 0 or self.preference_pairs < 1:
             raise UserError("preference is simpo or dpo, preference_weight at least 0 and preference_pairs at least 1")
+        if self.lora < 0 or not self.lora_alpha > 0:
+            raise UserError("--lora must be a rank of 0 or more, and lora_alpha above 0")
         if self.skew == 1 or not self.temperature > 0:
             raise UserError("skew must be below 1 and temperature above 0")
         if self.quantize_share is not None and not 0 <= self.quantize_share <= 1:

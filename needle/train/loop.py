@@ -23,6 +23,7 @@ from needle.train.config import TrainConfig
 from needle.train.examples import Example, ExampleSet
 from needle.train.feed import batches, workers_for
 from needle.train.history import LOG, open_lines
+from needle.train.lora import merged
 from needle.train.optimizer import current_rates
 from needle.train.preferences import Preferences
 from needle.train.students import Students
@@ -195,7 +196,7 @@ class Trainer:
         if not self.world.first:
             return
         students = self.students
-        save_checkpoint(self.out / "last", self.model, self.tokenizer, self.state(), students.optimizers, students.extra())
+        save_checkpoint(self.out / "last", merged(self.model), self.tokenizer, self.state(), students.optimizers, students.extra())
 
     def _batches(self) -> Iterator[list[Example]]:
         while True:

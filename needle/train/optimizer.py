@@ -6,20 +6,29 @@ import torch
 from torch import nn
 
 from needle.train.config import TrainConfig
+from needle.train.lora import is_adapted
 
 
 def make_optimizers(model: nn.Module, config: TrainConfig) -> list[torch.optim.Optimizer]:
-    """``torch.optim.Muon`` (Jordan et al., 2024) on 2-D weights inside the layers, AdamW on embedding, norms and gates."""
+    """``torch.optim.Muon`` (Jordan et al., 2024) on 2-D weights inside the layers, AdamW on embedding, norms and gates.
+
+    A model with adapters has AdamW on them alone: an update of a factor that is spread evenly (Muon's) is none of their product.
+    """
+    if is_adapted(model):
+        return [_with_peaks(torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=config.adam_lr, betas=(0.9, 0.99), weight_decay=0.0))]
     matrices = [p for name, p in model.named_parameters() if p.ndim == 2 and not name.startswith("embedding")]
     embedding = [p for name, p in model.named_parameters() if p.ndim == 2 and name.startswith("embedding")]
     small = [p for p in model.parameters() if p.ndim < 2]
     muon = torch.optim.Muon(matrices, lr=config.muon_lr, weight_decay=config.weight_decay, momentum=0.95, nesterov=True)
     groups = [{"params": embedding, "weight_decay": config.weight_decay}, {"params": small, "weight_decay": 0.0}]
     adam = torch.optim.AdamW(groups, lr=config.adam_lr, betas=(0.9, 0.95), eps=1e-8)
-    for optimizer in (muon, adam):
-        for group in optimizer.param_groups:
-            group["peak_lr"] = group["lr"]
-    return [muon, adam]
+    return [_with_peaks(muon), _with_peaks(adam)]
+
+
+def _with_peaks(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
+    for group in optimizer.param_groups:
+        group["peak_lr"] = group["lr"]
+    return optimizer
 
 
 def rate(progress: float, config: TrainConfig) -> float:

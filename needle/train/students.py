@@ -15,6 +15,7 @@ from needle.student.modeling.quantize import set_quantization
 from needle.train.batches import micro_batches
 from needle.train.config import TrainConfig
 from needle.train.examples import Example
+from needle.train.lora import add_adapters, is_adapted, merged, weights_of
 from needle.train.objective import objective
 from needle.train.optimizer import make_optimizers, rate, set_rate
 from needle.train.preferences import Preferences
@@ -33,21 +34,24 @@ class Students:
         self.models, self.config, self.dtype, self.teachers, self.world = list(models), config, dtype, teachers, world or World()
         self.preferences = preferences
         self.device = models[0].embedding.weight.device
-        self.optimizers = [optimizer for model in models for optimizer in make_optimizers(model, config)]
         self.steps = 0
         self.averages = [copy.deepcopy(model).requires_grad_(False) for model in models] if config.average_decay else []
+        for number, model in enumerate(models if config.lora else ()):
+            add_adapters(model, config.lora, config.lora_alpha, config.seed + number, config.lora_root)
+        self.optimizers = [optimizer for model in models for optimizer in make_optimizers(model, config)]
         self.rows_per_block = config.rows_per_block or (8 if self.device.type == "cpu" else None)
         self.share_toolsets = all(model.config.shares_toolsets for model in models) and (teachers is None or teachers.shares_toolsets)
 
     @property
     def judged(self) -> list[NeedleModel]:
-        """The weights that are validated and kept: running averages where the run has them."""
-        return self.averages or self.models
+        """The weights that are validated and kept: running averages where the run has them; adapters are merged."""
+        return self.averages or [merged(model) for model in self.models]
 
     def extra(self) -> dict[str, NeedleModel]:
         """What a continued run needs beside the first model, by file name."""
         peers = {f"peer{number}": model for number, model in enumerate(self.models[1:], 1)}
-        return peers | {f"average{number}": model for number, model in enumerate(self.averages)}
+        adapted = {"adapted": self.models[0]} if is_adapted(self.models[0]) else {}  # base and adapters apart; ``model`` has their sum
+        return adapted | peers | {f"average{number}": model for number, model in enumerate(self.averages)}
 
     def update(self, examples: Sequence[Example], progress: float) -> dict[str, float]:
         """One optimiser step of every model on the same rows; losses are averaged over the token weights of the whole step, all processes.
@@ -112,8 +116,9 @@ class Students:
         self.steps += 1
         decay = min(self.config.average_decay or 0.0, (1 + self.steps) / (10 + self.steps))
         for model, average in zip(self.models, self.averages, strict=False):
-            for new, kept in zip(model.parameters(), average.parameters(), strict=True):
-                kept.lerp_(new, 1 - decay)
+            names, kept = zip(*average.named_parameters(), strict=True)
+            for new, mine in zip(weights_of(model, names), kept, strict=True):
+                mine.lerp_(new, 1 - decay)
 
 
 def apart(model: NeedleModel, seed: int, share: float = 0.1) -> NeedleModel:
