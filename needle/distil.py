@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 import random
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +147,9 @@ def train(
     config = _config(settings, len(split.train), fine_tune=base != "none")
     torch.manual_seed(config.seed)
     trainer = _trainer(split, config, out, last if resume else None if base == "none" else checkpoint_folder(base), preset, soft, resume)
+    trainer.origin = {
+        "loss": loss, "teachers": list(teachers), "teacher cache": str(teacher_cache or ""), "preferences": str(preferences or ""), "traces": _digest(split),
+    }  # fmt: skip
     if resume:
         trainer.resume()
     report({"rows": len(trainer.examples), "toolsets": len(trainer.examples.groups), "validation_rows": len(trainer.validate.traces),
@@ -163,6 +167,12 @@ def train(
         raise UserError(f"{out}: cannot be written ({error}); free some space and {remedy}: what was saved before is whole") from error
     finally:
         watch.close()
+
+
+def _digest(split: Split) -> str:
+    """Short fingerprint of the rows: a continued run must draw from the ones that it began with."""
+    lines = (f"{trace.id}\t{trace.query}" for trace in chain(split.train, split.validation))
+    return hashlib.blake2b("\n".join(lines).encode(), digest_size=6).hexdigest()
 
 
 def _check(preset: str, soft: Soft, on_policy: float) -> None:

@@ -33,7 +33,7 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out.")] = False,
     seed: Seed = 0,
 ) -> None:
-    """Fit a student on traces; the checkpoint with the best held-out exact match is kept."""
+    """Fit a student on traces; the checkpoint with the best held-out exact match is kept. Exit code 1: nothing better than the start was found."""
     from needle.distil import train as run
 
     settings = _given(minutes=minutes, steps=steps, quantize_bits=bits, rows=rows, lora=lora, on_policy=on_policy, preference="dpo" if dpo else None, seed=seed)
@@ -44,6 +44,8 @@ def train(
         )  # fmt: skip
     _show(report)
     say(f"The checkpoint is in {out / 'best'}")
+    if not report.learnt:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -95,8 +97,8 @@ def _show(report: Any) -> None:
     best = ", ".join(f"{name} {value:.3f}" for name, value in report.best.items() if name != "step")
     scored = f"; best at step {report.best['step']}: {best}" if report.best else ""
     say(f"{report.steps:,} steps, {report.rows:,} rows, {report.seconds / 60:.1f} min{scored}")
-    if report.best.get("step") == 0:
-        say("NOTHING LEARNT: no step scored better on the held-out rows than the start, which is kept; give more traces or a larger budget")
+    if report.warning:
+        say(report.warning, error=True)
 
 
 @app.command("train-tokenizer")

@@ -38,6 +38,8 @@ def quickstart(
     for query, answer in result.answers:
         say(f"  {query!r}\n    {answer_line(answer)}")
     say(f"\nNext: needle run \"...\" --tools {config.tools} --model {out / 'run'}\n      open {out / 'eval' / 'report.html'}")
+    if result.trained.warning:
+        say(result.trained.warning, error=True)
     say(f"Everything is in {out}")
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
@@ -29,24 +31,41 @@ def save_checkpoint(
 ) -> None:
     """Write weights, tokenizer and state; with ``optimizers`` the run can be continued. An older folder is replaced only when all is written.
 
-    ``extra``: further models of the run (peers, averages) by file name.
+    ``extra``: further models of the run (peers, averages) by file name. Raises ``OSError`` or ``SafetensorError`` when it cannot be written;
+    then nothing is left of it, and the older folder is as it was.
     """
     fresh, old = folder.with_name(folder.name + ".new"), _old(folder)
     shutil.rmtree(fresh, ignore_errors=True)
-    fresh.mkdir(parents=True)
-    model.config.save_pretrained(fresh)
-    save_file({name: weight.contiguous() for name, weight in model.state_dict().items()}, fresh / WEIGHTS, metadata={"format": "pt"})
-    save_tokenizer(fresh, tokenizer)
-    for name, other in (extra or {}).items():
-        save_file({key: weight.contiguous() for key, weight in other.state_dict().items()}, fresh / f"{name}.safetensors")
-    if optimizers is not None:
-        save_file(_optimizer_tensors(optimizers), fresh / OPTIMIZER)
-    (fresh / STATE).write_text(json.dumps(state, indent=1))
+    try:
+        fresh.mkdir(parents=True)
+        model.config.save_pretrained(fresh)
+        _save_weights(fresh / WEIGHTS, model.state_dict())
+        save_tokenizer(fresh, tokenizer)
+        for name, other in (extra or {}).items():
+            _save_weights(fresh / f"{name}.safetensors", other.state_dict())
+        if optimizers is not None:
+            _save_weights(fresh / OPTIMIZER, _optimizer_tensors(optimizers))
+        (fresh / STATE).write_text(json.dumps(state, indent=1))
+        for path in fresh.iterdir():
+            _to_disk(path)
+    except BaseException:
+        shutil.rmtree(fresh, ignore_errors=True)  # on a full disk the half that was written is in the way
+        raise
     shutil.rmtree(old, ignore_errors=True)
     if folder.exists():
         folder.rename(old)
     fresh.rename(folder)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def _save_weights(path: Path, tensors: dict[str, torch.Tensor]) -> None:
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path, metadata={"format": "pt"})
+
+
+def _to_disk(path: Path) -> None:
+    """A power cut after the swap must not find empty files under the good name."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def _old(folder: Path) -> Path:
@@ -76,10 +95,23 @@ def _optimizer_tensors(optimizers: list[torch.optim.Optimizer]) -> dict[str, tor
     return tensors
 
 
-def load_state(folder: Path, optimizers: list[torch.optim.Optimizer], extra: dict[str, NeedleModel] | None = None) -> dict[str, Any]:
-    """Restore optimisers and ``extra`` models in place and return the run's state. Raises ``UserError`` when the folder holds no such run."""
+def read_state(folder: Path) -> dict[str, Any]:
+    """The state of the run whose checkpoint this is. Raises ``UserError`` when the folder holds no run that can be continued."""
     if not (folder / STATE).is_file() or not (folder / OPTIMIZER).is_file():
         raise UserError(f"{folder}: nothing to resume there (no {STATE} with {OPTIMIZER})")
+    return json.loads((folder / STATE).read_text())
+
+
+def same_settings(before: dict[str, Any], now: dict[str, Any], free: Container[str] = ()) -> None:
+    """Raises ``UserError`` naming the settings other than ``free`` that are not as they were, with both values."""
+    before, now = (json.loads(json.dumps(one)) for one in (before, now))
+    different = [f"{key} {before.get(key)} there and {now[key]} now" for key in now if key not in free and before.get(key) != now[key]]
+    if different:
+        raise UserError(f"the run has other settings: {'; '.join(different)}; continue it with its own, or give another --out")
+
+
+def load_state(folder: Path, optimizers: list[torch.optim.Optimizer], extra: dict[str, NeedleModel] | None = None) -> None:
+    """Restore optimisers and ``extra`` models in place. Raises ``UserError`` when the folder lacks one of them."""
     for name, model in (extra or {}).items():
         if not (folder / f"{name}.safetensors").is_file():
             raise UserError(f"{folder}: the run there has no {name}; continue it with the settings and students that it began with")
@@ -94,4 +126,3 @@ def load_state(folder: Path, optimizers: list[torch.optim.Optimizer], extra: dic
                 entries.setdefault(int(parameter), {})[key] = tensor
         content["state"] = entries
         optimizer.load_state_dict(content)
-    return json.loads((folder / STATE).read_text())

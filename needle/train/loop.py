@@ -18,7 +18,7 @@ from tokenizers import Tokenizer
 from needle.errors import UserError
 from needle.student.modeling import NeedleModel
 from needle.student.modeling.quantize import rounded_copy
-from needle.train.checkpoint import load_state, save_checkpoint
+from needle.train.checkpoint import load_state, read_state, same_settings, save_checkpoint, whole
 from needle.train.config import TrainConfig
 from needle.train.examples import Example, ExampleSet
 from needle.train.feed import batches, workers_for
@@ -57,6 +57,25 @@ class TrainReport:
     """Scores of the kept checkpoint; empty before the first validation."""
     complete: bool = True
     """False: a piece of the run is done, and the same command with ``--resume`` goes on."""
+    tried: float = -1.0
+    """Highest held-out exact match after the start; -1 when there was none."""
+
+    @property
+    def learnt(self) -> bool:
+        """Whether something better than the start was found; the start is kept otherwise."""
+        return not self.complete or self.best.get("step") != 0
+
+    @property
+    def warning(self) -> str | None:
+        """One line for a run that found nothing better than its start."""
+        if self.learnt:
+            return None
+        after = "was never scored after it" if self.tried < 0 else f"{self.tried:.3f} at most after it"
+        verdict = "WORSE THAN THE BASE" if -1 < self.tried < self.best["exact"] else "NOTHING LEARNT"
+        return (
+            f"{verdict}: held-out exact match was {self.best['exact']:.3f} at the start and {after}. The start is kept in "
+            f"{self.out / 'best'}; give more traces or a larger budget"
+        )
 
 
 @contextmanager
@@ -86,6 +105,11 @@ def compute_type(precision: str) -> torch.dtype:
     return torch.bfloat16 if precision == "bf16" or (precision == "auto" and native) else torch.float32
 
 
+def _rank(scores: dict[str, float]) -> tuple[float, float]:
+    """What decides which checkpoint is best: exact match, and of equals (a few held-out rows have few values) the lower loss."""
+    return scores["exact"], -scores.get("loss", 0.0)
+
+
 class Trainer:
     """State of one run; ``run`` takes it to its end."""
 
@@ -103,6 +127,9 @@ class Trainer:
         self.validation_seconds = 0.0
         self.best: dict[str, float] = {}
         self.best_rounded = False
+        self.tried = -1.0
+        self.origin: dict[str, Any] = {}
+        """What the run is made of beside its settings (data, teachers): a continued run must agree."""
 
     @property
     def model(self) -> NeedleModel:
@@ -118,16 +145,20 @@ class Trainer:
 
     def state(self) -> dict[str, Any]:
         """Everything beside weights and optimisers that a continued run needs."""
-        names = ("step", "rows", "epoch", "batch", "validated", "unimproved", "seconds", "validation_seconds", "best", "best_rounded")
-        return {name: getattr(self, name) for name in names} | {"config": self.config.to_dict()}
+        names = ("step", "rows", "epoch", "batch", "validated", "unimproved", "seconds", "validation_seconds", "best", "best_rounded", "tried")
+        return {name: getattr(self, name) for name in names} | {"config": self.config.to_dict(), "origin": self.origin}
 
     def resume(self) -> None:
-        """Continue from ``last``. Raises ``UserError`` when it belongs to another configuration."""
-        state = load_state(self.out / "last", self.students.optimizers, self.students.extra())
-        before, now = state.pop("config"), json.loads(json.dumps(self.config.to_dict()))
-        different = [key for key in now if key not in ("minutes", "steps", "workers") and before.get(key) != now[key]]
-        if different:
-            raise UserError(f"{self.out}: the run there has other settings ({', '.join(different)}); give --out another folder")
+        """Continue from ``last``. Raises ``UserError``, with nothing changed, when it belongs to another configuration."""
+        last = whole(self.out / "last")
+        state = read_state(last)
+        try:
+            same_settings(state.pop("config"), self.config.to_dict(), ("minutes", "steps", "workers"))
+            same_settings(state.pop("origin", self.origin), self.origin)
+        except UserError as error:
+            raise UserError(f"{self.out}: {error}") from error
+        load_state(last, self.students.optimizers, self.students.extra())
+        whole(self.out / "best")
         for name, value in state.items():
             setattr(self, name, value)
         self.students.steps = self.step
@@ -175,7 +206,7 @@ class Trainer:
         return self._report(complete=True)
 
     def _report(self, complete: bool) -> TrainReport:
-        return TrainReport(self.out, self.step, self.rows, self.seconds, self.best, complete)
+        return TrainReport(self.out, self.step, self.rows, self.seconds, self.best, complete, self.tried)
 
     def _go_on(self) -> float | None:
         """Share of the run that is done, as the first process has it; None at its end, which is never before the first step."""
@@ -228,7 +259,7 @@ class Trainer:
         The first process does so while the others wait. ``counts``: whether it is one of the run's planned validations.
         """
         found = self._judge(counts) if self.world.first else {}
-        names = ("validated", "unimproved", "best", "best_rounded", "validation_seconds")
+        names = ("validated", "unimproved", "best", "best_rounded", "tried", "validation_seconds")
         found, values = self.world.say((found, [getattr(self, name) for name in names]))
         for name, value in zip(names, values, strict=True):
             setattr(self, name, value)
@@ -247,9 +278,10 @@ class Trainer:
             if number == 0:
                 found["weight_norm"] = sum(weight.detach().float().square().sum().item() for weight in model.parameters()) ** 0.5
             found |= {f"validation_{name}" + (f"_peer{number}" if number else ""): value for name, value in scores.items()}
+            self.tried = max(self.tried, scores["exact"]) if self.step else self.tried
             # weights that will be rounded before they ship are no rival to weights that are
-            if not self.best or scores["exact"] >= self.best["exact"] or (rounded and not self.best_rounded):
-                self.unimproved = 0 if not self.best or scores["exact"] > self.best["exact"] else self.unimproved
+            if not self.best or _rank(scores) >= _rank(self.best) or (rounded and not self.best_rounded):
+                self.unimproved = 0 if not self.best or _rank(scores) > _rank(self.best) else self.unimproved
                 self.best, self.best_rounded = {**scores, "step": self.step}, rounded
                 save_checkpoint(self.out / "best", model, self.tokenizer, {"scores": self.best, "config": self.config.to_dict()})
         self.validation_seconds = max(self.validation_seconds, time.monotonic() - began)

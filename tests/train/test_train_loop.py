@@ -132,7 +132,7 @@ def test_resuming_another_configuration_or_nothing_is_a_user_error(tokenizer: To
     with pytest.raises(UserError, match="nothing to resume"):
         trainer(tokenizer, tmp_path, config).resume()
     trainer(tokenizer, tmp_path, config).run()
-    with pytest.raises(UserError, match="other settings .*rows"):
+    with pytest.raises(UserError, match="other settings: rows 4 there and 5 now"):
         trainer(tokenizer, tmp_path, replace(config, rows=5)).resume()
     trainer(tokenizer, tmp_path, replace(config, steps=9)).resume()
 

@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from train_helpers import rows, settings, tiny_model
 
 from needle.errors import UserError
 from needle.student.modeling.storage import load_model
-from needle.train.checkpoint import save_checkpoint, whole
+from needle.train.checkpoint import whole
 from needle.train.config import TrainConfig
 from needle.train.examples import ExampleSet, each
 from needle.train.loop import Trainer
 from needle.train.teachers import Teachers
 
+ROOT = Path(__file__).parents[2]
 KINDS = {
     "averages and rounding": ({"average_decay": 0.9, "quantize_bits": 4, "quantize_share": 0.5}, {}),
     "adapters, rounding and averages": ({"lora": 4, "quantize_bits": 8, "quantize_share": 0.5, "average_decay": 0.9}, {}),
@@ -82,4 +88,70 @@ def test_another_number_of_workers_changes_nothing(tokenizer: Tokenizer, tmp_pat
     _trainer(tokenizer, tmp_path / "whole", config).run()
     _killed_at(tokenizer, tmp_path / "cut", replace(config, workers=1), 1)
     _trainer(tokenizer, tmp_path / "cut", replace(config, workers=2)).run()
+    _same_run(tmp_path / "whole" / "last", tmp_path / "cut" / "last")
+
+
+def test_a_disk_that_is_full_leaves_the_old_checkpoint_whole_and_nothing_beside_it(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    run = _trainer(tokenizer, tmp_path, settings(steps=4, validations=2))
+    before: dict[str, bytes] = {}
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def fill(record: dict) -> None:
+        if record["step"] == 2:
+            before.update({path.name: path.read_bytes() for path in (tmp_path / "last").iterdir()})
+            resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, limits[1]))  # the kernel refuses to write more into a file
+
+    try:
+        with pytest.raises((OSError, SafetensorError)):
+            run.run(fill)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert len(before) > 4 and {path.name: path.read_bytes() for path in (tmp_path / "last").iterdir()} == before
+    assert {path.name for path in tmp_path.iterdir()} == {"last", "best", "log.jsonl"}
+    assert _trainer(tokenizer, tmp_path, settings(steps=4, validations=2)).run().steps == 4
+
+
+@pytest.mark.parametrize(("changes", "words"), [({"rows": 5, "lora": 4}, ("lora 0 there and 4 now", "rows 4 there and 5 now")), ({"steps": None, "minutes": 1.0}, ())])
+def test_another_configuration_is_refused_with_what_differs_and_changes_nothing(tokenizer: Tokenizer, tmp_path: Path, changes: dict, words: tuple) -> None:
+    _trainer(tokenizer, tmp_path, settings(steps=1, validations=1)).run()
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    if not words:
+        _trainer(tokenizer, tmp_path, settings(**{"steps": 1, "validations": 1, **changes}))
+        return
+    with pytest.raises(UserError) as error:
+        _trainer(tokenizer, tmp_path, settings(**{"steps": 1, "validations": 1, **changes}))
+    assert all(part in str(error.value) for part in words) and "\n" not in str(error.value)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_other_traces_or_another_loss_are_another_run(cli, tiny_base: Path, home_traces: Path, tmp_path: Path) -> None:
+    first = ["train", "--base", tiny_base, "--steps", 1, "--rows", 4, "--out", tmp_path / "run"]
+    assert cli(*first, "--traces", home_traces).code in (0, 1)
+    shorter = tmp_path / "train.jsonl"
+    shorter.write_text("".join((home_traces / "train.jsonl").read_text().splitlines(keepends=True)[:-1]))
+    before = (tmp_path / "run" / "last" / "model.safetensors").read_bytes()
+    assert "traces" in cli(*first, "--traces", shorter, "--resume").complaint
+    assert "loss hard there and mutual now" in cli(*first, "--traces", home_traces, "--loss", "mutual", "--resume").complaint
+    assert (tmp_path / "run" / "last" / "model.safetensors").read_bytes() == before
+
+
+@pytest.mark.slow
+def test_the_command_killed_at_any_moment_goes_on_bit_for_bit(tiny_base: Path, home_traces: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "needle.cli", "train", "--traces", str(home_traces), "--base", str(tiny_base), "--steps", "40", "--rows", "8", "--seed", "3"]
+
+    def start(out: Path, *more: str) -> subprocess.Popen:
+        return subprocess.Popen([*command, "--out", str(out), *more], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    assert start(tmp_path / "whole").wait() in (0, 1)
+    kills, more = 0, ()
+    for lines in (12, 25):
+        process = start(tmp_path / "cut", *more)
+        log = tmp_path / "cut" / "log.jsonl"
+        while process.poll() is None and (not log.exists() or not f'"step": {lines},' in log.read_text()):
+            time.sleep(0.05)
+        process.kill()
+        kills += process.wait() == -signal.SIGKILL
+        more = ("--resume",) if (tmp_path / "cut" / "last").exists() else ()
+    assert kills == 2
+    assert start(tmp_path / "cut", *more).wait() in (0, 1)
     _same_run(tmp_path / "whole" / "last", tmp_path / "cut" / "last")
