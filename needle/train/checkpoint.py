@@ -105,7 +105,7 @@ def read_state(folder: Path) -> dict[str, Any]:
 def same_settings(before: dict[str, Any], now: dict[str, Any], free: Container[str] = ()) -> None:
     """Raises ``UserError`` naming the settings other than ``free`` that are not as they were, with both values."""
     before, now = (json.loads(json.dumps(one)) for one in (before, now))
-    different = [f"{key} {before.get(key)} there and {now[key]} now" for key in now if key not in free and before.get(key) != now[key]]
+    different = [f"{key} {before[key]} there and {now[key]} now" for key in now if key not in free and before.get(key, now[key]) != now[key]]
     if different:
         raise UserError(f"the run has other settings: {'; '.join(different)}; continue it with its own, or give another --out")
 
