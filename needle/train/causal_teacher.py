@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoModelForCausalLM
@@ -63,7 +64,7 @@ def load_causal(folder: Path, name: str, vocabulary: int) -> CausalTeacher:
     """The model in ``folder``. Raises ``UserError`` when it cannot be read, or has fewer rows than the vocabulary."""
     try:
         model = AutoModelForCausalLM.from_pretrained(folder)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise UserError(f"{name}: not a causal language model that transformers reads ({str(error).splitlines()[0]})") from error
     if model.config.vocab_size < vocabulary:
         raise UserError(f"{name}: {model.config.vocab_size} tokens where the student has {vocabulary}; a teacher needs the same tokenizer")
