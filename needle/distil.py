@@ -254,11 +254,10 @@ def _trainer(split: Split, config: Any, out: Path, start: Path | None, preset: s
     world = World()
     model.to(world.device)
     tokenizer = load_tokenizer(start)
-    rows = with_replay(split.train, config.replay, config.seed)
+    plain = soft.cache is not None and not soft.teachers  # a cache alone knows its own rows, as they are
+    rows = split.train if plain else with_replay(split.train, config.replay, config.seed)
     # a toolset that stays is learnt as it is, whatever is replayed beside it; many toolsets are there to teach how to read any
     toolsets = {id(trace.tools): trace.tools for trace in split.train}.values()  # rows of a file share theirs: hashed once, not once a row
-    # a cache alone knows the rows as they are
-    plain = soft.cache is not None and not soft.teachers
     vary = None if plain else Augment(rows) if len(set(map(fingerprint, toolsets))) >= MANY_TOOLSETS else each(ValueSwap(rows))
     examples = ExampleSet(rows, tokenizer, model.config, vary)
     held = random.Random(config.seed).sample(split.validation, min(len(split.validation), config.validation_rows))
