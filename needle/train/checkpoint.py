@@ -17,6 +17,7 @@ from needle.errors import UserError
 from needle.student.modeling import NeedleModel
 from needle.student.modeling.storage import WEIGHTS
 from needle.student.tokenizer import BOS, EOS, PAD
+from needle.train.shard import spread_like
 
 STATE, OPTIMIZER = "training_state.json", "optimizer.safetensors"
 
@@ -118,11 +119,11 @@ def load_state(folder: Path, optimizers: list[torch.optim.Optimizer], extra: dic
         model.load_state_dict(load_file(folder / f"{name}.safetensors"))
     tensors = load_file(folder / OPTIMIZER)
     for number, optimizer in enumerate(optimizers):
-        content = optimizer.state_dict()
+        content, parameters = optimizer.state_dict(), [one for group in optimizer.param_groups for one in group["params"]]
         entries: dict[int, dict[str, Any]] = {}
         for name, tensor in tensors.items():
             owner, parameter, key = name.split(".")
             if int(owner) == number:
-                entries.setdefault(int(parameter), {})[key] = tensor
+                entries.setdefault(int(parameter), {})[key] = spread_like(tensor, parameters[int(parameter)])
         content["state"] = entries
         optimizer.load_state_dict(content)

@@ -81,6 +81,8 @@ class TrainConfig:
     """Share of the run, at its end, with rounded weights; None: the cooldown."""
     precision: str = "auto"
     """Compute type: ``bf16``, ``fp32``, or ``auto`` (bf16 where the hardware multiplies it natively)."""
+    shard: bool | None = None
+    """Spread weights, gradients and optimiser states over the processes (FSDP2); None: only for students too large for one device."""
     workers: int | None = None
     """Processes that draw batches ahead; None: none on a CPU, up to 8 beside an accelerator. The batches are the same."""
     validation_rows: int = 200

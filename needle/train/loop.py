@@ -23,7 +23,6 @@ from needle.train.config import TrainConfig
 from needle.train.examples import Example, ExampleSet
 from needle.train.feed import batches, workers_for
 from needle.train.history import LOG, open_lines
-from needle.train.lora import merged
 from needle.train.optimizer import current_rates
 from needle.train.preferences import Preferences
 from needle.train.students import Students
@@ -153,7 +152,7 @@ class Trainer:
         last = whole(self.out / "last")
         state = read_state(last)
         try:
-            same_settings(state.pop("config"), self.config.to_dict(), ("minutes", "steps", "workers"))
+            same_settings(state.pop("config"), self.config.to_dict(), ("minutes", "steps", "workers", "shard"))
             same_settings(state.pop("origin", self.origin), self.origin)
         except UserError as error:
             raise UserError(f"{self.out}: {error}") from error
@@ -191,8 +190,8 @@ class Trainer:
                     record, saved = record | self._validate(), time.monotonic()
                 note(record)
                 over = piece is not None and time.monotonic() - began >= 60 * piece and self.progress < 1
-                stop, over = self.world.say((bool(interrupted), over))
-                if stop or over or time.monotonic() - saved > SAVE_SECONDS:
+                stop, over, due = self.world.say((bool(interrupted), over, time.monotonic() - saved > SAVE_SECONDS))
+                if stop or over or due:
                     self._save()
                     saved = time.monotonic()
                 if stop:
@@ -224,10 +223,11 @@ class Trainer:
         return self.world.say(affordable and min(self.progress, 1.0) * self.config.validations >= self.validated + 1)
 
     def _save(self) -> None:
-        if not self.world.first:
-            return
         students = self.students
-        save_checkpoint(self.out / "last", merged(self.model), self.tokenizer, self.state(), students.optimizers, students.extra())
+        model, optimizers = students.whole()  # all processes have a part of what is sharded
+        if self.world.first:
+            save_checkpoint(self.out / "last", model, self.tokenizer, self.state(), optimizers, students.extra())
+        self.world.say(None)  # nobody leaves, and has the first stopped by the launcher, before it is written
 
     def _batches(self) -> Iterator[list[Example]]:
         while True:
@@ -258,20 +258,22 @@ class Trainer:
 
         The first process does so while the others wait. ``counts``: whether it is one of the run's planned validations.
         """
-        found = self._judge(counts) if self.world.first else {}
+        judged = self.students.judged
+        found = self._judge(judged, counts) if self.world.first else {}
         names = ("validated", "unimproved", "best", "best_rounded", "tried", "validation_seconds")
         found, values = self.world.say((found, [getattr(self, name) for name in names]))
         for name, value in zip(names, values, strict=True):
             setattr(self, name, value)
+        self._save()
         return found
 
-    def _judge(self, counts: bool) -> dict[str, float]:
+    def _judge(self, students: Sequence[NeedleModel], counts: bool) -> dict[str, float]:
         began = time.monotonic()
         self.validated += counts
         self.unimproved += 1
         rounded = self.config.rounds(self.progress) or (not counts and self.config.quantize_bits is not None)
         found: dict[str, float] = {}
-        for number, judged in enumerate(self.students.judged):
+        for number, judged in enumerate(students):
             model = rounded_copy(judged, self.config.quantize_bits) if rounded else judged
             model.eval()
             scores = self.validate(model)
@@ -285,5 +287,4 @@ class Trainer:
                 self.best, self.best_rounded = {**scores, "step": self.step}, rounded
                 save_checkpoint(self.out / "best", model, self.tokenizer, {"scores": self.best, "config": self.config.to_dict()})
         self.validation_seconds = max(self.validation_seconds, time.monotonic() - began)
-        self._save()
         return found

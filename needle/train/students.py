@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 
@@ -20,6 +21,7 @@ from needle.train.objective import objective
 from needle.train.optimizer import make_optimizers, rate, set_rate
 from needle.train.preferences import Preferences
 from needle.train.rollouts import is_sampled, sampled_answers
+from needle.train.shard import clip_gradients, even, shard, wants_shards, whole_model, whole_optimizers
 from needle.train.teachers import Source
 from needle.train.world import World
 
@@ -34,6 +36,11 @@ class Students:
         self.models, self.config, self.dtype, self.teachers, self.world = list(models), config, dtype, teachers, world or World()
         self.preferences = preferences
         self.device = models[0].embedding.weight.device
+        self.sharded = wants_shards(models, config, self.world)
+        if self.sharded:
+            if preferences is not None:
+                raise UserError("--shard does not go with preference pairs; leave one of the two out")
+            shard(models[0], self.world)
         self.steps = 0
         self.averages = [copy.deepcopy(model).requires_grad_(False) for model in models] if config.average_decay else []
         for number, model in enumerate(models if config.lora else ()):
@@ -44,8 +51,14 @@ class Students:
 
     @property
     def judged(self) -> list[NeedleModel]:
-        """The weights that are validated and kept: running averages where the run has them; adapters are merged."""
-        return self.averages or [merged(model) for model in self.models]
+        """The weights that are validated and kept: running averages where the run has them. Adapters are merged. All must ask."""
+        return self.averages or [whole_model(merged(model), self.world) for model in self.models]
+
+    def whole(self) -> tuple[NeedleModel, list[Any]]:
+        """The first student and all optimisers as one process would have them, to be written by the first; all must call it."""
+        if not self.sharded:
+            return merged(self.models[0]), self.optimizers
+        return whole_model(self.models[0], self.world), whole_optimizers(self.optimizers, self.world)
 
     def extra(self) -> dict[str, NeedleModel]:
         """What a continued run needs beside the first model, by file name."""
@@ -70,7 +83,8 @@ class Students:
         [total] = self.world.total([sum(config.token_weights[kind] for example in examples for kind in example.classes)])
         sums: dict[str, float] = {}
         tokens = 0
-        for batch in micro_batches(examples, config.micro_rows, config.token_weights, self.rows_per_block, self.share_toolsets):
+        passes = micro_batches(examples, config.micro_rows, config.token_weights, self.rows_per_block, self.share_toolsets)
+        for batch in even(passes, self.world) if self.sharded else passes:
             batch = to_device(batch, self.device)
             logits = [model.logits(model(batch.source, batch.target, self.dtype)) for model in self.models]
             taught = None if self.teachers is None else self.teachers.targets(batch, self.dtype, config.temperature)
@@ -80,7 +94,7 @@ class Students:
                 if number == 0:
                     for name, (_, loss) in parts.items():
                         sums[name] = sums.get(name, 0.0) + loss.item() / total
-            tokens += len(batch.source.ids_N) + len(batch.labels_N)
+            tokens += (len(batch.source.ids_N) + len(batch.labels_N)) if batch.rows else 0
         sums |= self._prefer()
         for model in self.models:
             self.world.sum_gradients(model.parameters())
@@ -88,7 +102,7 @@ class Students:
         sums = dict(zip(sums, values, strict=True))
         if sampled:  # no label of these answers: the teachers' word is the loss
             sums |= {"loss": sums["soft_loss"], "sampled": 1.0}
-        norms = [torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip).item() for model in self.models]
+        norms = [clip_gradients(model.parameters(), config.clip, self.world) for model in self.models]
         if not all(map(math.isfinite, [*norms, *sums.values()])):
             raise UserError("the loss is not finite; lower muon_lr and adam_lr, or look for broken rows in the data")
         share = rate(progress, config)

@@ -10,16 +10,21 @@ around the model: its gradients are summed in one buffer after the last backward
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable
+from datetime import timedelta
 from typing import TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.tensor import DTensor
 
 from needle.errors import UserError
 
 T = TypeVar("T")
+WAIT_MINUTES = 30
+"""Longest wait for another process that is alive: a validation by the first may take this long. A dead one is noticed at once."""
 
 
 class World:
@@ -32,7 +37,10 @@ class World:
         self.device = torch.device(f"cuda:{local}" if torch.cuda.is_available() else "cpu")
         if self.size > 1 and not dist.is_initialized():
             try:
-                dist.init_process_group("cpu:gloo,cuda:nccl" if self.device.type == "cuda" else "gloo")
+                if self.device.type == "cuda":
+                    torch.cuda.set_device(self.device)
+                backend = "cpu:gloo,cuda:nccl" if self.device.type == "cuda" else "gloo"
+                dist.init_process_group(backend, timeout=timedelta(minutes=WAIT_MINUTES))
             except (RuntimeError, ValueError) as error:
                 raise UserError(f"process {self.rank} of {self.size} found no others ({error}); start all of them with torchrun") from error
 
@@ -56,11 +64,23 @@ class World:
             self._reach(lambda: dist.all_reduce(mine))
         return mine.tolist()
 
+    def largest(self, value: int) -> int:
+        """The largest of what the processes say."""
+        box = torch.tensor(value)
+        if self.size > 1:
+            self._reach(lambda: dist.all_reduce(box, op=dist.ReduceOp.MAX))
+        return int(box)
+
     def sum_gradients(self, parameters: Iterable[Tensor]) -> None:
         """Add up the gradients of all processes in place."""
         if self.size == 1:
             return
-        gradients = [p.grad for p in parameters if p.grad is not None]
+        gradients = []
+        for gradient in (p.grad for p in parameters if p.grad is not None):
+            if isinstance(gradient, DTensor):
+                gradient.mul_(self.size)  # sharded: the backward pass has left the mean over the processes
+            else:
+                gradients.append(gradient)
         flat = torch.cat([g.flatten() for g in gradients])
         self._reach(lambda: dist.all_reduce(flat))
         for gradient, part in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
@@ -76,5 +96,5 @@ class World:
         try:
             talk()
         except RuntimeError as error:
-            reason = str(error).splitlines()[0]
+            reason = re.sub(r"^\[\S+\] ", "", str(error).splitlines()[0]).split(". ")[0]
             raise UserError(f"another process of the run is gone ({reason}); what was saved before is whole: continue with --resume") from error
