@@ -177,11 +177,11 @@ def test_a_process_that_dies_ends_the_other_soon_with_one_line_and_what_was_save
     tokenizer: Tokenizer, tmp_path: Path
 ) -> None:
     def work(world: World) -> Any:
-        made = trainer(tokenizer, tmp_path / "run", plan(False, 500))
+        made = trainer(tokenizer, tmp_path / "run", plan(False, 6))
         take = made._step
 
         def step_or_die(*given: Any) -> dict:
-            if made.step == 2 and world.rank == 1:
+            if made.step == 4 and world.rank == 1:
                 os.kill(os.getpid(), signal.SIGKILL)
             return take(*given)
 
@@ -193,9 +193,9 @@ def test_a_process_that_dies_ends_the_other_soon_with_one_line_and_what_was_save
     assert time.monotonic() - began < 60
     said = [line for line in (tmp_path / "0.txt").read_text().splitlines() if line.startswith("needle: ")]
     assert len(said) == 1 and "another process of the run is gone" in said[0] and "--resume" in said[0]
-    again = trainer(tokenizer, tmp_path / "run", plan(False, 500), model=load_model(tmp_path / "run" / "last"))
+    again = trainer(tokenizer, tmp_path / "run", plan(False, 6), model=load_model(tmp_path / "run" / "last"))
     again.resume()
-    assert again.step == 2 and (tmp_path / "run" / "best" / "model.safetensors").is_file()
+    assert again.step == 3 and (tmp_path / "run" / "best" / "model.safetensors").is_file()
 
 
 @pytest.mark.parametrize(
