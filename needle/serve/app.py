@@ -27,6 +27,8 @@ from needle.tools import Caller, CallResult
 
 Endpoint = Callable[[HttpRequest], Awaitable[Response]]
 STARTED = int(time.time())
+UNREAD = {"Connection": "close"}
+"""Header of refusals before the end of the body: what still comes is not the next request."""
 SMALL = 1 << 16
 """Bytes of a body that is read at once: some 20 µs for a known toolset, less than a tenth of what a thread costs."""
 
@@ -127,7 +129,8 @@ class _Server:
         if kind != "application/json":  # also keeps web pages of others from posting here without asking
             raise ApiError(415, "the body must be JSON; send Content-Type: application/json", code="not_json")
         most = self.limits.body_bytes
-        too_large = ApiError(413, f"the body is larger than {most} bytes; offer fewer tools or turns", code="too_large")
+        words = f"the body is larger than {most} bytes; offer fewer tools or turns"
+        too_large = ApiError(413, words, code="too_large", headers=UNREAD)
         declared = request.headers.get("content-length", "")
         if declared.isdecimal() and int(declared) > most:
             raise too_large
@@ -140,7 +143,7 @@ class _Server:
                         raise too_large
         except TimeoutError:
             words = f"the body did not arrive within {self.limits.body_seconds:g} seconds"
-            raise ApiError(408, words, code="too_slow", headers={"x-should-retry": "false"}) from None
+            raise ApiError(408, words, code="too_slow", headers={"x-should-retry": "false"} | UNREAD) from None
         return bytes(body)
 
     def _model(self) -> dict[str, Any]:

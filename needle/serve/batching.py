@@ -62,7 +62,8 @@ class Batcher:
             raise ApiError(504, words, code="timeout", headers={"x-should-retry": "false"}) from None
 
     async def _gather(self, expected: int, patience: float) -> None:
-        """Wait until ``expected`` requests are here, ``patience`` seconds at most, but for the first moment in any case."""
+        """Wait until ``expected`` requests are here, ``patience`` seconds at most, but for the first moment in any
+        case."""
         loop = asyncio.get_running_loop()
         began = loop.time()
         while len(self._waiting) < self.limits.batch:

@@ -13,6 +13,8 @@ class Limits:
 
     body_bytes: int = 1 << 20
     """Largest body of a request, in bytes (413)."""
+    header_seconds: float = 10.0
+    """Seconds that a client may take to send the headers of a request; then its connection is closed."""
     body_seconds: float = 10.0
     """Seconds that a client may take to send its body (408)."""
     answer_seconds: float = 60.0

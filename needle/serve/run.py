@@ -12,6 +12,7 @@ from starlette.types import ASGIApp
 from needle.errors import UserError
 from needle.serve.app import create_app
 from needle.serve.limits import Limits
+from needle.serve.protocol import PatientProtocol
 from needle.tools import Caller
 
 PORT = 8377
@@ -53,17 +54,23 @@ def listen(
     listener = _listen(host, port)
     shown = f"[{host}]" if ":" in host else host
     announce(f"http://{shown}:{listener.getsockname()[1]}")
-    config = uvicorn.Config(
+    with listener, contextlib.suppress(KeyboardInterrupt):
+        uvicorn.Server(settings(app, limits or Limits())).run(sockets=[listener])
+
+
+def settings(app: ASGIApp, limits: Limits) -> uvicorn.Config:
+    """How uvicorn is run: no log of requests, slow clients closed, answers under way finished at the end."""
+    return uvicorn.Config(
         app,
+        http=type("Protocol", (PatientProtocol,), {"header_seconds": limits.header_seconds}),
+        ws="none",
         log_level="warning",
         access_log=False,
         server_header=False,
         lifespan="off",
-        limit_concurrency=(limits or Limits()).connections,
+        limit_concurrency=limits.connections,
         timeout_graceful_shutdown=FINISH_SECONDS,
     )
-    with listener, contextlib.suppress(KeyboardInterrupt):
-        uvicorn.Server(config).run(sockets=[listener])
 
 
 def _listen(host: str, port: int) -> socket.socket:
