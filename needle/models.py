@@ -48,14 +48,35 @@ def require_torch(what: str) -> None:
         raise UserError(f'{what} needs {" and ".join(missing)}: pip install "needle-distill[train]"')
 
 
-def load(path_or_id: str | Path | None = None, **options: Any) -> StudentCaller:
+def load(path_or_id: str | Path | None = None, *, threshold: float | None = None, fallback: Caller | str | None = None, **options: Any) -> Caller:
     """The student at ``path_or_id`` (None: the bundled base), ready for ``.call(query, tools)``.
 
-    ``options`` are those of ``StudentCaller``: ``constrained``, ``beams``, ``rows``.
+    Args:
+        threshold: confidence below which an answer counts as unsure (0.7 where only a fallback is given).
+        fallback: who answers then: another caller, or its name as in ``open_caller`` (``"http://...#model"``); None: the answer is marked.
+        options: those of ``StudentCaller``: ``constrained``, ``beams``, ``rows``, ``explain``.
+
+    Raises:
+        UserError: no such model, or a threshold that is no probability.
     """
+    return guarded(_student(path_or_id, **options), threshold, fallback)
+
+
+def guarded(caller: Caller, threshold: float | None, fallback: Caller | str | None = None) -> Caller:
+    """``caller``, with a fallback where it is unsure; itself when neither is asked for. Raises ``UserError`` like ``open_caller``."""
+    if threshold is None and fallback is None:
+        return caller
+    from needle.tools.fallback import THRESHOLD, FallbackCaller
+
+    second = open_caller(fallback) if isinstance(fallback, str) else fallback
+    return FallbackCaller(caller, second, threshold=THRESHOLD if threshold is None else threshold)
+
+
+def _student(path_or_id: str | Path | None, **options: Any) -> StudentCaller:
     require_torch("running a student")
     folder = checkpoint_folder(path_or_id)
     from needle.student.caller import StudentCaller
+    from needle.student.confidence import Calibration
     from needle.student.modeling.engine import TorchEngine
     from needle.student.tokenizer import load_tokenizer
 
@@ -63,12 +84,14 @@ def load(path_or_id: str | Path | None = None, **options: Any) -> StudentCaller:
     digest = hashlib.blake2b((folder / WEIGHTS).read_bytes(), digest_size=4).hexdigest()
     mode = "".join(f", {key} {value}" for key, value in sorted(options.items()))
     shown = "bundled base" if path_or_id is None else folder  # results name the model, not where it is installed
-    return StudentCaller(made, load_tokenizer(folder), name=f"{shown} ({digest}{mode})", **options)
+    calibration = Calibration.load(folder)
+    return StudentCaller(made, load_tokenizer(folder), name=f"{shown} ({digest}{mode})", calibration=calibration, **options)
 
 
 def open_caller(
-    model: str | None, *, traces: Sequence[Trace] = (), constrained: bool = True, beams: int = 1, parser: str = "auto", concurrency: int = 8
-) -> Caller:
+    model: str | None, *, traces: Sequence[Trace] = (), constrained: bool = True, beams: int = 1, parser: str = "auto", concurrency: int = 8,
+    threshold: float | None = None, fallback: str | None = None,
+) -> Caller:  # fmt: skip
     """What ``--model`` names.
 
     ``baseline:NAME``; an endpoint (``URL#name``, ``teacher:PROFILE``, ``embedded``); a program, function, Hugging Face model or
@@ -78,10 +101,17 @@ def open_caller(
         traces: the rows to be answered; only ``gold``, ``copy`` and ``replay:`` look at them.
         parser: how output text is read, ``needle.evals.parsers.PARSERS``; an endpoint's ``tool_calls`` need none.
         concurrency: requests that an endpoint gets at a time.
+        threshold: see ``load``.
+        fallback: name of the model that gets the requests of which ``model`` is unsure.
 
     Raises:
         UserError: no such model, or an option that it does not have.
     """
+    caller = _open(model, traces, constrained, beams, parser, concurrency)
+    return guarded(caller, threshold, fallback)
+
+
+def _open(model: str | None, traces: Sequence[Trace], constrained: bool, beams: int, parser: str, concurrency: int) -> Caller:
     from needle.evals.adapters import PREFIXES, open_adapter
     from needle.evals.parsers import parser_named
 
@@ -96,7 +126,7 @@ def open_caller(
         return _open_endpoint(model, parser, concurrency)
     if parser != "auto":
         raise UserError(f"--parser {parser}: a student reads its own output; leave it out")
-    return load(model, constrained=constrained, beams=beams)
+    return _student(model, constrained=constrained, beams=beams)
 
 
 def _open_endpoint(model: str, parser: str, concurrency: int) -> Caller:

@@ -1,4 +1,4 @@
-"""Verbs that fit: ``train``, ``teach``, ``train-base``, ``train-tokenizer``, ``export``."""
+"""Verbs that fit: ``train``, ``calibrate``, ``teach``, ``train-base``, ``train-tokenizer``, ``export``."""
 
 from __future__ import annotations
 
@@ -135,3 +135,21 @@ def export(
 
     megabytes = export_quantized(model, out, bits) / 1e6
     say(f"{megabytes:.1f} MB of {bits}-bit weights\nThe checkpoint is in {out}")
+
+
+@app.command()
+def calibrate(
+    traces: Annotated[list[Path], typer.Option("--traces", help="Trace files that the model was not trained on; repeatable.")],
+    model: Annotated[str | None, typer.Option("--model", help="Checkpoint folder or hub id. Default: the bundled base.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder for calibration.json. Default: beside the weights.")] = None,
+    limit: Annotated[int, typer.Option(min=20, help="Most rows to answer.")] = 600,
+    seed: Seed = 0,
+) -> None:
+    """Fit the confidence of a checkpoint on held-out rows, so that 0.8 means right four times in five."""
+    from needle.calibrate import calibrate as run
+
+    with tracker("rows") as progress:
+        made = run(model, traces, out=out, limit=limit, seed=seed, progress=progress)
+    for words, name in (("expected calibration error", "ece"), ("Brier score", "brier")):
+        say(f"{words}: {made.before[name]:.3f} raw, {made.after[name]:.3f} fitted (each row by a fit without its toolset)")
+    say(f"{made.rows:,} rows, {made.right:,} right; from {', '.join(made.features)}\nThe calibration is in {made.file}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from needle.commands.options import Out, Seed
+from needle.commands.options import Fallback, Out, Seed, Threshold
 from needle.errors import UserError
 from needle.terminal import say, tracker
 
@@ -36,6 +36,8 @@ def evaluate(
     cache: Annotated[Path | None, typer.Option(envvar="NEEDLE_CACHE", help="File of answers that runs share; no answer is asked for twice.")] = None,
     concurrency: Annotated[int, typer.Option(help="Requests that an endpoint gets at a time.")] = 8,
     batch: Annotated[int, typer.Option(help="Most rows that a local model answers together.")] = 64,
+    threshold: Threshold = None,
+    fallback: Fallback = None,
     fail_under: FailUnder = None,
     selftest: Annotated[bool, typer.Option("--selftest", help="Show prompt, raw output and reading of one row, and stop.")] = False,
     rescore: Annotated[Path | None, typer.Option("--rescore", help="Score the saved outputs of this folder again; no model is run.")] = None,
@@ -58,7 +60,7 @@ def evaluate(
         return
     rows = load_suite(suite or SUITE, limit=limit, seed=seed)
     options: dict[str, Any] = {"traces": rows.traces, "beams": beams, "parser": parser, "concurrency": concurrency}
-    caller = open_caller(model, constrained=not free, **options)
+    caller = open_caller(model, constrained=not free, threshold=threshold, fallback=fallback, **options)
     if selftest:
         say(self_test(caller, next((trace for trace in rows.traces if trace.calls), rows.traces[0])))
         return
@@ -96,11 +98,12 @@ def _second(model: str | None, caller: Any, free: bool, options: dict[str, Any])
 
 def _show(results: Results, out: Path) -> None:
     from needle.evals import summary_table, to_markdown
+    from needle.evals.escalation import escalation_lines
     from needle.evals.resources import resource_line
     from needle.evals.variants import variant_lines
 
     (out / "results.md").write_text(to_markdown(results), encoding="utf-8")
-    say("\n".join([summary_table(results), *variant_lines(results.summary), resource_line(results.summary)]))
+    say("\n".join([summary_table(results), *variant_lines(results.summary), *escalation_lines(results.summary), resource_line(results.summary)]))
     say(f"The report is in {out / 'report.html'}")
 
 

@@ -12,6 +12,8 @@ from needle.terminal import say
 Tools = Annotated[Path, typer.Option("--tools", help="Toolset file: OpenAI, MCP, OpenAPI, JSON Schema or bare specs, as JSON.")]
 Out = Annotated[Path, typer.Option("--out", help="Folder (or file) for the result.")]
 Model = Annotated[str | None, typer.Option("--model", help="Checkpoint folder, hub id, URL#name or baseline:NAME. Default: the bundled base.")]
+Threshold = Annotated[float | None, typer.Option("--threshold", help="Confidence, 0 to 1, below which an answer counts as unsure. Default: 0.7 with --fallback.")]
+Fallback = Annotated[str | None, typer.Option("--fallback", help="Model that gets the requests that --model is unsure of, such as URL#name.")]
 Seed = Annotated[int, typer.Option("--seed", help="Same seed, same result.")]
 
 

@@ -9,7 +9,8 @@ from typing import Annotated
 
 import typer
 
-from needle.commands.options import Model, Out, Seed, Tools
+from needle.commands.explain import explanation, notes
+from needle.commands.options import Fallback, Model, Out, Seed, Threshold, Tools
 from needle.errors import UserError
 from needle.terminal import answer_line, say, stages
 
@@ -50,6 +51,9 @@ def run(
     model: Model = None,
     system: Annotated[str | None, typer.Option(help="Facts that hold, such as the date.")] = None,
     free: Annotated[bool, typer.Option("--free", help="Decode without constraints.")] = False,
+    threshold: Threshold = None,
+    fallback: Fallback = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Show the words of the request that each argument came from.")] = False,
 ) -> None:
     """Print the calls for one request as JSON."""
     from needle.models import open_caller
@@ -58,9 +62,15 @@ def run(
     specs = load_toolset(tools)
     if not query.strip():
         raise UserError("the request is empty; say what should be done")
-    answer = open_caller(model, constrained=not free).call(query, specs, system=system)
+    caller = open_caller(model, constrained=not free, threshold=threshold, fallback=fallback)
+    answer = caller.call(query, specs, system=system, explain=explain)
     if answer.error:
         raise UserError(f"no calls: {answer.error}")
+    for note in notes(answer):
+        say(note, error=True)
+    if explain:
+        say("\n".join(explanation(query, answer)))
+        return
     print(json.dumps([call.to_dict() for call in answer], ensure_ascii=False))
 
 
@@ -70,6 +80,8 @@ def serve(
     port: Annotated[int, typer.Option(help="Port; 0 takes a free one.")] = 8377,
     host: Annotated[str, typer.Option(help="Address to listen on. The default is reached from this machine only.")] = "127.0.0.1",
     key_env: Annotated[str | None, typer.Option(help="Environment variable with the key that clients must send.")] = None,
+    threshold: Threshold = None,
+    fallback: Fallback = None,
 ) -> None:
     """Answer OpenAI's chat completions over HTTP, with calls, until Ctrl-C."""
     from needle.models import open_caller
@@ -81,7 +93,7 @@ def serve(
         raise UserError(f"--key-env {key_env}: the environment has no such variable, or it is empty; set it to the key")
     if key is None and host not in LOOPBACK:
         say(f"note: whoever reaches {host} can use this server; give a key with --key-env", error=True)
-    caller = open_caller(model)
+    caller = open_caller(model, threshold=threshold, fallback=fallback)
     run_server(caller, host=host, port=port, key=key, announce=lambda url: say(f"{caller.name} answers until Ctrl-C at {url}"))
 
 

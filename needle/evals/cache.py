@@ -15,11 +15,11 @@ from typing import Any, Self
 
 from needle.errors import UserError
 from needle.evals.parsers import NATIVE, parse_output
-from needle.evals.rows import Row, question_of
+from needle.evals.rows import SEVERAL, Row, question_of
 from needle.tools.caller import Caller
 from needle.traces.trace import Trace
 
-ANSWER = ("parser", "calls", "raw", "error", "infra_error", "confidence", "seconds", "usage")
+ANSWER = ("parser", "calls", "raw", "error", "infra_error", "confidence", "seconds", "usage", *SEVERAL)
 """Fields of a row that come from the caller."""
 
 
@@ -77,7 +77,7 @@ class AnswerCache:
     def store(self, rows: Iterable[Row]) -> None:
         """Keep the answers of rows that the model gave. Raises ``UserError`` when the disk refuses."""
         kept = [
-            (row["key"], json.dumps({name: row[name] for name in ANSWER})) for row in rows if not row["infra_error"]
+            (row["key"], json.dumps({name: row[name] for name in ANSWER if name in row})) for row in rows if not row["infra_error"]
         ]
         try:
             with self._file:

@@ -21,6 +21,8 @@ from needle.traces.trace import Trace
 FORMAT = 2
 """Version of a row's layout, in its ``format``; rows of version 1 (which have none) are read too."""
 KEYS = {"id", "request", "gold", "calls", "raw", "error", "infra_error", "confidence", "seconds", "usage"}
+SEVERAL = ("answered_by", "unsure", "offered")
+"""Keys of rows whose caller asks another one, or shows the model a part of the tools; left out where there is nothing to say."""
 Row = dict[str, Any]
 """An object with ``KEYS``, ``format``, ``key``, ``parser``, ``repaired`` and, scored, ``verdict`` and ``scorer``."""
 
@@ -47,7 +49,7 @@ def make_row(trace: Trace, result: CallResult, key: str) -> Row:
         "confidence": result.confidence,
         "seconds": result.seconds,
         "usage": result.usage,
-    }
+    } | {name: getattr(result, name) for name in SEVERAL if getattr(result, name)}
 
 
 def question_of(trace: Trace) -> Row:
@@ -107,6 +109,7 @@ class RowReader:
             confidence=row["confidence"],
             usage=row["usage"],
             seconds=row["seconds"],
+            **{name: row[name] for name in SEVERAL if name in row},
         )
 
 

@@ -5,7 +5,6 @@ Engines: ``needle.student.modeling.engine.TorchEngine`` (any checkpoint) and ``n
 
 from __future__ import annotations
 
-import math
 import threading
 import time
 from collections.abc import Sequence
@@ -14,11 +13,13 @@ from typing import Any, Protocol
 from tokenizers import Tokenizer
 
 from needle.errors import UserError
+from needle.student.alignment import request_weights, value_tokens
+from needle.student.confidence import Calibration, features
 from needle.student.decoding import Decoded, Stepper, beam, greedy
 from needle.student.grammar import Constraint
 from needle.student.rendering import check_length, parse_answer, render_request, render_tools
 from needle.student.tokenizer import EOS, SPECIAL_IDS
-from needle.tools import Caller, CallResult, Request, ToolSpec, fingerprint
+from needle.tools import Caller, CallResult, Evidence, Request, ToolSpec, fingerprint
 
 KEPT_TOOLSETS = 4096
 """Rendered toolsets that are kept; beyond it all are forgotten."""
@@ -62,16 +63,26 @@ class StudentCaller(Caller):
     """Answers with calls that the tools' schemas allow; ``constrained=False`` lets the model write freely."""
 
     def __init__(
-        self, engine: Engine, tokenizer: Tokenizer, *, name: str = "student", constrained: bool = True, beams: int = 1, rows: int = 32
-    ) -> None:
+        self, engine: Engine, tokenizer: Tokenizer, *, name: str = "student", constrained: bool = True, beams: int = 1, rows: int = 32,
+        calibration: Calibration | None = None, explain: bool = False,
+    ) -> None:  # fmt: skip
+        """``calibration`` turns the probability of a greedy answer under its grammar into a confidence; ``explain``: always give evidence."""
         self.engine, self.tokenizer, self.name = engine, tokenizer, name
         self.constraint = Constraint(tokenizer) if constrained else None
-        self.beams, self.rows = beams, rows
+        self.beams, self.rows, self.explain = beams, rows, explain
+        self.calibration = calibration if constrained and beams == 1 else None
         self._tools: dict[str, list[int]] = {}
         self._lock = threading.Lock()
 
     def answer(self, requests: Sequence[Request]) -> list[CallResult]:
         """Answer in batches of similar requests, tools of a batch read once for all requests that share them."""
+        return self._answer(requests, self.explain)
+
+    def answer_explained(self, requests: Sequence[Request]) -> list[CallResult]:
+        """``answer`` with evidence by text and attention (by text alone with more than one beam)."""
+        return self._answer(requests, explain=True)
+
+    def _answer(self, requests: Sequence[Request], explain: bool) -> list[CallResult]:
         results: list[CallResult | None] = [None] * len(requests)
         rendered: dict[int, Rendered] = {}
         for place, request in enumerate(requests):
@@ -83,7 +94,7 @@ class StudentCaller(Caller):
         rows = 1 if self.beams > 1 else self.rows
         for start in range(0, len(order), rows):
             places = order[start : start + rows]
-            answers = self._answer_batch([requests[place] for place in places], [rendered[place] for place in places])
+            answers = self._answer_batch([requests[place] for place in places], [rendered[place] for place in places], explain)
             for place, result in zip(places, answers, strict=True):
                 results[place] = result
         return [result for result in results if result is not None]
@@ -124,9 +135,9 @@ class StudentCaller(Caller):
             self.constraint.matcher(request.tools, request.choice)
         return key, tools, ids
 
-    def _answer_batch(self, requests: Sequence[Request], batch: Sequence[Rendered]) -> list[CallResult]:
+    def _answer_batch(self, requests: Sequence[Request], batch: Sequence[Rendered], explain: bool) -> list[CallResult]:
         began = time.perf_counter()
-        stepper = self._stepper(batch)
+        stepper = self._stepper(batch, explain and self.beams == 1)
         limit = self.engine.config.max_target_tokens
         matchers = [self.constraint.matcher(one.tools, one.choice) if self.constraint else None for one in requests]
         if self.beams > 1:
@@ -134,10 +145,23 @@ class StudentCaller(Caller):
         else:
             decoded = greedy(stepper, matchers, self.constraint, limit)
         seconds = (time.perf_counter() - began) / len(batch)
-        return [
+        results = [
             self._result(one.tools, len(rendered[1]) + len(rendered[2]), row, seconds)
             for one, rendered, row in zip(requests, batch, decoded, strict=True)
         ]
+        if explain:
+            for request, row, result in zip(requests, decoded, results, strict=True):
+                result.evidence = self._evidence(request, row, result)
+        return results
+
+    def _evidence(self, request: Request, row: Decoded, result: CallResult) -> list[Evidence]:
+        from needle.tools.grounding.evidence import find_evidence  # here: only an explanation needs its tables
+
+        if row.alignment_TS is None:
+            return find_evidence(request, result)
+        places = value_tokens(self.tokenizer, row.ids)
+        weights = {path: request_weights(self.tokenizer, request.query, row.alignment_TS, tokens) for path, tokens in places.items() if tokens}
+        return find_evidence(request, result, weights)
 
     def _stepper(self, batch: Sequence[Rendered], align: bool = False) -> Stepper:
         """A stepper for a batch; rows share their toolset where the model can."""
@@ -150,7 +174,9 @@ class StudentCaller(Caller):
     def _result(self, tools: Sequence[ToolSpec], prompt_tokens: int, row: Decoded, seconds: float) -> CallResult:
         raw = self.tokenizer.decode([token for token in row.ids if token != SPECIAL_IDS[EOS]], skip_special_tokens=False)
         usage = {"prompt_tokens": prompt_tokens, "completion_tokens": len(row.ids)}
-        details = {"raw": raw, "usage": usage, "seconds": seconds, "confidence": math.exp(row.log_probability)}
+        signals = features(row, self.tokenizer)
+        sure = signals["probability"] if self.calibration is None else self.calibration.confidence(signals)
+        details = {"raw": raw, "usage": usage, "seconds": seconds, "confidence": sure, "calibrated": self.calibration is not None, "signals": signals}
         try:
             return CallResult(parse_answer(self.tokenizer, row.ids, tools), **details)
         except ValueError as error:

@@ -6,7 +6,7 @@ Tokens that the grammar forces are fed together with the chosen one in a single 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -68,6 +68,8 @@ class Decoded:
     """Tokens of the answer; ends with ``<eos>`` unless it was cut."""
     choices: tuple[Choice, ...] = ()
     """What was chosen, in order."""
+    alignment_TS: np.ndarray | None = field(default=None, compare=False, repr=False)
+    """For each token of the answer, where in the source the decoder looked when it wrote it; None from steppers that do not tell."""
 
     @property
     def log_probability(self) -> float:
@@ -131,11 +133,14 @@ def greedy_steps(
     limit = min(WIND_DOWN, max_tokens // 2)
     answers: list[list[int]] = [[] for _ in matchers]
     choices: list[list[Choice]] = [[] for _ in matchers]
+    looked: list[list[np.ndarray]] = [[] for _ in matchers]
     live = list(range(len(matchers)))
     pending: list[list[int]] = [[_BOS] for _ in live]
     while live:
         log_probabilities = _masked(stepper.step(pending), constraint, [matchers[row] for row in live], [len(answers[row]) >= limit for row in live])
         pending, stay = [], []
+        for row, alignment_CS in zip(live, stepper.alignment or (), strict=False):
+            looked[row].append(alignment_CS)
         for place, row in enumerate(live):
             token = int(log_probabilities[place].argmax())
             choices[row].append(_choose(log_probabilities[place], token, len(answers[row])))
@@ -148,7 +153,10 @@ def greedy_steps(
         if len(stay) < len(live):
             live = [live[place] for place in stay]
             stepper.keep(stay)
-    return [Decoded(ids, tuple(chosen)) for ids, chosen in zip(answers, choices, strict=True)]
+    return [
+        Decoded(ids, tuple(chosen), np.concatenate(parts) if parts else None)
+        for ids, chosen, parts in zip(answers, choices, looked, strict=True)
+    ]
 
 
 def beam(stepper: Stepper, matcher: LLMatcher | None, constraint: Constraint | None, max_tokens: int, width: int) -> list[Decoded]:

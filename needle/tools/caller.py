@@ -6,7 +6,7 @@ The teacher, the student, an endpoint and the baselines all implement it, so eac
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,7 +85,12 @@ class CallResult(list[ToolCall]):
         error: str | None = None,
         infra_error: bool = False,
         confidence: float | None = None,
+        calibrated: bool = False,
+        unsure: bool = False,
         evidence: Sequence[Evidence] = (),
+        offered: Sequence[str] | None = None,
+        answered_by: str | None = None,
+        signals: Mapping[str, float] | None = None,
         usage: dict[str, int] | None = None,
         seconds: float | None = None,
     ) -> None:
@@ -98,8 +103,18 @@ class CallResult(list[ToolCall]):
         """True when the endpoint failed rather than the model."""
         self.confidence = confidence
         """Probability that the calls are right, where the caller estimates one."""
+        self.calibrated = calibrated
+        """Whether ``confidence`` was fitted to rows with known answers; if not, it is the raw probability of the output."""
+        self.unsure = unsure
+        """True when ``confidence`` is below the threshold that was asked for, or the answer failed, and nobody surer answered."""
         self.evidence = list(evidence)
         """Spans of the request behind the arguments, where known."""
+        self.offered = None if offered is None else tuple(offered)
+        """Names of the tools that the model was shown, where these are not all; None: it saw every tool of the request."""
+        self.answered_by = answered_by
+        """Name of the caller that gave this answer, where several could have."""
+        self.signals = dict(signals or {})
+        """What a confidence can be computed from (``needle.student.confidence.features``); empty where the caller tells nothing."""
         self.usage = usage or {}
         """``prompt_tokens`` and ``completion_tokens``, where known."""
         self.seconds = seconds
@@ -123,13 +138,24 @@ class Caller(ABC):
         system: str | None = None,
         messages: Sequence[dict[str, Any]] = (),
         choice: Choice = FREE,
+        explain: bool = False,
     ) -> CallResult:
         """Answer one request; ``tools`` may be specs, dictionaries in any known shape, functions or Pydantic models.
 
+        ``explain``: fill ``evidence``, the words of the request behind each argument.
         Raises ``UserError`` for tools that cannot be read and for a choice that they do not have.
         """
         from needle.tools.read import read_tools  # here: the reader imports this package
 
         specs = tuple(read_tools(tools))
         choice.check(specs)
-        return self.answer([Request(query, specs, system, tuple(messages), choice)])[0]
+        requests = [Request(query, specs, system, tuple(messages), choice)]
+        return (self.answer_explained(requests) if explain else self.answer(requests))[0]
+
+    def answer_explained(self, requests: Sequence[Request]) -> list[CallResult]:
+        """``answer`` with ``evidence``: from the text of the requests, unless the caller knows better where it looked."""
+        from needle.tools.grounding.evidence import explain  # here: that package imports this module
+
+        results = self.answer(requests)
+        explain(requests, results)
+        return results

@@ -286,5 +286,7 @@ class Trainer:
                 self.unimproved = 0 if not self.best or _rank(scores) > _rank(self.best) else self.unimproved
                 self.best, self.best_rounded = {**scores, "step": self.step}, rounded
                 save_checkpoint(self.out / "best", model, self.tokenizer, {"scores": self.best, "config": self.config.to_dict()})
+                if (calibration := getattr(self.validate, "calibration", None)) is not None:
+                    calibration.save(self.out / "best")
         self.validation_seconds = max(self.validation_seconds, time.monotonic() - began)
         return found

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 from tokenizers import Tokenizer
 
+from needle.errors import UserError
 from needle.student.caller import StudentCaller
+from needle.student.confidence import Calibration, fit
 from needle.student.modeling import NeedleModel
 from needle.student.modeling.engine import TorchEngine
 from needle.student.modeling.model import to_device
@@ -58,12 +61,15 @@ class Validator:
         self.traces, self.examples, self.tokenizer = list(traces), examples, tokenizer
         self.token_weights, self.dtype, self.judge = token_weights, dtype, judge
         self._shown: list[list[dict[str, Any]]] = []
+        self.calibration: Calibration | None = None
+        """Of the model scored last, fitted on the rows that it was scored on; None where too few of them are right or wrong."""
 
     def __call__(self, model: NeedleModel) -> dict[str, float]:
         """``{"exact", "loss", "tokens", "free"}``; ``exact`` decides which checkpoint is best."""
         scores = teacher_forced_scores(model, self.examples, self.token_weights, self.dtype)
         answers = StudentCaller(TorchEngine(model), self.tokenizer).answer([trace.request for trace in self.traces])
         right = [self.judge(trace, answer) for trace, answer in zip(self.traces, answers, strict=True)]
+        self.calibration = _calibration(self.traces, answers, right)
         self._shown.append([_sample(*one) for one in zip(self.traces[:SAMPLE_ROWS], answers, right, strict=False)])
         return {"exact": sum(right) / len(self.traces), **scores}
 
@@ -71,6 +77,16 @@ class Validator:
         """Answers to the first rows by every model scored since the last call; peers of the first carry ``student``."""
         shown, self._shown = self._shown, []
         return [({"student": number} if number else {}) | answer for number, answers in enumerate(shown) for answer in answers]
+
+
+def _calibration(traces: Sequence[Trace], answers: Sequence[CallResult], right: Sequence[bool]) -> Calibration | None:
+    """What a confidence is worth, from rows that the model was not trained on (but that chose the checkpoint)."""
+    rows = [(answer.signals, hit, trace.toolset) for trace, answer, hit in zip(traces, answers, right, strict=True) if answer.signals]
+    try:
+        made, _ = fit([signals for signals, _, _ in rows], [hit for _, hit, _ in rows], [toolset for _, _, toolset in rows])
+    except UserError:
+        return None
+    return replace(made, fitted_on={**made.fitted_on, "source": "validation rows of the run"})
 
 
 def _sample(trace: Trace, answer: CallResult, right: bool) -> dict[str, Any]:

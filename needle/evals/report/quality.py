@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from needle.evals.escalation import escalation_lines
 from needle.evals.report.markup import Html, facts, section, tag
 from needle.evals.report.plots import columns, curve, dots, plot
 from needle.evals.rows import Row
@@ -33,6 +34,12 @@ def confidence(summary: Mapping[str, Any]) -> Html:
     )
     plots = tag("div", _risk(found, at), _calibration(found), class_="plots")
     return section("confidence", "What its confidence is worth", plots, note=note, short="Confidence")
+
+
+def fallback(summary: Mapping[str, Any]) -> Html:
+    """What went to a second model and what came back; nothing for a run without a threshold."""
+    lines = escalation_lines(summary)
+    return section("fallback", "Asked of the fallback", tag("p", lines[0]), short="Fallback") if lines else Html("")
 
 
 def _risk(found: Mapping[str, Any], at: str) -> Html:

@@ -35,6 +35,7 @@ def render_report(summary: dict[str, Any], rows: Sequence[Row]) -> str:
         sections.groups("calls", "By number of calls due", "calls due", summary.get("by_calls", {}), None, "Calls"),
         depth.readings(summary),
         quality.confidence(summary),
+        quality.fallback(summary),
         quality.speed(summary, rows),
         sections.about(summary),
     ]

@@ -108,13 +108,14 @@ def ground_calls(
 
 def ground(slot: Slot, request: str, facts: str | None = None, today: datetime.date | None = None) -> Grounding:
     """The verdict on one value."""
-    how, span = _find(slot, request, today)
+    how, span = find_value(slot, request, today)
     if not how and facts:
-        how, span = ("facts", None) if _find(slot, facts, today)[0] else ("", None)
+        how, span = ("facts", None) if find_value(slot, facts, today)[0] else ("", None)
     return Grounding(slot.path, bool(how), how, span, slot.value)
 
 
-def _find(slot: Slot, request: str, today: datetime.date | None) -> tuple[str, tuple[int, int] | None]:
+def find_value(slot: Slot, request: str, today: datetime.date | None = None) -> tuple[str, tuple[int, int] | None]:
+    """How a request accounts for a value (empty: not at all), and the span that says it, where one does."""
     value, schema = slot.value, slot.schema
     if isinstance(value, bool):
         return "implied", boolean_span(slot, request)

@@ -1,0 +1,79 @@
+"""A fallback answers what the first caller is unsure of, and nothing is lost when it cannot."""
+
+from __future__ import annotations
+
+import pytest
+
+from needle.errors import UserError
+from needle.tools import Caller, CallResult, Request, ToolCall, ToolSpec
+from needle.tools.fallback import FallbackCaller
+
+TOOLS = (ToolSpec("light", "Switch a light.", {"type": "object", "properties": {"room": {"type": "string"}}}),)
+
+
+class Fake(Caller):
+    """Answers each request with its words as the room; confidence by a table."""
+
+    def __init__(self, name: str, sure: dict[str, float | None] | None = None, **details: object) -> None:
+        self.name, self.sure, self.details, self.asked = name, sure or {}, details, []
+
+    def answer(self, requests):
+        self.asked.append([request.query for request in requests])
+        usage = {"prompt_tokens": 10, "completion_tokens": 2}
+        return [
+            CallResult([ToolCall("light", {"room": one.query})], confidence=self.sure.get(one.query), usage=usage, seconds=1.0, **self.details)
+            for one in requests
+        ]
+
+
+class Dead(Caller):
+    """An endpoint that cannot be asked."""
+
+    name = "dead"
+
+    def answer(self, requests):
+        raise UserError("no such host")
+
+
+def _ask(caller: Caller, *queries: str) -> list[CallResult]:
+    return caller.answer([Request(query, TOOLS) for query in queries])
+
+
+def test_only_what_is_below_the_threshold_goes_up_in_one_batch_and_in_order():
+    first, second = Fake("small", {"hall": 0.9, "attic": 0.2, "den": 0.7, "loft": 0.69}), Fake("large")
+    results = _ask(FallbackCaller(first, second, threshold=0.7), "hall", "attic", "den", "loft")
+    assert second.asked == [["attic", "loft"]]
+    assert [result.answered_by for result in results] == ["small", "large", "small", "large"]
+    assert [result[0].arguments["room"] for result in results] == ["hall", "attic", "den", "loft"]
+    assert not any(result.unsure for result in results)
+
+
+def test_cost_of_both_is_counted_and_that_of_the_fallback_apart():
+    sure, up = _ask(FallbackCaller(Fake("small", {"hall": 0.9, "attic": 0.2}), Fake("large")), "hall", "attic")
+    assert sure.usage == {"prompt_tokens": 10, "completion_tokens": 2} and sure.seconds == 1.0
+    assert up.usage == {"prompt_tokens": 20, "completion_tokens": 4, "fallback_prompt_tokens": 10, "fallback_completion_tokens": 2, "escalated": 1}
+    assert up.seconds == 2.0
+
+
+@pytest.mark.parametrize("fallback", [None, Dead(), Fake("large", error="http 500", infra_error=True), Fake("large", error="malformed_json")])
+def test_without_a_working_fallback_the_first_answer_stays_and_is_marked(fallback):
+    sure, unsure = _ask(FallbackCaller(Fake("small", {"hall": 0.9, "attic": 0.2}), fallback), "hall", "attic")
+    assert not sure.unsure and unsure.unsure
+    assert unsure == [ToolCall("light", {"room": "attic"})] and unsure.error is None and unsure.answered_by == "small"
+
+
+def test_an_answer_without_a_confidence_is_sure_unless_it_failed():
+    assert not _ask(FallbackCaller(Fake("plain"), threshold=1.0), "hall")[0].unsure
+    assert _ask(FallbackCaller(Fake("plain", error="truncated")), "hall")[0].unsure
+
+
+@pytest.mark.parametrize("threshold", [-0.1, 1.1, float("nan")])
+def test_a_threshold_that_is_no_probability_is_refused(threshold):
+    with pytest.raises(UserError, match="probability"):
+        FallbackCaller(Fake("small"), threshold=threshold)
+
+
+def test_whoever_answers_explains():
+    caller = FallbackCaller(Fake("small", {"the attic": 0.1}), Fake("large"))
+    result = caller.call("the attic", TOOLS, explain=True)
+    assert result.answered_by == "large" and [(span.start, span.end) for span in result.evidence] == [(0, 9)]
