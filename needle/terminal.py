@@ -59,17 +59,27 @@ def tracker(title: str) -> Iterator[_Bar]:
 
 @contextmanager
 def training_tracker() -> Iterator[Callable[[dict[str, Any]], None]]:
-    """A progress function for the records of a training run."""
+    """A progress function for the records of a training run: a live panel on a terminal, plain lines elsewhere."""
+    if _err.is_terminal:
+        from needle.commands.panel import training_panel
+
+        with training_panel(_err) as draw:
+            yield lambda record: (_show_start(record), draw(record))
+        return
     with tracker("training") as bar:
         yield lambda record: _show_record(bar, record)
 
 
-def _show_record(bar: _Bar, record: dict[str, Any]) -> None:
+def _show_start(record: dict[str, Any]) -> None:
     if "parameters" in record:
         say("{rows:,} rows over {toolsets:,} toolsets, {validation_rows:,} held out, {unusable:,} unusable, {too_long:,} too long".format(**record), error=True)
         say("parameters: " + ", ".join(f"{part} {count:,}" for part, count in record["parameters"].items()), error=True)
         for problem in record["problems"][:3]:
             say(f"left out: {problem}", error=True)
+
+
+def _show_record(bar: _Bar, record: dict[str, Any]) -> None:
+    _show_start(record)
     if "loss" in record:
         bar.note = f"{100 * min(record['progress'], 1):.0f} %  step {record['step']:,}  loss {record['loss']:.3f}  {record['rows_per_second']:.0f} rows/s"
         bar(min(record["progress"], 1.0), 1.0)
