@@ -52,6 +52,7 @@ def train_base(
     """
     from needle.distil import train
     from needle.models import export_quantized, require_torch
+    from needle.terminal import first_process
 
     require_torch("training")
     from needle.train.checkpoint import whole
@@ -70,7 +71,8 @@ def train_base(
     )  # fmt: skip
     if not trained.complete:
         return BaseResult(trained, None)
-    export_quantized(str(run / "best"), out / "int4", recipe["settings"]["quantize_bits"])
+    if first_process():
+        export_quantized(str(run / "best"), out / "int4", recipe["settings"]["quantize_bits"])
     return BaseResult(trained, out / "int4")
 
 

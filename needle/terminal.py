@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,9 +19,15 @@ QUIET_SECONDS = 15.0
 """Seconds between plain progress lines when the output is no terminal."""
 
 
+def first_process() -> bool:
+    """Whether this is the process that speaks: the only one, or the first of those that ``torchrun`` started."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def say(text: str, error: bool = False) -> None:
-    """One message; never read as markup."""
-    (_err if error else _out).print(text, markup=False)
+    """One message; never read as markup. Results are said by the first process only, mistakes by all."""
+    if error or first_process():
+        (_err if error else _out).print(text, markup=False)
 
 
 def answer_line(answer: CallResult) -> str:
@@ -60,6 +67,9 @@ def tracker(title: str) -> Iterator[_Bar]:
 @contextmanager
 def training_tracker() -> Iterator[Callable[[dict[str, Any]], None]]:
     """A progress function for the records of a training run: a live panel on a terminal, plain lines elsewhere."""
+    if not first_process():
+        yield lambda _: None
+        return
     if _err.is_terminal:
         from needle.commands.panel import training_panel
 

@@ -30,19 +30,22 @@ def train(
     bits: Annotated[int | None, typer.Option(help="Train for 4- or 8-bit weights in the cooldown.")] = None,
     rows: Annotated[int | None, typer.Option(help="Examples a step.")] = None,
     lora: Annotated[int | None, typer.Option(help="Rank of low-rank adapters to train instead of all weights (8, say); they are merged into the checkpoint.")] = None,
+    shard: Annotated[bool | None, typer.Option("--shard/--no-shard", help="Under torchrun: spread weights and optimiser states over the processes. Default: from 300M parameters.")] = None,
+    curves: Annotated[list[str] | None, typer.Option(help="Where curves go beside log.jsonl: tensorboard (the default), trackio, none; repeatable.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out.")] = False,
     seed: Seed = 0,
 ) -> None:
     """Fit a student on traces; the checkpoint with the best held-out exact match is kept. Exit code 1: nothing better than the start was found."""
     from needle.distil import train as run
 
-    settings = _given(minutes=minutes, steps=steps, quantize_bits=bits, rows=rows, lora=lora, on_policy=on_policy, preference="dpo" if dpo else None, seed=seed)
+    settings = _given(minutes=minutes, steps=steps, quantize_bits=bits, rows=rows, lora=lora, on_policy=on_policy, preference="dpo" if dpo else None, shard=shard, seed=seed)
     with training_tracker() as progress:
         report = run(
             traces, out, base=base, preset=preset, loss=loss, teachers=teacher or (), teacher_cache=teacher_cache, preferences=preferences,
-            resume=resume, settings=settings, report=progress,
+            resume=resume, settings=settings, report=progress, logs=curves or ("tensorboard",),
         )  # fmt: skip
     _show(report)
+    say(f"The report is in {out / 'report.html'}")
     say(f"The checkpoint is in {out / 'best'}")
     if not report.learnt:
         raise typer.Exit(1)

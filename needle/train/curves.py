@@ -15,7 +15,7 @@ from torch.utils.tensorboard import SummaryWriter
 from needle.errors import UserError
 
 LOGS = ("tensorboard", "trackio", "none")
-"""What ``--log`` takes."""
+"""What ``--curves`` takes."""
 
 
 class Sink(Protocol):
@@ -32,7 +32,7 @@ def open_curves(out: Path, logs: Sequence[str], settings: dict[str, Any]) -> lis
     """The sinks that ``logs`` names. Raises ``UserError`` for an unknown one, or one that is not installed."""
     unknown = set(logs) - set(LOGS)
     if unknown or ("none" in logs and len(set(logs)) > 1):
-        raise UserError(f"--log {' '.join(logs)}: give one or several of tensorboard and trackio, or none")
+        raise UserError(f"--curves {' '.join(logs)}: give one or several of tensorboard and trackio, or none")
     makers: dict[str, Callable[[], Sink]] = {
         "tensorboard": lambda: Curves(out),
         "trackio": lambda: Trackio(out, settings),
@@ -85,10 +85,10 @@ class Trackio:
             import trackio
             from trackio.utils import TRACKIO_DIR
         except ImportError as error:
-            raise UserError('--log trackio: not installed; run pip install "needle-distill[trackio]"') from error
+            raise UserError('--curves trackio: not installed; run pip install "needle-distill[trackio]"') from error
         if Path(TRACKIO_DIR) != folder:
             raise UserError(
-                f"--log trackio: this process already writes to {TRACKIO_DIR}; start another one for {folder}"
+                f"--curves trackio: this process already writes to {TRACKIO_DIR}; start another one for {folder}"
             )
         self._trackio = trackio
         with contextlib.redirect_stdout(
