@@ -17,6 +17,7 @@ from needle.student.alignment import request_weights, value_tokens
 from needle.student.confidence import Calibration, features
 from needle.student.decoding import Decoded, Stepper, beam, greedy
 from needle.student.grammar import Constraint
+from needle.student.offer import Offer
 from needle.student.rendering import check_length, parse_answer, render_request, render_tools
 from needle.student.tokenizer import EOS, SPECIAL_IDS
 from needle.tools import Caller, CallResult, Evidence, Request, ToolSpec, fingerprint
@@ -64,13 +65,18 @@ class StudentCaller(Caller):
 
     def __init__(
         self, engine: Engine, tokenizer: Tokenizer, *, name: str = "student", constrained: bool = True, beams: int = 1, rows: int = 32,
-        calibration: Calibration | None = None, explain: bool = False,
+        calibration: Calibration | None = None, explain: bool = False, most_tools: int | None = None,
     ) -> None:  # fmt: skip
-        """``calibration`` turns the probability of a greedy answer under its grammar into a confidence; ``explain``: always give evidence."""
+        """``calibration`` turns the probability of a greedy answer under its grammar into a confidence; ``explain``: always give evidence.
+
+        ``most_tools``: of larger toolsets only so many that fit the request best are shown to the model. Toolsets that do not fit into its context
+        are cut down in any case; ``CallResult.offered`` says to what.
+        """
         self.engine, self.tokenizer, self.name = engine, tokenizer, name
         self.constraint = Constraint(tokenizer) if constrained else None
         self.beams, self.rows, self.explain = beams, rows, explain
         self.calibration = calibration if constrained and beams == 1 else None
+        self._offer = Offer(lambda tools: len(self._rendered_tools(tools)[1]), most_tools)
         self._tools: dict[str, list[int]] = {}
         self._lock = threading.Lock()
 
@@ -85,6 +91,7 @@ class StudentCaller(Caller):
     def _answer(self, requests: Sequence[Request], explain: bool) -> list[CallResult]:
         results: list[CallResult | None] = [None] * len(requests)
         rendered: dict[int, Rendered] = {}
+        whole, requests = requests, [self._shown(request) for request in requests]
         for place, request in enumerate(requests):
             try:
                 rendered[place] = self._render(request)
@@ -97,16 +104,24 @@ class StudentCaller(Caller):
             answers = self._answer_batch([requests[place] for place in places], [rendered[place] for place in places], explain)
             for place, result in zip(places, answers, strict=True):
                 results[place] = result
+        for result, before, request in zip(results, whole, requests, strict=True):
+            if result is not None and request is not before:
+                result.offered = tuple(tool.name for tool in request.tools)
         return [result for result in results if result is not None]
+
+    def _shown(self, request: Request) -> Request:
+        """The request with the tools that the model is shown."""
+        return self._offer.shown(request, self.engine.config.max_source_tokens - len(render_request(self.tokenizer, request)))
 
     def show_prompt(self, request: Request) -> str:
         """What the model reads, as text with its marks."""
-        ids = [*self._rendered_tools(request.tools)[1], *render_request(self.tokenizer, request)]
+        ids = [*self._rendered_tools(self._shown(request).tools)[1], *render_request(self.tokenizer, request)]
         return self.tokenizer.decode(ids, skip_special_tokens=False)
 
     def prompt_length(self, request: Request) -> int:
         """Tokens of the request with its tools; what rows are sorted by before they are put into batches."""
-        return len(self._rendered_tools(request.tools)[1]) + len(render_request(self.tokenizer, request))
+        most = self.engine.config.max_source_tokens
+        return min(len(self._rendered_tools(request.tools)[1]) + len(render_request(self.tokenizer, request)), most)
 
     def facts(self) -> dict[str, Any]:
         """Number of parameters, and bytes of the weights file (None for a model that was not loaded from one)."""

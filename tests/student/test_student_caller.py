@@ -78,8 +78,7 @@ def test_beams_answer_too(small: NeedleModel, tokenizer: Tokenizer) -> None:
 
 
 def test_what_does_not_fit_is_an_error_result_between_good_ones(small: NeedleModel, tokenizer: Tokenizer) -> None:
-    words = " ".join(f"word{number}" for number in range(9))
-    huge = tuple(tool(f"tool_{number}", {"text": {"type": "string", "description": words}}) for number in range(300))
+    huge = (tool("huge", {"text": {"type": "string", "description": " ".join(f"word{number}" for number in range(2700))}}),)
     impossible = tool("f", {"v": {"type": "integer", "minimum": 5, "maximum": 1}}, ["v"])
     requests = [
         REQUESTS[2],
