@@ -1,22 +1,33 @@
-"""Hard labels, soft labels, an ensemble and co-distillation on the same rows and steps, several seeds each.
+"""Ways to distil, on the same rows and steps: labels, one teacher, an ensemble, students that teach each other, on-policy steps.
 
-    python benchmarks/distillation.py --traces data/traces --out runs/ways --steps 600 --seeds 3              # nano students, for a CPU
-    python benchmarks/distillation.py --traces data/traces --out runs/ways --preset base --minutes 9          # for an accelerator
+    python benchmarks/distillation.py --out runs/ways                                          # nano students, some five hours of one core
+    python benchmarks/distillation.py --out runs/ways --preset base --minutes 9 --toolsets 0   # an accelerator, all toolsets
+    python benchmarks/distillation.py --out runs/try --steps 2 --seeds 2 --toolsets 4 --validation-rows 4   # does it run at all
 
-Students start from random weights; teachers are checkpoints of this project (default: the bundled base), or for the ensemble the
-hard-label students of the other seeds. Every arm sees the same number of rows; a pair that learns together costs twice as much a row. Prints
-held-out scores (toolsets that no arm trains on): mean and standard error over seeds. An arm that is there already is not run again.
+Students start from random weights. The teacher is the bundled base, which has seen more data than they do; with ``--teacher-steps N`` it is
+made here first, from the same rows, by N steps. The ensemble is the hard-label students of the other seeds. Every arm of a seed sees the
+same rows in the same order; a pair that learns together costs twice as much a row, teachers in the loop about half as much again.
+
+Prints held-out scores (toolsets that no arm trains on): mean and standard error over seeds, and the gain over hard labels with its 95 %
+interval (Student's t over seeds, paired). A run that is there already is not made again, one that was stopped goes on.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import random
+from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, stdev
+from typing import Any
 
-from needle.distil import train
+from needle.distil import read_split, train
+from needle.traces import Trace, write_traces
+
+STUDENT_T = {2: 12.71, 3: 4.30, 4: 3.18, 5: 2.78, 6: 2.57, 7: 2.45, 8: 2.36}
+"""97.5 % points by number of seeds."""
 
 
 @dataclass(frozen=True)
@@ -39,27 +50,68 @@ def arms(teacher: str) -> dict[str, Arm]:
         "soft, reverse KL": Arm("soft", (teacher,), (("divergence", 1.0),)),
         "ensemble of seeds": Arm("soft", ("seeds",)),
         "mutual": Arm("mutual"),
+        "on-policy, a third of the steps": Arm("soft", (teacher,), (("on_policy", 0.33), ("divergence", 0.5))),
         "hard, averaged weights": Arm("hard", settings=(("average_decay", 0.99),)),
     }
 
 
-def run_arm(name: str, arm: Arm, seed: int, options: argparse.Namespace) -> dict[str, float]:
+def subset(traces: Path, out: Path, toolsets: int) -> Path:
+    """A folder with the rows of so many training toolsets, and every validation row; ``traces`` itself for 0."""
+    folder = out / f"rows-{toolsets}"
+    if not toolsets:
+        return traces
+    if not (folder / "validation.jsonl").is_file():
+        split = read_split([traces])
+        groups: dict[str, list[Trace]] = defaultdict(list)
+        for trace in split.train:
+            groups[trace.toolset].append(trace)
+        kept = random.Random(0).sample(sorted(groups), min(toolsets, len(groups)))
+        write_traces(folder / "train.jsonl", [trace for name in kept for trace in groups[name]])
+        write_traces(folder / "validation.jsonl", split.validation)
+    return folder
+
+
+def run(out: Path, loss: str, teachers: list[str], settings: dict[str, Any], options: argparse.Namespace) -> dict[str, float]:
     """Scores of one run; read from its folder where it is finished."""
-    out = options.out / f"{name.replace(' ', '-').replace(',', '')}-{seed}"
     scores = out / "scores.json"
     if scores.is_file():
         return json.loads(scores.read_text())
-    others = [str(options.out / f"hard-{other}") for other in range(options.seeds) if other != seed]
-    teachers = [path for teacher in arm.teachers for path in (others if teacher == "seeds" else [teacher])]
-    budget = {"minutes": options.minutes} if options.minutes else {"steps": options.steps}
-    settings = {"rows": options.rows, "seed": seed, "validations": 3, **budget, **dict(arm.settings)}
+    settings = {"rows": options.rows, "validations": 2, "validation_rows": options.validation_rows, **settings}
     report = train(
-        [options.traces], out, base="none", preset=options.preset, loss=arm.loss, teachers=teachers, settings=settings,
-        resume=(out / "last").exists(),
+        [subset(options.traces, options.out, options.toolsets)], out, base="none", preset=options.preset, loss=loss, teachers=teachers,
+        settings=settings, resume=(out / "last").exists(), logs=("none",),
     )  # fmt: skip
     found = {**report.best, "minutes": report.seconds / 60}
     scores.write_text(json.dumps(found))
     return found
+
+
+def run_arm(name: str, arm: Arm, seed: int, options: argparse.Namespace) -> dict[str, float]:
+    """Scores of one arm and seed."""
+    others = [str(options.out / f"hard-{other}") for other in range(options.seeds) if other != seed]
+    teachers = [path for teacher in arm.teachers for path in (others if teacher == "seeds" else [teacher])]
+    budget = {"minutes": options.minutes} if options.minutes else {"steps": options.steps}
+    folder = options.out / f"{name.replace(' ', '-').replace(',', '')}-{seed}"
+    return run(folder, arm.loss, teachers, {"seed": seed, **budget, **dict(arm.settings)}, options)
+
+
+def table_row(name: str, runs: list[dict[str, float]], hard: list[dict[str, float]]) -> str:
+    """One line of the table."""
+    gains = [100 * (run["exact"] - base["exact"]) for run, base in zip(runs, hard, strict=True)]
+    cells = [_cell([100 * run["exact"] for run in runs]), "" if runs is hard else _interval(gains), _cell([run["loss"] for run in runs], 3)]
+    return f"| {name} | {' | '.join(cells)} | {_cell([100 * run['tokens'] for run in runs])} | {mean(run['minutes'] for run in runs):.1f} |"
+
+
+def _cell(values: list[float], digits: int = 1) -> str:
+    error = f" ± {stdev(values) / len(values) ** 0.5:.{digits}f}" if len(values) > 1 else ""
+    return f"{mean(values):.{digits}f}{error}"
+
+
+def _interval(values: list[float]) -> str:
+    if len(values) < 2:
+        return f"{mean(values):+.1f}"
+    half = STUDENT_T.get(len(values), 2.0) * stdev(values) / len(values) ** 0.5
+    return f"{mean(values):+.1f} ({mean(values) - half:+.1f} to {mean(values) + half:+.1f})"
 
 
 def main() -> None:
@@ -68,22 +120,28 @@ def main() -> None:
     parser.add_argument("--traces", type=Path, default=Path("data/traces"))
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--teacher", default=str(Path("needle/student/assets")))
+    parser.add_argument("--teacher-steps", type=int, default=0, help="make the teacher here first, by so many steps")
+    parser.add_argument("--toolsets", type=int, default=150, help="training toolsets that are used; 0 for all")
     parser.add_argument("--preset", default="nano")
     parser.add_argument("--rows", type=int, default=64)
-    parser.add_argument("--steps", type=int, default=600)
+    parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--minutes", type=float)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--validation-rows", type=int, default=200)
+    parser.add_argument("--arms", nargs="*", help="names of the arms to run; all without it")
     options = parser.parse_args()
-    print(f"| way | exact % | loss a token | tokens right % | minutes |\n|---|---:|---:|---:|---:|")
-    for name, arm in arms(options.teacher).items():
+    teacher = options.teacher
+    if options.teacher_steps:
+        teacher = str(options.out / "teacher")
+        made = run(Path(teacher), "hard", [], {"seed": 99, "steps": options.teacher_steps}, options)
+        print(f"teacher of {options.teacher_steps} steps: {100 * made['exact']:.1f} % exact, loss {made['loss']:.3f}\n", flush=True)
+    print("| way | exact % | gain over hard | loss a token | tokens right % | minutes |\n|---|---:|---:|---:|---:|---:|", flush=True)
+    chosen = {name: arm for name, arm in arms(teacher).items() if not options.arms or name in (*options.arms, "hard")}
+    hard: list[dict[str, float]] = []
+    for name, arm in chosen.items():
         runs = [run_arm(name, arm, seed, options) for seed in range(options.seeds)]
-        cells = [_cell([100 * run["exact"] for run in runs]), _cell([run["loss"] for run in runs], 3), _cell([100 * run["tokens"] for run in runs])]
-        print(f"| {name} | {' | '.join(cells)} | {mean(run['minutes'] for run in runs):.1f} |", flush=True)
-
-
-def _cell(values: list[float], digits: int = 1) -> str:
-    error = f" ± {stdev(values) / len(values) ** 0.5:.{digits}f}" if len(values) > 1 else ""
-    return f"{mean(values):.{digits}f}{error}"
+        hard = hard or runs
+        print(table_row(name, runs, hard), flush=True)
 
 
 if __name__ == "__main__":

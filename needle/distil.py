@@ -264,14 +264,12 @@ def _trainer(split: Split, config: Any, out: Path, start: Path | None, preset: s
     held_examples = ExampleSet(held, tokenizer, model.config)
     validator = Validator(held, held_examples, tokenizer, config.token_weights, compute_type(config.precision), is_right)
     scorers, shares = _scorers(soft.teachers, tokenizer, model.device)
-    pairs = None if soft.preferences is None else _preferences(soft.preferences, tokenizer, model, config, out, resume)
+    source = soft_source(scorers, shares, soft.cache, tokenizer, config, examples) if soft.loss == "soft" else None
+    peers: list[Any] = []
     if soft.loss == "mutual":
         peers = _peers(scorers) or [apart(model, config.seed + 1) if start else NeedleModel(model.config).to(model.device)]
-        return Trainer([model, *peers], tokenizer, examples, config, out, validator, world=world, preferences=pairs)
-    source = None
-    if soft.loss == "soft":
-        source = soft_source(scorers, shares, soft.cache, tokenizer, config, examples)
-    return Trainer([model], tokenizer, examples, config, out, validator, source, world, pairs)
+    pairs = None if soft.preferences is None else _preferences(soft.preferences, tokenizer, model, config, out, resume)
+    return Trainer([model, *peers], tokenizer, examples, config, out, validator, source, world, pairs)
 
 
 def _scorers(names: Sequence[str], tokenizer: Any, device: Any) -> tuple[list[Any], list[float]]:
