@@ -22,7 +22,7 @@ OPTIONS = {
     "quickstart": "--tools --out --rows --minutes --teacher --seed",
     "generate": "--tools --out --config --teacher --model --n --seed --budget --max-tokens-total --price-in --price-out --concurrency --batch --engine --workers "
     "--student --round --noise --locale --votes --judge --no-repair --decontaminate --teacher-terms --licence --estimate --preview --reverify --config-schema --parquet",
-    "train": "--traces --out --base --preset --loss --teacher --teacher-cache --on-policy --preferences --dpo --minutes --steps --bits --rows --lora --shard --curves --resume --seed",
+    "train": "--traces --out --base --preset --loss --teacher --teacher-cache --on-policy --preferences --dpo --minutes --steps --bits --rows --lora --shard --curves --set --resume --seed",
     "teach": "--traces --teacher --out --k --draws --temperature --seed",
     "train-base": "--out --data --minutes --steps --rows --piece --seed",
     "train-tokenizer": "--traces --out --text --vocabulary",

@@ -32,6 +32,7 @@ def train(
     lora: Annotated[int | None, typer.Option(help="Rank of low-rank adapters to train instead of all weights (8, say); they are merged into the checkpoint.")] = None,
     shard: Annotated[bool | None, typer.Option("--shard/--no-shard", help="Under torchrun: spread weights and optimiser states over the processes. Default: from 300M parameters.")] = None,
     curves: Annotated[list[str] | None, typer.Option(help="Where curves go beside log.jsonl: tensorboard (the default), trackio, none; repeatable.")] = None,
+    given: Annotated[list[str] | None, typer.Option("--set", help="Another setting, as NAME=VALUE (docs/distillation.md); repeatable.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out.")] = False,
     seed: Seed = 0,
 ) -> None:
@@ -39,6 +40,10 @@ def train(
     from needle.distil import train as run
 
     settings = _given(minutes=minutes, steps=steps, quantize_bits=bits, rows=rows, lora=lora, on_policy=on_policy, preference="dpo" if dpo else None, shard=shard, seed=seed)
+    if given:
+        from needle.train.config import TrainConfig
+
+        settings |= TrainConfig.read(given)
     with training_tracker() as progress:
         report = run(
             traces, out, base=base, preset=preset, loss=loss, teachers=teacher or (), teacher_cache=teacher_cache, preferences=preferences,

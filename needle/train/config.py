@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable
+from dataclasses import MISSING, asdict, dataclass, field, fields
+from difflib import get_close_matches
 from typing import Any
 
 from needle.errors import UserError
 from needle.student.rendering import DECISION, KEY, NAME, STRUCTURE, VALUE
+
+
+def _switch(text: str) -> bool:
+    """Raises ``ValueError`` for anything but true and false."""
+    return {"true": True, "false": False}[text.lower()] if text.lower() in ("true", "false") else bool(int(text))
 
 
 @dataclass(frozen=True)
@@ -118,6 +125,24 @@ class TrainConfig:
             raise UserError(f"quantize_share {self.quantize_share}: give a share of the run, 0 to 1")
         if self.quantize_bits not in (None, 4, 8):
             raise UserError(f"--bits {self.quantize_bits}: weights can be trained for 4 or 8 bits")
+
+    @classmethod
+    def read(cls, words: Iterable[str]) -> dict[str, Any]:
+        """Settings from ``NAME=VALUE`` each. Raises ``UserError`` for a name that is none, or a value that it does not take."""
+        kinds = {item.name: str(item.type) for item in fields(cls) if item.default is not MISSING}
+        found: dict[str, Any] = {}
+        for word in words:
+            name, given, text = word.partition("=")
+            if name not in kinds or not given:
+                near = ", ".join(get_close_matches(name, kinds, 3)) or "temperature, divergence, soft_weight"
+                raise UserError(f"--set {word}: write NAME=VALUE with a setting of TrainConfig ({near} ...)")
+            kind = kinds[name].removesuffix(" | None")
+            try:
+                empty = text.lower() == "none" and kind != kinds[name]
+                found[name] = None if empty else {"int": int, "float": float, "str": str, "bool": _switch}[kind](text)
+            except ValueError as error:
+                raise UserError(f"--set {word}: {name} takes a value of type {kinds[name]}") from error
+        return found
 
     @property
     def preference_slope(self) -> float:

@@ -18,6 +18,7 @@ from needle.traces import write_traces
 from needle.traces.preferences import preference_pairs
 from needle.traces.write import write_rows
 from needle.train.checkpoint import save_checkpoint, save_tokenizer
+from needle.train.config import TrainConfig
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +73,14 @@ def test_votes_alone_are_soft_labels(home: Path, tmp_path: Path) -> None:
     write_traces(tmp_path / "traces" / "validation.jsonl", rows()[:2])
     [record] = _train(tmp_path, "voted", loss="soft", settings={"rows": 9, "rows_per_toolset": 9})
     assert record["votes_loss"] > 0 and record["loss"] > 0
+
+
+def test_any_setting_is_read_from_the_command_line() -> None:
+    words = ["divergence=0.5", "preference=dpo", "preference_pairs=4", "average_decay=none", "keep_base=true"]
+    assert TrainConfig.read(words) == {"divergence": 0.5, "preference": "dpo", "preference_pairs": 4, "average_decay": None, "keep_base": True}
+    for word, reason in (("temprature=2", "temperature"), ("rows", "NAME=VALUE"), ("rows=many", "takes a value of type int"), ("token_weights=1", "NAME=VALUE")):
+        with pytest.raises(UserError, match=reason):
+            TrainConfig.read([word])
 
 
 @pytest.mark.parametrize(("ways", "words"), [
