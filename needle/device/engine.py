@@ -1,0 +1,134 @@
+"""``OnnxEngine``: a student's folder behind a ``StudentCaller``, in ONNX Runtime, without torch."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+
+from needle.device.graphs import DECODER, ENCODER, VERSION, decoder_graph, encoder_graph, pair
+from needle.device.prepared import Prepared, ToolsetCache
+from needle.device.stepper import KeysValues, OnnxStepper, numpy_of, values_of
+from needle.device.weights import WeightsFile
+from needle.errors import UserError
+from needle.student.shape import WEIGHTS, Shape
+
+
+class OnnxEngine:
+    """Two sessions over one weights file. Runs from any number of threads; encoded toolsets are kept."""
+
+    def __init__(self, folder: Path, *, threads: int = 1, cache: ToolsetCache | None = None) -> None:
+        """Load ``folder``: its graphs if it was exported, else graphs made for it now.
+
+        Args:
+            folder: a checkpoint or an exported model.
+            threads: threads of one run of the model.
+            cache: where encoded toolsets are kept; None: in memory only.
+
+        Raises:
+            UserError: no student there, damaged or of another version.
+        """
+        self.folder, self.config = folder, Shape.read(folder)
+        self.weights = WeightsFile.read(folder)
+        if not self.config.shares_toolsets:
+            raise UserError(f"{folder}: its tools see the request, so they cannot be encoded apart; run it with engine='torch'")
+        self.cache = cache or ToolsetCache(None)
+        self._encoder, self._decoder = (self._session(file, threads) for file in (ENCODER, DECODER))
+
+    def _session(self, file: str, threads: int) -> ort.InferenceSession:
+        options = ort.SessionOptions()
+        options.intra_op_num_threads, options.inter_op_num_threads, options.log_severity_level = threads, 1, 3
+        options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(self.folder))
+        path = self.folder / file
+        try:
+            model = path.read_bytes() if path.is_file() else make_graph(file, self.config, self.weights)
+            session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # the runtime's own exceptions share no base class
+            reason = str(error).splitlines()[0][:200]
+            raise UserError(f"{path if path.is_file() else self.folder}: not a graph that runs ({reason}); export the model again") from error
+        version = session.get_modelmeta().custom_metadata_map.get("needle_graph")
+        if version != VERSION:
+            raise UserError(f"{path}: graphs of version {version}, this needle runs version {VERSION}; export the model again")
+        return session
+
+    @cached_property
+    def digest(self) -> str:
+        """Fingerprint of the weights and of how they are run."""
+        state = hashlib.blake2b((self.folder / WEIGHTS).read_bytes(), digest_size=16)
+        state.update(f"{VERSION} {ort.__version__} {self.config}".encode())
+        return state.hexdigest()
+
+    def prepare(self, toolset: Sequence[int], keep: bool = True) -> Prepared:
+        """The toolset's keys and values, from the cache where it has them; ``keep``: put them on its disk as well."""
+        return self.cache.get(toolset, lambda: self.digest, lambda: self._encode_tools(toolset), keep)
+
+    def _encode_tools(self, toolset: Sequence[int]) -> Prepared:
+        shape = (1, self.config.num_key_value_heads, 0, self.config.head_size)
+        empty = ort.OrtValue.ortvalue_from_numpy(np.zeros(shape, dtype=np.float32))
+        past = {name: empty for layer in range(self.config.num_encoder_layers) for name in pair("past", layer)}
+        return Prepared(len(toolset), *self._encode(toolset, 0, past, "past", "tools"))
+
+    def _encode(self, ids: Sequence[int], start: int, past: KeysValues, own: str, cross: str) -> tuple[KeysValues, KeysValues]:
+        """Keys and values of the encoder and for the decoder, under the names ``own_...`` and ``cross_...``; ``own`` "": left out."""
+        binding, length = self._encoder.io_binding(), len(ids)
+        for name, value in past.items():
+            binding.bind_ortvalue_input(name, value)
+        binding.bind_cpu_input("ids", np.array([ids], dtype=np.int64))
+        binding.bind_cpu_input("positions", np.arange(start, start + length, dtype=np.int64)[None])
+        binding.bind_cpu_input("sizes", np.array([start, length], dtype=np.int64))
+        names = [name for layer in range(self.config.num_encoder_layers) for name in pair("own", layer)] if own else []
+        split = len(names)
+        names += [name for layer in range(self.config.num_decoder_layers) for name in pair("cross", layer)]
+        for name in names:
+            binding.bind_output(name)
+        self._encoder.run_with_iobinding(binding)
+        values = binding.get_outputs()
+        renamed = [name.replace("own", own) for name in names[:split]], [name.replace("cross", cross) for name in names[split:]]
+        return dict(zip(renamed[0], values[:split], strict=True)), dict(zip(renamed[1], values[split:], strict=True))
+
+    def stepper(
+        self, toolsets: Sequence[Sequence[int]], requests: Sequence[Sequence[int]], toolset_of: Sequence[int], align: bool = False
+    ) -> OnnxStepper:
+        """See ``needle.student.caller.Engine.stepper``."""
+        encoded: list[tuple[KeysValues, int]] = []
+        tools: list[tuple[KeysValues, int]] = []
+        for number, toolset in enumerate(toolsets):
+            prepared = self.prepare(toolset, keep=False)
+            tools.append((prepared.decoder, prepared.length))
+            for place, ids in enumerate(requests):
+                if toolset_of[place] == number:
+                    encoded.append((self._encode(ids, prepared.length, prepared.encoder, "", "request")[1], place))
+        order = sorted(range(len(encoded)), key=lambda at: encoded[at][1])
+        own, own_real = _padded([encoded[at][0] for at in order], [len(ids) for ids in requests], len(requests))
+        shared, real = _padded([tools[at][0] for at in toolset_of] if len(tools) > 1 else [tools[0][0]],
+                               [tools[at][1] for at in toolset_of], len(requests))  # fmt: skip
+        return OnnxStepper(self._decoder, self.config, shared, own, (real, own_real), align)
+
+    def facts(self) -> dict[str, Any]:
+        """Number of parameters and bytes of the weights file."""
+        return {"parameters": self.weights.parameters, "bytes": self.weights.size}
+
+
+def make_graph(file: str, shape: Shape, weights: WeightsFile, accuracy_level: int = 4) -> bytes:
+    """``encoder.onnx`` or ``decoder.onnx`` for a weights file."""
+    return {ENCODER: encoder_graph, DECODER: decoder_graph}[file](shape, weights, accuracy_level)
+
+
+def _padded(parts: list[KeysValues], lengths: Sequence[int], rows: int) -> tuple[KeysValues, np.ndarray]:
+    """Rows of keys and values on top of each other, padded at the end, and which places ``[rows, longest]`` are real."""
+    longest = max(lengths)
+    real = np.arange(longest) < np.array(lengths)[:, None]
+    if len(parts) == 1:
+        return parts[0], np.broadcast_to(real, (rows, longest)) if len(real) == 1 else real
+    arrays = [numpy_of(part) for part in parts]
+    stacked = {}
+    for name, first in arrays[0].items():
+        target = stacked[name] = np.zeros((rows, first.shape[1], longest, first.shape[3]), dtype=np.float32)
+        for row, array in enumerate(arrays):
+            target[row, :, : array[name].shape[2]] = array[name]
+    return values_of(stacked), real

@@ -1,0 +1,119 @@
+"""Encoded toolsets, kept in memory and (on request) on disk, so that a toolset is read once and not at every start of a program."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+import zlib
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from needle.device.stepper import KeysValues, numpy_of, values_of
+
+MEMORY, DISK = 64 << 20, 512 << 20
+"""Most bytes kept in memory (the newest toolset is kept whatever its size) and on disk; the least recently used go."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A toolset's keys and values."""
+
+    length: int
+    """Its tokens."""
+    encoder: KeysValues
+    """What a request looks at in the encoder, ``past_...``."""
+    decoder: KeysValues
+    """What an answer looks at, ``tools_...``."""
+
+    @property
+    def size(self) -> int:
+        """Bytes in memory."""
+        return sum(4 * int(np.prod(value.shape())) for part in (self.encoder, self.decoder) for value in part.values())
+
+
+def cache_folder() -> Path | None:
+    """``$NEEDLE_CACHE/toolsets``, else the user's cache folder; None when ``NEEDLE_CACHE=off``."""
+    named = os.environ.get("NEEDLE_CACHE", "")
+    if named.lower() in ("off", "0", "none"):
+        return None
+    if named:
+        return Path(named) / "toolsets"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "needle" / "toolsets"
+
+
+class ToolsetCache:
+    """Least recently used first out. Safe for threads and processes: files are replaced whole, and a damaged one is made again."""
+
+    def __init__(self, folder: Path | None, memory: int = MEMORY, disk: int = DISK) -> None:
+        """``folder`` None: nothing is read from or written to disk."""
+        self.folder, self.memory, self.disk = folder, memory, disk
+        self._kept: OrderedDict[bytes, Prepared] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, toolset: Sequence[int], model: Callable[[], str], encode: Callable[[], Prepared], keep: bool) -> Prepared:
+        """The prepared toolset of a model (its digest); ``encode`` makes it. ``keep``: write it to disk if it is not there."""
+        key = np.asarray(toolset, dtype=np.int32).tobytes()
+        with self._lock:
+            found = self._kept.get(key)
+            if found is not None:
+                self._kept.move_to_end(key)
+        path = None
+        if self.folder is not None and (keep or (found is None and self.folder.is_dir())):
+            path = self.folder / f"{hashlib.blake2b(key + model().encode(), digest_size=16).hexdigest()}.safetensors"
+        if found is None:
+            found = (read_prepared(path, len(toolset)) if path else None) or encode()
+            self._remember(key, found)
+        if keep and path is not None and not path.is_file():
+            self._write(path, found)
+        return found
+
+    def _remember(self, key: bytes, prepared: Prepared) -> None:
+        with self._lock:
+            self._kept[key] = prepared
+            while len(self._kept) > 1 and sum(one.size for one in self._kept.values()) > self.memory:
+                self._kept.popitem(last=False)
+
+    def _write(self, path: Path, prepared: Prepared) -> None:
+        """A cache that cannot be written (full disk, read-only home) is no reason to fail."""
+        temporary = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            arrays = numpy_of({**prepared.encoder, **prepared.decoder})
+            temporary.write_bytes(save(arrays, {"length": str(prepared.length), "crc": str(_checksum(arrays))}))
+            temporary.replace(path)
+            files = sorted(path.parent.glob("*.safetensors"), key=lambda file: file.stat().st_mtime, reverse=True)
+            total = 0
+            for file in files:
+                total += file.stat().st_size
+                if total > self.disk and file != path:
+                    file.unlink(missing_ok=True)
+        except OSError:
+            temporary.unlink(missing_ok=True)
+
+
+def _checksum(arrays: dict[str, np.ndarray]) -> int:
+    value = 0
+    for name in sorted(arrays):
+        value = zlib.crc32(np.ascontiguousarray(arrays[name]).data, value)
+    return value
+
+
+def read_prepared(path: Path, length: int) -> Prepared | None:
+    """A file of the cache; None when there is none or it is damaged."""
+    try:
+        with safe_open(path, "np") as file:
+            notes = file.metadata() or {}
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        if notes.get("length") != str(length) or notes.get("crc") != str(_checksum(arrays)):
+            return None
+        os.utime(path)
+    except (OSError, SafetensorError, ValueError):
+        return None
+    return Prepared(length, *(values_of({n: a for n, a in arrays.items() if n.startswith(stem)}) for stem in ("past", "tools")))
