@@ -51,7 +51,8 @@ def train_base(
         UserError: no source tree, unusable sets, settings or checkpoints.
     """
     from needle.distil import train
-    from needle.models import export_quantized, require_torch
+    from needle.export import export_quantized
+    from needle.models import require_torch
     from needle.terminal import first_process
 
     require_torch("training")

@@ -9,15 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from needle.errors import UserError
+from needle.student.shape import WEIGHTS, Shape
 from needle.tools import Caller
 from needle.traces import Trace
 
 if TYPE_CHECKING:
-    from needle.student.caller import StudentCaller
+    from needle.student.caller import Engine, StudentCaller
 
 BUNDLED = Path(__file__).parent / "student" / "assets"
 """Folder of the base checkpoint that comes with the package."""
-WEIGHTS = "model.safetensors"
+ENGINES = ("auto", "onnx", "torch")
 
 
 def checkpoint_folder(path_or_id: str | Path | None = None) -> Path:
@@ -48,10 +49,39 @@ def require_torch(what: str) -> None:
         raise UserError(f'{what} needs {" and ".join(missing)}: pip install "needle-distill[train]"')
 
 
-def load(path_or_id: str | Path | None = None, *, threshold: float | None = None, fallback: Caller | str | None = None, **options: Any) -> Caller:
+def open_engine(folder: Path, engine: str = "auto", threads: int = 1) -> Engine:
+    """The arithmetic behind a student: ``onnx`` (ONNX Runtime), ``torch``, or ``auto``: ONNX unless its tools see the request.
+
+    Raises:
+        UserError: no student there, no such engine, or one that cannot run it.
+    """
+    if engine not in ENGINES:
+        raise UserError(f"engine {engine!r}: one of {', '.join(ENGINES)}")
+    if engine == "torch" or (engine == "auto" and not Shape.read(folder).shares_toolsets):
+        require_torch("running a student in torch")
+        from needle.student.modeling.engine import TorchEngine
+
+        return TorchEngine.from_folder(folder)
+    from needle.device.engine import OnnxEngine
+    from needle.device.prepared import ToolsetCache, cache_folder
+
+    return OnnxEngine(folder, threads=threads, cache=ToolsetCache(cache_folder()))
+
+
+def load(
+    path_or_id: str | Path | None = None,
+    *,
+    engine: str = "auto",
+    threads: int = 1,
+    threshold: float | None = None,
+    fallback: Caller | str | None = None,
+    **options: Any,
+) -> Caller:
     """The student at ``path_or_id`` (None: the bundled base), ready for ``.call(query, tools)``.
 
     Args:
+        engine: ``onnx`` (needs no torch), ``torch``, or ``auto``; see ``open_engine``.
+        threads: threads of one answer in ONNX Runtime.
         threshold: confidence below which an answer counts as unsure (0.7 where only a fallback is given).
         fallback: who answers then: another caller, or its name as in ``open_caller`` (``"http://...#model"``); None: the answer is marked.
         options: those of ``StudentCaller``: ``constrained``, ``beams``, ``rows``, ``explain``.
@@ -59,7 +89,7 @@ def load(path_or_id: str | Path | None = None, *, threshold: float | None = None
     Raises:
         UserError: no such model, or a threshold that is no probability.
     """
-    return guarded(_student(path_or_id, **options), threshold, fallback)
+    return guarded(_student(path_or_id, engine, threads, **options), threshold, fallback)
 
 
 def guarded(caller: Caller, threshold: float | None, fallback: Caller | str | None = None) -> Caller:
@@ -72,18 +102,16 @@ def guarded(caller: Caller, threshold: float | None, fallback: Caller | str | No
     return FallbackCaller(caller, second, threshold=THRESHOLD if threshold is None else threshold)
 
 
-def _student(path_or_id: str | Path | None, **options: Any) -> StudentCaller:
-    require_torch("running a student")
+def _student(path_or_id: str | Path | None, engine: str = "auto", threads: int = 1, **options: Any) -> StudentCaller:
     folder = checkpoint_folder(path_or_id)
     from needle.student.caller import StudentCaller
     from needle.student.confidence import Calibration
-    from needle.student.modeling.engine import TorchEngine
     from needle.student.tokenizer import load_tokenizer
 
-    made = TorchEngine.from_folder(folder)
+    made = open_engine(folder, engine, threads)
     digest = hashlib.blake2b((folder / WEIGHTS).read_bytes(), digest_size=4).hexdigest()
-    mode = "".join(f", {key} {value}" for key, value in sorted(options.items()))
     shown = "bundled base" if path_or_id is None else folder  # results name the model, not where it is installed
+    mode = "".join(f", {key} {value}" for key, value in sorted((options | ({"engine": engine} if engine != "auto" else {})).items()))
     calibration = Calibration.load(folder)
     return StudentCaller(made, load_tokenizer(folder), name=f"{shown} ({digest}{mode})", calibration=calibration, **options)
 
@@ -140,23 +168,3 @@ def _open_endpoint(model: str, parser: str, concurrency: int) -> Caller:
         raise UserError(f"--concurrency {concurrency}: at least one request at a time")
     caller = EndpointCaller(config=resolve_teacher(named), concurrency=concurrency)
     return caller if parser in ("auto", "openai") else ContentCaller(caller, parser)
-
-
-def export_quantized(model: str | None, out: Path, bits: int) -> int:
-    """Store a checkpoint with 4- or 8-bit integer weights, its tokenizer beside; returns the bytes of the weights file.
-
-    Raises:
-        UserError: another width, no checkpoint there, or an output folder that is the checkpoint itself.
-    """
-    if bits not in (4, 8):
-        raise UserError(f"--bits {bits}: weights are stored with 4 or 8 bits")
-    require_torch("exporting a student")
-    folder = checkpoint_folder(model)
-    if out.exists() and out.samefile(folder):
-        raise UserError(f"{out}: that is the checkpoint itself; give another --out")
-    from needle.student.modeling.storage import load_model, save_quantized
-    from needle.student.tokenizer import load_tokenizer
-
-    save_quantized(load_model(folder), out, bits)
-    load_tokenizer(folder).save(str(out / "tokenizer.json"))
-    return (out / WEIGHTS).stat().st_size

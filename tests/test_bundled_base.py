@@ -23,8 +23,7 @@ def base():
 
 def test_the_bundle_is_one_small_file_of_the_26m_student(base) -> None:
     assert (BUNDLED / "model.safetensors").stat().st_size < 16_000_000
-    groups = base.model.parameter_groups()
-    assert 25_000_000 < groups["total"] < 27_000_000
+    assert 25_000_000 < base.facts()["parameters"] < 27_000_000
     assert json.loads((BUNDLED / "config.json").read_text())["request_independent_layers"] == 12
 
 

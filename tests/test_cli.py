@@ -34,7 +34,7 @@ OPTIONS = {
     "serve": "--model --port --host --key-env --threshold --fallback",
     "playground": "--model --tools --out --port",
     "calibrate": "--traces --model --out --limit --seed",
-    "export": "--out --model --bits",
+    "export": "--out --model --bits --rows --check",
     "mcp": "--server --config --model --threshold --port",
     "doctor": "",
     "traces stats": "PATH --json",

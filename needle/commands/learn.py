@@ -136,13 +136,18 @@ def train_tokenizer(
 def export(
     out: Out,
     model: Annotated[str | None, typer.Option("--model", help="Checkpoint folder or hub id. Default: the bundled base.")] = None,
-    bits: Annotated[int, typer.Option(help="4 or 8: width of the stored integers.")] = 4,
+    bits: Annotated[int, typer.Option(help="4, 8, 16 or 32: width of the stored weights.")] = 4,
+    rows: Annotated[list[str] | None, typer.Option("--rows", help="Rows to check the export on. Default: the recorded validation traces.")] = None,
+    check: Annotated[int, typer.Option(min=0, help="How many of them; 0: no check.")] = 32,
 ) -> None:
-    """Write a checkpoint with integer weights: one small file that `needle run` and `needle.load` read."""
-    from needle.models import export_quantized
+    """Write the folder that devices and browsers run: weights, ONNX graphs, tokenizer, card, and what a check on real rows found."""
+    from needle.export import check_rows
+    from needle.export import export as make
 
-    megabytes = export_quantized(model, out, bits) / 1e6
-    say(f"{megabytes:.1f} MB of {bits}-bit weights\nThe checkpoint is in {out}")
+    made = make(model, out, bits, rows=check_rows(rows, check), say=say)
+    if made.check:
+        say(made.check.line)
+    say(f"{made.size / 1e6:.1f} MB in {len(made.files)} files, weights of {bits} bits\nThe export is in {out}")
 
 
 @app.command()

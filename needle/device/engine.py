@@ -12,42 +12,58 @@ import numpy as np
 import onnxruntime as ort
 
 from needle.device.graphs import DECODER, ENCODER, VERSION, decoder_graph, encoder_graph, pair
+from needle.device.manifest import check_manifest
 from needle.device.prepared import Prepared, ToolsetCache
 from needle.device.stepper import KeysValues, OnnxStepper, numpy_of, values_of
 from needle.device.weights import WeightsFile
+from needle.device.whole_int8 import column_integers
 from needle.errors import UserError
 from needle.student.shape import WEIGHTS, Shape
+
+ACCURACY = 4
+"""``accuracy_level`` of ``MatMulNBits``: activations rounded to 8 bits in groups of 32. (0 computes in fp32.)"""
 
 
 class OnnxEngine:
     """Two sessions over one weights file. Runs from any number of threads; encoded toolsets are kept."""
 
-    def __init__(self, folder: Path, *, threads: int = 1, cache: ToolsetCache | None = None) -> None:
+    def __init__(self, folder: Path, *, threads: int = 1, cache: ToolsetCache | None = None, fast: bool = True) -> None:
         """Load ``folder``: its graphs if it was exported, else graphs made for it now.
 
         Args:
             folder: a checkpoint or an exported model.
             threads: threads of one run of the model.
+            fast: the encoder in 8-bit integers (see ``whole_int8``), if the weights are integers; else the graph as other runtimes run it.
             cache: where encoded toolsets are kept; None: in memory only.
 
         Raises:
             UserError: no student there, damaged or of another version.
         """
+        self.manifest = check_manifest(folder)
         self.folder, self.config = folder, Shape.read(folder)
         self.weights = WeightsFile.read(folder)
         if not self.config.shares_toolsets:
             raise UserError(f"{folder}: its tools see the request, so they cannot be encoded apart; run it with engine='torch'")
         self.cache = cache or ToolsetCache(None)
-        self._encoder, self._decoder = (self._session(file, threads) for file in (ENCODER, DECODER))
+        self._encoder = self._session(ENCODER, threads, fast and self.weights.bits <= 8)
+        self._decoder = self._session(DECODER, threads)
 
-    def _session(self, file: str, threads: int) -> ort.InferenceSession:
+    def _session(self, file: str, threads: int, whole_int8: bool = False) -> ort.InferenceSession:
         options = ort.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads, options.log_severity_level = threads, 1, 3
         options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(self.folder))
         path = self.folder / file
         try:
-            model = path.read_bytes() if path.is_file() else make_graph(file, self.config, self.weights)
+            if whole_int8:
+                model = encoder_graph(self.config, self.weights, ACCURACY, True)
+                values = values_of(column_integers(self.folder, self.config, self.weights))
+                options.add_external_initializers(list(values), list(values.values()))
+                self._handed_over = values  # the session does not own them
+            else:
+                model = path.read_bytes() if path.is_file() else make_graph(file, self.config, self.weights)
             session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        except UserError:
+            raise
         except Exception as error:  # the runtime's own exceptions share no base class
             reason = str(error).splitlines()[0][:200]
             raise UserError(f"{path if path.is_file() else self.folder}: not a graph that runs ({reason}); export the model again") from error
@@ -114,9 +130,9 @@ class OnnxEngine:
         return {"parameters": self.weights.parameters, "bytes": self.weights.size}
 
 
-def make_graph(file: str, shape: Shape, weights: WeightsFile, accuracy_level: int = 4) -> bytes:
+def make_graph(file: str, shape: Shape, weights: WeightsFile, accuracy_level: int | None = None) -> bytes:
     """``encoder.onnx`` or ``decoder.onnx`` for a weights file."""
-    return {ENCODER: encoder_graph, DECODER: decoder_graph}[file](shape, weights, accuracy_level)
+    return {ENCODER: encoder_graph, DECODER: decoder_graph}[file](shape, weights, ACCURACY if accuracy_level is None else accuracy_level)
 
 
 def _padded(parts: list[KeysValues], lengths: Sequence[int], rows: int) -> tuple[KeysValues, np.ndarray]:

@@ -79,28 +79,12 @@ class _Layers(GraphWriter):
         return self.node("MatMulNBits", x, integers, scale, names=own, domain=MICROSOFT, **sizes)
 
     def _int8_linear(self, x: str, names: list[str], inputs: int, outputs: int, factor: str | None) -> str:
-        """``linear`` in 8-bit integers throughout: weights rounded again to one scale a column, activations to one scale in all."""
-        matrix = self.joined([self._dequantized(f"{name}.weight") for name in names])
-        most = self.node("ReduceMax", self.node("Abs", matrix), self.constant([1], "int64"), keepdims=1)
-        scale = self.node("Mul", self.node("Max", most, self.constant(1e-9, "float32")), self.constant(1 / 127, "float32"))
-        integers = self.node("Cast", self.node("Round", self.node("Div", matrix, scale)), to=3)
-        column = self.node("Reshape", scale, self.constant([outputs], "int64"))
-        column = self.node("Mul", column, factor) if factor else column
-        return self.node("DynamicQuantizeMatMul", x, self.node("Transpose", integers, perm=[1, 0]), column, domain=MICROSOFT)
-
-    def _dequantized(self, table: str) -> str:
-        """An integer matrix ``[rows, columns]`` in fp32, by operators that the runtime evaluates when it loads the graph."""
-        integers, place = self.weight(f"{table}.integers"), self.weights[f"{table}.integers"]
-        if self.weights.bits == 4:
-            low = self.node("BitwiseAnd", integers, self.constant(15, "uint8"))
-            high = self.node("BitShift", integers, self.constant(4, "uint8"), direction="RIGHT")
-            both = [self.node("Reshape", half, self.constant([*place.shape, 1], "int64")) for half in (low, high)]
-            integers = self.node("Concat", *both, axis=2)
-        scale = self.weights[f"{table}.scale"].shape
-        groups = self.node("Reshape", self.node("Cast", integers, to=1), self.constant([*scale, GROUP], "int64"))
-        groups = self.node("Sub", groups, self.constant(2 ** (self.weights.bits - 1), "float32"))
-        factor = self.node("Reshape", self.float32(f"{table}.scale"), self.constant([*scale, 1], "int64"))
-        return self.node("Reshape", self.node("Mul", groups, factor), self.constant([scale[0], -1], "int64"))
+        """``linear`` in 8-bit integers throughout; the program hands the matrix over when it loads the graph (``whole_int8``)."""
+        stem = "+".join(names)
+        integers = self.stored(f"{stem}.columns", Stored("int8", (inputs, outputs), 0, inputs * outputs), "handed over")
+        scale = self.stored(f"{stem}.column_scale", Stored("float32", (outputs,), 0, 4 * outputs), "handed over")
+        scale = self.node("Mul", scale, factor) if factor else scale
+        return self.node("DynamicQuantizeMatMul", x, integers, scale, domain=MICROSOFT)
 
     def embedded(self, ids: str) -> str:
         """Scaled embeddings of token ids."""
@@ -206,7 +190,7 @@ def _past(graph: _Layers, stem: str, layer: int, batch: str, length: str) -> tup
     return key, value
 
 
-def encoder_graph(shape: Shape, weights: WeightsFile, accuracy_level: int, encoder_int8: bool = True) -> bytes:
+def encoder_graph(shape: Shape, weights: WeightsFile, accuracy_level: int, whole_int8: bool = False) -> bytes:
     """Encode ``ids [batch, tokens]`` beside a ``past``; no row is padded.
 
     Inputs: ``ids``; ``positions`` of the same shape; ``sizes`` = (past, tokens); ``past_{key,value}_LAYER`` of each encoder layer.
@@ -215,7 +199,7 @@ def encoder_graph(shape: Shape, weights: WeightsFile, accuracy_level: int, encod
     graph = _Layers(shape, weights, accuracy_level)
     ids, positions = (graph.input(name, "int64", ("batch", "tokens")) for name in ("ids", "positions"))
     sizes = graph.input("sizes", "int64", (2,))
-    graph.whole_int8 = encoder_int8 and weights.bits <= 8
+    graph.whole_int8 = whole_int8
     rotation, x = graph.rotation(), graph.embedded(ids)
     form = ("batch", graph.kinds, "tokens", graph.size)
     alone = graph.node("Equal", graph.node("Gather", sizes, graph.constant(0, "int64")), graph.constant(0, "int64"))

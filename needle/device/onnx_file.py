@@ -31,7 +31,7 @@ def _varint(value: int) -> bytes:
     return bytes([*out, value])
 
 
-def _field(number: int, value: int | float | bytes | str) -> bytes:
+def _field(number: int, value: float | bytes | str) -> bytes:
     """One protobuf field; its wire type follows from the Python type."""
     if isinstance(value, int):
         return _varint(number << 3 | _VARINT) + _varint(value)
@@ -114,10 +114,10 @@ class GraphWriter:
             self._tensors[name] = self._tensor(name, kind, array.shape) + _field(9, array.tobytes())
         return self._constants[key]
 
-    def stored(self, name: str, where: Stored) -> str:
-        """A tensor of the weights file, under ``name``."""
+    def stored(self, name: str, where: Stored, file: str | None = None) -> str:
+        """A tensor of the weights file (or of another), under ``name``."""
         if name not in self._tensors:
-            entries = {"location": self.weights_file, "offset": str(where.offset), "length": str(where.length)}
+            entries = {"location": file or self.weights_file, "offset": str(where.offset), "length": str(where.length)}
             external = b"".join(_field(13, _field(1, key) + _field(2, value)) for key, value in entries.items())
             self._tensors[name] = self._tensor(name, where.kind, where.shape) + external + _field(14, 1)
         return name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import threading
@@ -95,7 +96,8 @@ class ToolsetCache:
                 if total > self.disk and file != path:
                     file.unlink(missing_ok=True)
         except OSError:
-            temporary.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                temporary.unlink()
 
 
 def _checksum(arrays: dict[str, np.ndarray]) -> int:

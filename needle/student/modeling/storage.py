@@ -1,4 +1,8 @@
-"""Read and write a student's folder: fp32 as ``from_pretrained`` knows it, or 4-bit / 8-bit integers in one small safetensors file."""
+"""Read and write a student's folder: floats as ``from_pretrained`` knows them, or 4-bit / 8-bit integers in one small safetensors file.
+
+Integers are stored unsigned (zero at 8 or 128), which is also how ONNX Runtime's ``MatMulNBits`` reads them: the exported graphs point into this
+file.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +17,7 @@ from needle.errors import UserError
 from needle.student.modeling.config import NeedleConfig
 from needle.student.modeling.model import NeedleModel
 from needle.student.modeling.quantize import dequantize, quantize
-
-WEIGHTS = "model.safetensors"
+from needle.student.shape import WEIGHTS
 
 
 def pack_nibbles(integers: Tensor) -> Tensor:
@@ -29,19 +32,22 @@ def unpack_nibbles(packed: Tensor) -> Tensor:
 
 
 def save_quantized(model: NeedleModel, folder: Path, bits: int) -> None:
-    """Write ``config.json`` and integer weights of every matrix; gains and gates stay fp32. ``bits`` is 4 or 8."""
-    assert bits in (4, 8), bits
+    """Write ``config.json`` and every matrix with so many bits; gains and gates stay fp32. ``bits`` is 4 or 8 (integers), 16 or 32."""
+    assert bits in (4, 8, 16, 32), bits
     tensors: dict[str, Tensor] = {}
     for name, weight in model.state_dict().items():
         if weight.ndim < 2:
             tensors[name] = weight.float().contiguous()
             continue
+        if bits > 8:
+            tensors[name] = weight.to(torch.float16 if bits == 16 else torch.float32).contiguous()
+            continue
         integers, scale = quantize(weight, bits)
-        tensors[f"{name}.integers"] = (pack_nibbles(integers) if bits == 4 else integers).contiguous()
+        tensors[f"{name}.integers"] = (pack_nibbles(integers) if bits == 4 else (integers.short() + 128).to(torch.uint8)).contiguous()
         tensors[f"{name}.scale"] = scale.contiguous()
     folder.mkdir(parents=True, exist_ok=True)
     model.config.save_pretrained(folder)
-    save_file(tensors, folder / WEIGHTS, metadata={"format": "pt", "needle_bits": str(bits)})
+    save_file(tensors, folder / WEIGHTS, metadata={"format": "pt", **({"needle_bits": str(bits)} if bits < 16 else {})})
 
 
 def load_model(folder: Path) -> NeedleModel:
@@ -70,11 +76,13 @@ def load_model(folder: Path) -> NeedleModel:
 
 
 def _restored(tensors: dict[str, Tensor], bits: int) -> dict[str, Tensor]:
+    """The matrices of stored integers. (8-bit files were signed before graphs pointed into them.)"""
     out = {}
     for name, tensor in tensors.items():
         if name.endswith(".integers"):
             weight = name.removesuffix(".integers")
-            out[weight] = dequantize(unpack_nibbles(tensor) if bits == 4 else tensor, tensors[f"{weight}.scale"])
+            integers = unpack_nibbles(tensor) if bits == 4 else tensor if tensor.dtype == torch.int8 else (tensor.short() - 128).to(torch.int8)
+            out[weight] = dequantize(integers, tensors[f"{weight}.scale"])
         elif not name.endswith(".scale"):
             out[name] = tensor
     return out
