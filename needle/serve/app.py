@@ -6,26 +6,34 @@ import asyncio
 import hashlib
 import hmac
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from needle.errors import UserError
-from needle.serve.batching import CLIENT_GONE, Batcher, Gone
+from needle.serve.batching import CLIENT_GONE, Batcher, Gone, Told
 from needle.serve.errors import ApiError
 from needle.serve.limits import Limits
 from needle.serve.metrics import Metrics
 from needle.serve.read import Question, Reader
-from needle.serve.write import completion, events
+from needle.serve.responses import ResponseWriter, to_chat
+from needle.serve.stream import AnswerStream
+from needle.serve.write import ChatWriter, Writer
 from needle.tools import Caller, CallResult
 
 Endpoint = Callable[[HttpRequest], Awaitable[Response]]
+Translate = Callable[[dict[str, Any]], dict[str, Any]]
+STREAMED = 0
+"""In place of a status while the answer is still going out: it is counted at its end."""
 STARTED = int(time.time())
 UNREAD = {"Connection": "close"}
 """Header of refusals before the end of the body: what still comes is not the next request."""
@@ -34,39 +42,52 @@ SMALL = 1 << 16
 
 
 def create_app(
-    caller: Caller, *, key: str | None = None, limits: Limits | None = None, name: str = "needle"
+    caller: Caller | Mapping[str, Caller],
+    *,
+    key: str | None = None,
+    limits: Limits | None = None,
+    name: str = "needle",
+    origins: Sequence[str] = (),
 ) -> Starlette:
-    """An app that answers ``POST /v1/chat/completions`` with the calls of ``caller``.
+    """An app that answers ``POST /v1/chat/completions`` and ``POST /v1/responses`` with the calls of ``caller``.
 
     Args:
-        caller: who answers; it is entered by one thread at a time.
+        caller: who answers, or several by the name that a request's ``model`` gives (without one: the first). Each is
+            entered by one thread at a time.
         key: when given, every route but ``/healthz`` wants it as ``Authorization: Bearer``. Only its hash is kept.
-        limits: bounds of size, time and queue.
-        name: id of the model for clients.
+        limits: bounds of size, time and queue; each caller has a queue of its own.
+        name: id of a single model for clients; it then answers whatever model they name.
+        origins: web pages that may ask from a browser, such as ``https://example.com`` (CORS); none by default.
 
     Raises:
-        UserError: the key is empty.
+        UserError: the key is empty, or there is no caller.
     """
-    return _Server(caller, key, limits or Limits(), name).app
+    return _Server(caller, key, limits or Limits(), name, origins).app
 
 
 class _Server:
-    def __init__(self, caller: Caller, key: str | None, limits: Limits, name: str) -> None:
+    def __init__(
+        self, caller: Caller | Mapping[str, Caller], key: str | None, limits: Limits, name: str, origins: Sequence[str]
+    ) -> None:
         if key is not None and not key.strip():
             raise UserError("the key of the server is empty; give one, or none at all")
         self._key = hashlib.sha256(key.encode()).digest() if key is not None else None
-        self.limits, self.name = limits, name
-        self.metrics, self.reader = Metrics(), Reader(limits)
-        self.batcher = Batcher(caller, limits, self.metrics)
+        callers = dict(caller) if isinstance(caller, Mapping) else {name: caller}
+        if not callers:
+            raise UserError("there is no model to serve; give at least one")
+        self.limits, self.metrics, self.reader = limits, Metrics(), Reader(limits)
+        self.batchers = {name: Batcher(one, limits, self.metrics) for name, one in callers.items()}
         routes = [
             Route("/v1/chat/completions", self._guarded(self.complete), methods=["POST"]),
+            Route("/v1/responses", self._guarded(self.respond), methods=["POST"]),
             Route("/v1/models", self._guarded(self.models), methods=["GET"]),
             Route("/v1/models/{model:path}", self._guarded(self.one_model), methods=["GET"]),
             Route("/metrics", self._guarded(self.show_metrics), methods=["GET"]),
             Route("/healthz", self.health, methods=["GET"]),
         ]
         handlers: dict[Any, Any] = {ApiError: _api_error, HTTPException: _http_error, Exception: _bug}
-        self.app = Starlette(routes=routes, exception_handlers=handlers)
+        browsers = [Middleware(CORSMiddleware, allow_origins=list(origins), allow_methods=["*"], allow_headers=["*"])]
+        self.app = Starlette(routes=routes, exception_handlers=handlers, middleware=browsers if origins else [])
 
     def _guarded(self, endpoint: Endpoint) -> Endpoint:
         async def checked(request: HttpRequest) -> Response:
@@ -86,10 +107,16 @@ class _Server:
             raise ApiError(401, words, code="invalid_api_key", headers={"WWW-Authenticate": "Bearer"})
 
     async def complete(self, request: HttpRequest) -> Response:
+        return await self._counted(request, dict, ChatWriter)
+
+    async def respond(self, request: HttpRequest) -> Response:
+        return await self._counted(request, to_chat, ResponseWriter)
+
+    async def _counted(self, request: HttpRequest, translate: Translate, writer: type[Writer]) -> Response:
         began, status = time.perf_counter(), 500
         try:
-            response = await self._complete(request)
-            status = response.status_code
+            response = await self._reply(request, translate, writer, began)
+            status = STREAMED if isinstance(response, StreamingResponse) else response.status_code
             return response
         except ApiError as error:
             status = error.status
@@ -98,23 +125,43 @@ class _Server:
             status = CLIENT_GONE
             return Response(status_code=CLIENT_GONE)
         finally:
-            self.metrics.request(status, time.perf_counter() - began)
+            if status != STREAMED:
+                self.metrics.request(status, time.perf_counter() - began)
 
-    async def _complete(self, request: HttpRequest) -> Response:
-        self.batcher.check_room()
+    async def _reply(self, request: HttpRequest, translate: Translate, writer: type[Writer], began: float) -> Response:
+        min(self.batchers.values(), key=len).check_room()
         raw = await self._body(request)
-        small = len(raw) <= SMALL
-        question = self.reader.read(raw) if small else await asyncio.to_thread(self.reader.read, raw)
-        result = await self._answer(question, request.is_disconnected)
-        if question.stream:
-            headers = {"Cache-Control": "no-cache"}
-            return StreamingResponse(events(question, result, self.name), 200, headers, "text/event-stream")
-        return JSONResponse(completion(question, result, self.name))
+        read = partial(self.reader.read, raw, translate)
+        question = read() if len(raw) <= SMALL else await asyncio.to_thread(read)
+        name, batcher = self._chosen(question)
+        writes, answer = writer(question, name), partial(self._answer, question, batcher, request.is_disconnected)
+        if not question.stream:
+            return JSONResponse(writes.whole(await answer()))
+        stream = AnswerStream(answer)
+        await stream.begin()
+        lines = self._until_the_end(stream.events(writes), began)
+        return StreamingResponse(lines, 200, {"Cache-Control": "no-cache"}, "text/event-stream")
 
-    async def _answer(self, question: Question, gone: Gone) -> CallResult:
+    async def _until_the_end(self, lines: AsyncIterator[str], began: float) -> AsyncIterator[str]:
+        """The lines; a stream is counted when its last one has gone out."""
+        try:
+            async for line in lines:
+                yield line
+        finally:
+            self.metrics.request(200, time.perf_counter() - began)
+
+    def _chosen(self, question: Question) -> tuple[str, Batcher]:
+        """The model that answers: the one that was named, or the only one there is."""
+        name = question.model if len(self.batchers) > 1 and question.model else next(iter(self.batchers))
+        if name not in self.batchers:
+            words = f"there is no model {name!r}; there are: {', '.join(self.batchers)}"
+            raise ApiError(404, words, code="model_not_found", param="model")
+        return name, self.batchers[name]
+
+    async def _answer(self, question: Question, batcher: Batcher, gone: Gone, told: Told | None = None) -> CallResult:
         if question.request is None:
             return CallResult()
-        result = await self.batcher.answer(question.request, gone)
+        result = await batcher.answer(question.request, gone, told)
         if result.infra_error:
             words = f"the endpoint behind this server gave no answer: {result.error}"
             raise ApiError(502, words, code="upstream_failed", headers={"x-should-retry": "false"})
@@ -146,24 +193,29 @@ class _Server:
             raise ApiError(408, words, code="too_slow", headers={"x-should-retry": "false"} | UNREAD) from None
         return bytes(body)
 
-    def _model(self) -> dict[str, Any]:
-        return {"id": self.name, "object": "model", "created": STARTED, "owned_by": "needle"}
-
     async def models(self, request: HttpRequest) -> Response:
-        return JSONResponse({"object": "list", "data": [self._model()]})
+        return JSONResponse({"object": "list", "data": [_model(name) for name in self.batchers]})
 
     async def one_model(self, request: HttpRequest) -> Response:
         wanted = request.path_params["model"]
-        if wanted != self.name:
-            raise ApiError(404, f"there is no model {wanted!r}; this one is {self.name!r}", code="model_not_found")
-        return JSONResponse(self._model())
+        if wanted not in self.batchers:
+            words = f"there is no model {wanted!r}; there are: {', '.join(self.batchers)}"
+            raise ApiError(404, words, code="model_not_found")
+        return JSONResponse(_model(wanted))
 
     async def show_metrics(self, request: HttpRequest) -> Response:
         kind = "text/plain; version=0.0.4; charset=utf-8"
-        return PlainTextResponse(self.metrics.text(len(self.batcher)), headers={"Content-Type": kind})
+        return PlainTextResponse(self.metrics.text(self._waiting()), headers={"Content-Type": kind})
 
     async def health(self, request: HttpRequest) -> Response:
-        return JSONResponse({"status": "ok", "waiting": len(self.batcher)})
+        return JSONResponse({"status": "ok", "waiting": self._waiting()})
+
+    def _waiting(self) -> int:
+        return sum(map(len, self.batchers.values()))
+
+
+def _model(name: str) -> dict[str, Any]:
+    return {"id": name, "object": "model", "created": STARTED, "owned_by": "needle"}
 
 
 async def _api_error(request: HttpRequest, error: ApiError) -> Response:

@@ -13,11 +13,12 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 from needle.serve.errors import ApiError
 from needle.serve.limits import Limits
 from needle.serve.metrics import Metrics
-from needle.tools import Caller, CallResult, Request
+from needle.tools import Caller, CallResult, Delta, Request
 
 Gone = Callable[[], Awaitable[bool]]
 CLIENT_GONE = 499
@@ -27,12 +28,24 @@ PATIENCE = 0.1
 log = logging.getLogger("needle.serve")
 
 
+Told = Callable[[Delta], None]
+"""Gets the pieces of an answer on the event loop, as they are decided."""
+
+
+@dataclass(frozen=True)
+class _Waiting:
+    request: Request
+    future: asyncio.Future[CallResult]
+    gone: Gone
+    told: Told | None
+
+
 class Batcher:
     """The queue before one caller. Belongs to one event loop at a time; the caller is never entered twice at once."""
 
     def __init__(self, caller: Caller, limits: Limits, metrics: Metrics) -> None:
         self.caller, self.limits, self.metrics = caller, limits, metrics
-        self._waiting: deque[tuple[Request, asyncio.Future[CallResult], Gone]] = deque()
+        self._waiting: deque[_Waiting] = deque()
         self._worker: asyncio.Task[None] | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="needle-serve")
 
@@ -45,14 +58,15 @@ class Batcher:
             words = f"{len(self._waiting)} requests are waiting already; try again in a moment"
             raise ApiError(429, words, code="queue_full", headers={"Retry-After": "1"})
 
-    async def answer(self, request: Request, gone: Gone) -> CallResult:
+    async def answer(self, request: Request, gone: Gone, told: Told | None = None) -> CallResult:
         """The caller's answer. Raises ``ApiError``: 429 queue full, 504 too slow, 500 broken.
 
-        ``gone`` tells whether the client has hung up; then its request does not reach the caller.
+        ``gone`` tells whether the client has hung up; then its request does not reach the caller. ``told`` gets the
+        pieces, where the caller decides one after the other.
         """
         self.check_room()
         future: asyncio.Future[CallResult] = asyncio.get_running_loop().create_future()
-        self._waiting.append((request, future, gone))
+        self._waiting.append(_Waiting(request, future, gone, told))
         if self._worker is None or self._worker.done():
             self._worker = asyncio.create_task(self._work())
         try:
@@ -76,41 +90,56 @@ class Batcher:
         expected, patience = 1, 0.0
         while self._waiting:
             await self._gather(expected, patience)
-            batch: list[tuple[Request, asyncio.Future[CallResult]]] = []
+            batch: list[_Waiting] = []
             while self._waiting and len(batch) < self.limits.batch:
-                request, future, gone = self._waiting.popleft()
-                left = await gone()
-                if future.done():  # it has waited too long
+                one = self._waiting.popleft()
+                left = await one.gone()
+                if one.future.done():  # it has waited too long
                     continue
                 if left:
-                    future.set_exception(ApiError(CLIENT_GONE, "the client has hung up", code="client_gone"))
+                    one.future.set_exception(ApiError(CLIENT_GONE, "the client has hung up", code="client_gone"))
                 else:
-                    batch.append((request, future))
+                    batch.append(one)
             if not batch:
                 continue
             self.metrics.batch(len(batch))
             loop = asyncio.get_running_loop()
             began = loop.time()
-            results = await loop.run_in_executor(self._thread, self._ask, [request for request, _ in batch])
+            results = await loop.run_in_executor(self._thread, self._ask, batch, loop)
             expected, patience = len(batch) + len(self._waiting), PATIENCE * (loop.time() - began)
-            for (_, future), result in zip(batch, results, strict=True):
-                if future.done():
+            for one, result in zip(batch, results, strict=True):
+                if one.future.done():
                     continue
                 if isinstance(result, ApiError):
-                    future.set_exception(result)
+                    one.future.set_exception(result)
                 else:
-                    future.set_result(result)
+                    one.future.set_result(result)
 
-    def _ask(self, requests: list[Request]) -> list[CallResult | ApiError]:
+    def _ask(self, batch: list[_Waiting], loop: asyncio.AbstractEventLoop) -> list[CallResult | ApiError]:
         """Ask for all at once; when the caller breaks, each alone, so that one request cannot spoil its neighbours'."""
+        begun: set[int] = set()
+
+        def watch(place: int, delta: Delta) -> None:
+            begun.add(place)
+            if (told := batch[place].told) is not None:
+                loop.call_soon_threadsafe(told, delta)
+
+        requests = [one.request for one in batch]
         try:
-            results = self.caller.answer(requests)
+            streamed = any(one.told for one in batch)
+            results = self.caller.answer_watched(requests, watch) if streamed else self.caller.answer(requests)
             assert len(results) == len(requests), f"{len(results)} answers to {len(requests)} requests"
             return list(results)
         except Exception:
-            if len(requests) > 1:
-                return [self._ask([request])[0] for request in requests]
+            if len(batch) > 1:  # who has had pieces already cannot be answered anew
+                return [
+                    _broken() if place in begun and one.told else self._ask([one], loop)[0]
+                    for place, one in enumerate(batch)
+                ]
             log.exception("the caller broke")
-            broken = ApiError(500, "the model failed; the server's log says why", code="model_failed")
-            broken.headers["x-should-retry"] = "false"
-            return [broken]
+            return [_broken()]
+
+
+def _broken() -> ApiError:
+    headers = {"x-should-retry": "false"}
+    return ApiError(500, "the model failed; the server's log says why", code="model_failed", headers=headers)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from starlette.responses import JSONResponse
 
 _TYPES = {401: "authentication_error", 404: "not_found_error", 429: "rate_limit_error"}
@@ -23,11 +25,15 @@ class ApiError(Exception):
         self.headers = headers or {}
         """Headers beside the body, such as ``Retry-After``."""
 
+    def body(self) -> dict[str, Any]:
+        """The error in OpenAI's shape."""
+        kind = _TYPES.get(self.status, "invalid_request_error" if self.status < 500 else "server_error")
+        words = " ".join(str(self).split())
+        return {"error": {"message": words, "type": kind, "param": self.param, "code": self.code}}
+
     def response(self) -> JSONResponse:
         """The error as it goes over the wire."""
-        kind = _TYPES.get(self.status, "invalid_request_error" if self.status < 500 else "server_error")
-        body = {"message": " ".join(str(self).split()), "type": kind, "param": self.param, "code": self.code}
-        return JSONResponse({"error": body}, self.status, self.headers)
+        return JSONResponse(self.body(), self.status, self.headers)
 
 
 def refused(message: str, param: str | None = None, code: str = "invalid_value") -> ApiError:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +30,8 @@ class Question:
     """Whether the answer is wanted as server-sent events."""
     include_usage: bool = False
     """Whether a stream ends with a chunk of token counts."""
+    model: str = ""
+    """The model that was named; empty when none was."""
 
 
 class Reader:
@@ -38,10 +41,13 @@ class Reader:
         self.limits = limits
         self._toolsets: OrderedDict[bytes, tuple[ToolSpec, ...]] = OrderedDict()
 
-    def read(self, raw: bytes) -> Question:
-        """The question in a body. Raises ``ApiError`` (400) for what cannot be answered as asked."""
+    def read(self, raw: bytes, translate: Callable[[dict[str, Any]], dict[str, Any]] = dict) -> Question:
+        """The question in a body. Raises ``ApiError`` (400) for what cannot be answered as asked.
+
+        ``translate`` makes the body of a chat completion of another one.
+        """
         try:
-            return self._question(_parse(raw))
+            return self._question(translate(_parse(raw)))
         except RecursionError:
             raise refused("the body is nested too deeply; send flatter JSON") from None
 
@@ -50,7 +56,8 @@ class Reader:
         options = body.get("stream_options")
         if not isinstance(options, dict | None):
             raise refused("stream_options must be an object", "stream_options")
-        flags = {
+        flags: dict[str, Any] = {
+            "model": body.get("model") or "",
             "stream": _flag(body, "stream", False),
             "include_usage": _flag(options or {}, "include_usage", False, "stream_options."),
         }

@@ -5,7 +5,7 @@ Tokens that the grammar forces are fed together with the chosen one in a single 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -32,6 +32,10 @@ def aligned_heads(config: Any) -> dict[int, list[int]]:
     for layer, head in config.alignment_heads:
         layers.setdefault(layer, []).append(head)
     return dict(sorted(layers.items()))
+
+
+Told = Callable[[int, list[int]], None]
+"""Gets a row and its new tokens at each step."""
 
 
 class Stepper(Protocol):
@@ -116,14 +120,18 @@ def _advance(matcher: LLMatcher | None, token: int) -> list[int]:
     return [token, *forced]
 
 
-def greedy(stepper: Stepper, matchers: Sequence[LLMatcher | None], constraint: Constraint | None, max_tokens: int) -> list[Decoded]:
-    """The most likely token at each step, for all rows side by side. Rows that end leave the batch."""
+def greedy(
+    stepper: Stepper, matchers: Sequence[LLMatcher | None], constraint: Constraint | None, max_tokens: int, told: Told | None = None
+) -> list[Decoded]:
+    """The most likely token at each step, for all rows side by side. Rows that end leave the batch. ``told`` hears of each step."""
     steps = greedy_steps(stepper, matchers, constraint, max_tokens)
     while True:
         try:
-            next(steps)
+            row, new = next(steps)
         except StopIteration as end:
             return end.value
+        if told is not None:
+            told(row, new)
 
 
 def greedy_steps(

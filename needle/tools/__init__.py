@@ -7,7 +7,7 @@ machine can import the nouns without either.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from needle.tools.caller import FREE, Caller, CallResult, Choice, Evidence, Request
+from needle.tools.caller import FREE, Caller, CallResult, Choice, Delta, Evidence, Request
 from needle.tools.spec import ToolCall, ToolSpec, fingerprint
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ __all__ = [
     "CallResult",
     "Caller",
     "Choice",
+    "Delta",
     "Evidence",
     "Finding",
     "Request",

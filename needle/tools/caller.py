@@ -5,8 +5,9 @@ The teacher, the student, an endpoint and the baselines all implement it, so eac
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -121,6 +122,28 @@ class CallResult(list[ToolCall]):
         """Wall-clock seconds for this answer."""
 
 
+@dataclass(frozen=True)
+class Delta:
+    """A piece of an answer that is still being written."""
+
+    call: int
+    """Place of the call in the answer, from 0."""
+    name: str | None
+    """Name of the tool, with the first piece of its call; None with the others."""
+    arguments: str
+    """Further text of the arguments; the pieces of a call, joined, are a JSON object."""
+
+
+Watch = Callable[[int, Delta], None]
+"""Told of each piece with the place of its request; may be called from another thread."""
+
+
+def deltas(calls: Iterable[ToolCall]) -> Iterator[Delta]:
+    """Whole calls as pieces, one each."""
+    for place, call in enumerate(calls):
+        yield Delta(place, call.name, json.dumps(call.arguments, ensure_ascii=False))
+
+
 class Caller(ABC):
     """Anything that answers requests with calls."""
 
@@ -129,6 +152,13 @@ class Caller(ABC):
     @abstractmethod
     def answer(self, requests: Sequence[Request]) -> list[CallResult]:
         """Answer each request, in order. A request that fails yields a result with ``error`` set; it never raises for one row."""
+
+    def answer_watched(self, requests: Sequence[Request], watch: Watch) -> list[CallResult]:
+        """``answer``, telling ``watch`` of the pieces as they are decided.
+
+        A caller that decides all at once tells nothing; one that tells of an answer tells all of it.
+        """
+        return self.answer(requests)
 
     def call(
         self,
