@@ -189,7 +189,7 @@ class Agent:
         answer: CallResult = yield ask, {}, None
         if answer.error and self.raise_errors:
             raise UserError(f"no calls: {answer.error}")
-        unsure = answer.confidence is not None and answer.confidence < self.threshold
+        unsure = answer.unsure or (answer.confidence is not None and answer.confidence < self.threshold)
         idle: Status | None = "dry" if dry else "unsure" if unsure else None
         steps: list[Step] = []
         for call in settle_dates(answer, self._specs, text, facts) if not answer.error else ():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -76,12 +77,13 @@ def run(
 
 @app.command()
 def serve(
-    model: Model = None,
+    model: Annotated[list[str] | None, typer.Option(help="As for needle run; NAME=MODEL, repeated, for several. Default: the bundled base.")] = None,
     port: Annotated[int, typer.Option(help="Port; 0 takes a free one.")] = 8377,
     host: Annotated[str, typer.Option(help="Address to listen on. The default is reached from this machine only.")] = "127.0.0.1",
     key_env: Annotated[str | None, typer.Option(help="Environment variable with the key that clients must send.")] = None,
     threshold: Threshold = None,
     fallback: Fallback = None,
+    cors: Annotated[list[str] | None, typer.Option(help="Web page that may ask from a browser, such as https://example.com. May be repeated.")] = None,
 ) -> None:
     """Answer OpenAI's chat completions over HTTP, with calls, until Ctrl-C."""
     from needle.models import open_caller
@@ -93,8 +95,24 @@ def serve(
         raise UserError(f"--key-env {key_env}: the environment has no such variable, or it is empty; set it to the key")
     if key is None and host not in LOOPBACK:
         say(f"note: whoever reaches {host} can use this server; give a key with --key-env", error=True)
-    caller = open_caller(model, threshold=threshold, fallback=fallback)
-    run_server(caller, host=host, port=port, key=key, announce=lambda url: say(f"{caller.name} answers until Ctrl-C at {url}"))
+    callers = {name: open_caller(one, threshold=threshold, fallback=fallback) for name, one in _named(model or []).items()}
+    who = " and ".join(caller.name for caller in callers.values())
+    served = callers if len(callers) > 1 or "needle" not in callers else callers["needle"]
+    run_server(served, host=host, port=port, key=key, origins=cors or (), announce=lambda url: say(f"{who} answers until Ctrl-C at {url}"))
+
+
+def _named(models: list[str]) -> dict[str, str | None]:
+    """``NAME=MODEL`` by name; a single one without a name is ``needle``, and so is the bundled base when none is given."""
+    found: dict[str, str | None] = {}
+    for given in models:
+        named = re.fullmatch(r"([\w.-]+)=(.+)", given)
+        if named is None and len(models) > 1:
+            raise UserError(f"--model {given}: several models need names; write --model NAME={given}")
+        name, model = named.groups() if named else ("needle", given)
+        if name in found:
+            raise UserError(f"--model {given}: two models are called {name}; give each a name of its own")
+        found[name] = model
+    return found or {"needle": None}
 
 
 @app.command()

@@ -161,7 +161,7 @@ class _Server:
     async def _answer(self, question: Question, batcher: Batcher, gone: Gone, told: Told | None = None) -> CallResult:
         if question.request is None:
             return CallResult()
-        result = await batcher.answer(question.request, gone, told)
+        result = await batcher.answer(question.request, gone, told, question.explain)
         if result.infra_error:
             words = f"the endpoint behind this server gave no answer: {result.error}"
             raise ApiError(502, words, code="upstream_failed", headers={"x-should-retry": "false"})

@@ -38,6 +38,7 @@ class _Waiting:
     future: asyncio.Future[CallResult]
     gone: Gone
     told: Told | None
+    explain: bool
 
 
 class Batcher:
@@ -58,15 +59,15 @@ class Batcher:
             words = f"{len(self._waiting)} requests are waiting already; try again in a moment"
             raise ApiError(429, words, code="queue_full", headers={"Retry-After": "1"})
 
-    async def answer(self, request: Request, gone: Gone, told: Told | None = None) -> CallResult:
+    async def answer(self, request: Request, gone: Gone, told: Told | None = None, explain: bool = False) -> CallResult:
         """The caller's answer. Raises ``ApiError``: 429 queue full, 504 too slow, 500 broken.
 
         ``gone`` tells whether the client has hung up; then its request does not reach the caller. ``told`` gets the
-        pieces, where the caller decides one after the other.
+        pieces, where the caller decides one after the other. ``explain``: with evidence, and then without pieces.
         """
         self.check_room()
         future: asyncio.Future[CallResult] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Waiting(request, future, gone, told))
+        self._waiting.append(_Waiting(request, future, gone, None if explain else told, explain))
         if self._worker is None or self._worker.done():
             self._worker = asyncio.create_task(self._work())
         try:
@@ -126,8 +127,14 @@ class Batcher:
 
         requests = [one.request for one in batch]
         try:
-            streamed = any(one.told for one in batch)
-            results = self.caller.answer_watched(requests, watch) if streamed else self.caller.answer(requests)
+            if len({one.explain for one in batch}) == 2:
+                return self._ask_apart(batch, loop)
+            if batch[0].explain:
+                results = self.caller.answer_explained(requests)
+            elif any(one.told for one in batch):
+                results = self.caller.answer_watched(requests, watch)
+            else:
+                results = self.caller.answer(requests)
             assert len(results) == len(requests), f"{len(results)} answers to {len(requests)} requests"
             return list(results)
         except Exception:
@@ -138,6 +145,14 @@ class Batcher:
                 ]
             log.exception("the caller broke")
             return [_broken()]
+
+    def _ask_apart(self, batch: list[_Waiting], loop: asyncio.AbstractEventLoop) -> list[CallResult | ApiError]:
+        """First those who want no evidence, which costs time, then the others."""
+        order = sorted(range(len(batch)), key=lambda place: batch[place].explain)
+        plain = sum(not one.explain for one in batch)
+        groups = [[batch[place] for place in part] for part in (order[:plain], order[plain:])]
+        answers = [answer for group in groups for answer in self._ask(group, loop)]
+        return [answers[order.index(place)] for place in range(len(batch))]
 
 
 def _broken() -> ApiError:

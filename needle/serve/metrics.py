@@ -19,6 +19,8 @@ class Metrics:
         self._seconds = 0.0
         self._tokens: Counter[str] = Counter({"prompt": 0, "completion": 0})
         self._calls = self._abstentions = self._batches = self._batched = 0
+        self._unsure = self._escalated = self._rated = 0
+        self._confidence = 0.0
 
     def request(self, status: int, seconds: float) -> None:
         """One chat completion was answered with ``status``."""
@@ -30,6 +32,11 @@ class Metrics:
         """The caller gave one answer."""
         self._calls += len(result)
         self._abstentions += not result
+        self._unsure += result.unsure
+        self._escalated += result.usage.get("escalated", 0)
+        if result.confidence is not None:
+            self._rated += 1
+            self._confidence += result.confidence
         for kind in self._tokens:
             self._tokens[kind] += result.usage.get(f"{kind}_tokens", 0)
 
@@ -52,6 +59,12 @@ class Metrics:
             ("calls_total", "counter", "Calls in all answers.", [("needle_calls_total", self._calls)]),
             ("abstentions_total", "counter", "Answers without a call.",
              [("needle_abstentions_total", self._abstentions)]),
+            ("unsure_total", "counter", "Answers below the threshold that nobody surer gave.",
+             [("needle_unsure_total", self._unsure)]),
+            ("escalated_total", "counter", "Requests that went to the fallback.",
+             [("needle_escalated_total", self._escalated)]),
+            ("confidence", "summary", "Confidence of the answers that have one.",
+             [("needle_confidence_sum", self._confidence), ("needle_confidence_count", self._rated)]),
             ("tokens_total", "counter", "Tokens as counted by the model.",
              [(f'needle_tokens_total{{kind="{kind}"}}', count) for kind, count in self._tokens.items()]),
             ("batch_rows", "summary", "Requests that were answered together.",

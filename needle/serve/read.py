@@ -30,6 +30,8 @@ class Question:
     """Whether the answer is wanted as server-sent events."""
     include_usage: bool = False
     """Whether a stream ends with a chunk of token counts."""
+    explain: bool = False
+    """Whether the words of the request behind each argument are wanted; a stream then comes whole."""
     model: str = ""
     """The model that was named; empty when none was."""
 
@@ -58,6 +60,7 @@ class Reader:
             raise refused("stream_options must be an object", "stream_options")
         flags: dict[str, Any] = {
             "model": body.get("model") or "",
+            "explain": _explain(body.get("needle")),
             "stream": _flag(body, "stream", False),
             "include_usage": _flag(options or {}, "include_usage", False, "stream_options."),
         }
@@ -153,6 +156,13 @@ def _refuse_what_no_caller_does(body: dict[str, Any]) -> None:
     if wanted is not None and (not isinstance(wanted, dict) or wanted.get("type") != "text"):
         words = "response_format must be text: this model writes calls only; describe the JSON as a tool"
         raise refused(words, "response_format", "unsupported_parameter")
+
+
+def _explain(own: Any) -> bool:
+    """The one option of our own, ``{"needle": {"explain": true}}``; the SDK sends it with ``extra_body``."""
+    if not isinstance(own, dict | None) or not set(own or ()) <= {"explain"}:
+        raise refused('needle must be an object with "explain" or nothing', "needle")
+    return _flag(own or {}, "explain", False, "needle.")
 
 
 def _flag(body: dict[str, Any], name: str, default: bool, prefix: str = "") -> bool:

@@ -17,7 +17,8 @@ from needle.tools import CallResult, Delta
 
 
 def to_chat(body: dict[str, Any]) -> dict[str, Any]:
-    """The body of a chat completion that asks the same. Raises ``ApiError`` (400) for what cannot be asked of this model."""
+    """The body of a chat completion that asks the same. Raises ``ApiError`` (400) for what cannot be asked of this
+    model."""
     for name in ("previous_response_id", "conversation", "prompt"):
         if body.get(name) is not None:
             words = f"{name} is not known here: nothing is stored; send the whole conversation as input"
@@ -25,7 +26,7 @@ def to_chat(body: dict[str, Any]) -> dict[str, Any]:
     if body.get("background"):
         raise refused("background answers are not given; wait for the answer", "background", "unsupported_parameter")
     wanted = (body.get("text") or {}).get("format") if isinstance(body.get("text"), dict | None) else None
-    kept = ("model", "stream", "parallel_tool_calls")
+    kept = ("model", "stream", "parallel_tool_calls", "needle")
     chat = {name: body[name] for name in kept if name in body}
     chat["messages"] = _messages(body.get("instructions"), body.get("input"))
     if wanted is not None:
@@ -159,8 +160,8 @@ class ResponseWriter:
         named = {"type": "function", "name": choice.only} if choice and choice.only else None
         asked = {
             "tool_choice": named or ("required" if choice and choice.required else "auto"),
-            "tools": [{"type": "function", "strict": False, **tool.to_dict()} for tool in request.tools] if request else [],
-            "parallel_tool_calls": not (choice and choice.most == 1),
+            "tools": [{"type": "function", "strict": False, **tool.to_dict()} for tool in request.tools] if request else
+            [], "parallel_tool_calls": not (choice and choice.most == 1),
         }  # fmt: skip
         return {**head, "model": self._model, "output": output, **plain, **asked}
 

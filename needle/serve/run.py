@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -23,22 +23,25 @@ FINISH_SECONDS = 10
 
 
 def serve(
-    caller: Caller,
+    caller: Caller | Mapping[str, Caller],
     *,
     host: str = LOOPBACK[0],
     port: int = PORT,
     key: str | None = None,
     limits: Limits | None = None,
     name: str = "needle",
+    origins: Sequence[str] = (),
     announce: Callable[[str], None] = print,
 ) -> None:
     """Answer over HTTP until Ctrl-C. ``announce`` gets the address once it is open; port 0 takes a free one.
+
+    The other arguments are those of ``create_app``.
 
     Raises:
         UserError: the key is empty, or the address cannot be taken.
     """
     limits = limits or Limits()
-    app = create_app(caller, key=key, limits=limits, name=name)
+    app = create_app(caller, key=key, limits=limits, name=name, origins=origins)
     listen(app, host=host, port=port, limits=limits, announce=lambda url: announce(f"{url}/v1"))
 
 

@@ -37,7 +37,8 @@ class AnswerStream:
             raise
 
     async def events(self, writer: Writer) -> AsyncIterator[str]:
-        """The events of the whole answer, after ``begin``. Who stops listening stops the answer, if it has not begun."""
+        """The events of the whole answer, after ``begin``. Who stops listening stops the answer, if it has not
+        begun."""
         try:
             whole = self._first is None
             for line in writer.start(not whole or bool(self._task.result())):

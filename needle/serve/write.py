@@ -123,10 +123,14 @@ def new_call_id() -> str:
 
 
 def extra(result: CallResult) -> dict[str, Any]:
-    """The field ``needle``: confidence and evidence, where the model knows them."""
+    """The field ``needle``: what the model knows of its answer beside the calls."""
     found: dict[str, Any] = {}
     if result.confidence is not None:
-        found["confidence"] = result.confidence
+        found |= {"confidence": result.confidence, "calibrated": result.calibrated}
+    if result.unsure:
+        found["unsure"] = True
+    if result.answered_by is not None:
+        found["answered_by"] = result.answered_by
     if result.evidence:
         found["evidence"] = [asdict(span) for span in result.evidence]
     return {"needle": found} if found else {}

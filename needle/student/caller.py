@@ -15,12 +15,14 @@ from tokenizers import Tokenizer
 from needle.errors import UserError
 from needle.student.alignment import request_weights, value_tokens
 from needle.student.confidence import Calibration, features
-from needle.student.decoding import Decoded, Stepper, beam, greedy
+from needle.student.decoding import Decoded, Stepper, Told, beam, greedy
 from needle.student.grammar import Constraint
 from needle.student.offer import Offer
 from needle.student.rendering import check_length, parse_answer, render_request, render_tools
+from needle.student.streaming import teller
 from needle.student.tokenizer import EOS, SPECIAL_IDS
 from needle.tools import Caller, CallResult, Evidence, Request, ToolSpec, fingerprint
+from needle.tools.caller import Watch
 
 KEPT_TOOLSETS = 4096
 """Rendered toolsets that are kept; beyond it all are forgotten."""
@@ -88,7 +90,11 @@ class StudentCaller(Caller):
         """``answer`` with evidence by text and attention (by text alone with more than one beam)."""
         return self._answer(requests, explain=True)
 
-    def _answer(self, requests: Sequence[Request], explain: bool) -> list[CallResult]:
+    def answer_watched(self, requests: Sequence[Request], watch: Watch) -> list[CallResult]:
+        """``answer``, telling of each piece of a call as it is decided; with more than one beam nothing is told."""
+        return self._answer(requests, self.explain, watch)
+
+    def _answer(self, requests: Sequence[Request], explain: bool, watch: Watch | None = None) -> list[CallResult]:
         results: list[CallResult | None] = [None] * len(requests)
         rendered: dict[int, Rendered] = {}
         whole, requests = requests, [self._shown(request) for request in requests]
@@ -101,7 +107,9 @@ class StudentCaller(Caller):
         rows = 1 if self.beams > 1 else self.rows
         for start in range(0, len(order), rows):
             places = order[start : start + rows]
-            answers = self._answer_batch([requests[place] for place in places], [rendered[place] for place in places], explain)
+            asked = [requests[place] for place in places]
+            told = teller(self.tokenizer, [request.tools for request in asked], places, watch) if watch else None
+            answers = self._answer_batch(asked, [rendered[place] for place in places], explain, told)
             for place, result in zip(places, answers, strict=True):
                 results[place] = result
         for result, before, request in zip(results, whole, requests, strict=True):
@@ -150,7 +158,9 @@ class StudentCaller(Caller):
             self.constraint.matcher(request.tools, request.choice)
         return key, tools, ids
 
-    def _answer_batch(self, requests: Sequence[Request], batch: Sequence[Rendered], explain: bool) -> list[CallResult]:
+    def _answer_batch(
+        self, requests: Sequence[Request], batch: Sequence[Rendered], explain: bool, told: Told | None = None
+    ) -> list[CallResult]:
         began = time.perf_counter()
         stepper = self._stepper(batch, explain and self.beams == 1)
         limit = self.engine.config.max_target_tokens
@@ -158,7 +168,7 @@ class StudentCaller(Caller):
         if self.beams > 1:
             decoded = beam(stepper, matchers[0], self.constraint, limit, self.beams)[:1]
         else:
-            decoded = greedy(stepper, matchers, self.constraint, limit)
+            decoded = greedy(stepper, matchers, self.constraint, limit, told)
         seconds = (time.perf_counter() - began) / len(batch)
         results = [
             self._result(one.tools, len(rendered[1]) + len(rendered[2]), row, seconds)

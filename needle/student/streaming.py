@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from tokenizers import Tokenizer
 
 from needle.student import tokenizer as vocabulary
+from needle.student.decoding import Told
 from needle.student.tokenizer import SPECIAL_IDS
 from needle.tools import Delta, ToolSpec
+from needle.tools.caller import Watch
 
 _CALL = SPECIAL_IDS[vocabulary.CALL]
 _ENDS = {SPECIAL_IDS[mark] for mark in (vocabulary.EOS, vocabulary.NONE)}
@@ -21,7 +23,8 @@ class CallReader:
 
     def __init__(self, tokenizer: Tokenizer, tools: Sequence[ToolSpec]) -> None:
         self._tokenizer, self._names = tokenizer, [tool.name for tool in tools]
-        self._place, self._ids = -1, []  # type: tuple[int, list[int]]
+        self._place = -1
+        self._ids: list[int] = []
         self._name: str | None = None
         self._told = 0
 
@@ -52,3 +55,14 @@ class CallReader:
         new = text[self._told :]
         self._told = len(text)
         return [Delta(self._place, name, new)] if new or name else []
+
+
+def teller(tokenizer: Tokenizer, toolsets: Sequence[Sequence[ToolSpec]], places: Sequence[int], watch: Watch) -> Told:
+    """What turns the steps of a batch into pieces for ``watch``; row ``i`` answers request ``places[i]``."""
+    readers = [CallReader(tokenizer, tools) for tools in toolsets]
+
+    def told(row: int, tokens: list[int]) -> None:
+        for piece in readers[row].feed(tokens):
+            watch(places[row], piece)
+
+    return told

@@ -9,6 +9,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from queue import SimpleQueue
 from typing import Any
 
 from needle.errors import UserError
@@ -189,3 +190,40 @@ class Caller(ABC):
         results = self.answer(requests)
         explain(requests, results)
         return results
+
+    def stream(
+        self,
+        query: str,
+        tools: Iterable[Any],
+        *,
+        system: str | None = None,
+        messages: Sequence[dict[str, Any]] = (),
+        choice: Choice = FREE,
+    ) -> Iterator[Delta | CallResult]:
+        """Pieces of the calls as they are decided, and the whole result last. Arguments and errors as for ``call``.
+
+        The model works in a thread of its own; who stops reading does not stop it.
+        """
+        from needle.tools.execute import in_thread
+        from needle.tools.read import read_tools
+
+        specs = tuple(read_tools(tools))
+        choice.check(specs)
+        pieces: SimpleQueue[Delta | None] = SimpleQueue()
+        asked = [Request(query, specs, system, tuple(messages), choice)]
+        work = in_thread(self.answer_watched, {"requests": asked, "watch": lambda _, piece: pieces.put(piece)})
+        work.add_done_callback(lambda _: pieces.put(None))
+        told = False
+        while (piece := pieces.get()) is not None:
+            told = True
+            yield piece
+        result = work.result()[0]
+        if not told:
+            yield from deltas(result)
+        yield result
+
+    async def acall(self, query: str, tools: Iterable[Any], **options: Any) -> CallResult:
+        """``call`` for async code: the model works in a thread, the loop goes on."""
+        from needle.tools.execute import execute_async
+
+        return await execute_async(self.call, {"query": query, "tools": tools, **options})

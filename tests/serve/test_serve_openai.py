@@ -7,6 +7,7 @@ import json
 
 import openai
 import pytest
+from pydantic import BaseModel
 from serve_helpers import TOOLS, run
 
 import needle
@@ -42,7 +43,7 @@ def test_usage_is_counted_and_confidence_and_evidence_ride_along(app):
     assert (answer.usage.prompt_tokens, answer.usage.completion_tokens) == (5, 1)
     assert answer.usage.total_tokens == 6
     span = {"path": "0.room", "start": 0, "end": 3, "score": 0.5}
-    assert answer.model_extra["needle"] == {"confidence": 0.75, "evidence": [span]}
+    assert answer.model_extra["needle"] == {"confidence": 0.75, "calibrated": False, "evidence": [span]}
 
 
 def test_parallel_calls_keep_their_order_and_can_be_turned_off(app):
@@ -163,6 +164,38 @@ def test_the_sdks_own_stream_helper_reads_the_answer(app):
             return await stream.get_final_completion()
 
     assert calls_of(run(app, work)) == [("dim", {"room": "hall", "percent": 10}), ("lock", {"door": "front"})]
+
+
+class dim(BaseModel):  # noqa: N801  (the SDK takes the name of the tool from it)
+    """Dim."""
+
+    room: str
+    percent: int
+
+
+def test_the_sdks_parse_helper_gives_typed_arguments_of_strict_tools(app):
+    async def work(client):
+        messages = [{"role": "user", "content": DIM}]
+        tools = [openai.pydantic_function_tool(dim)]
+        assert tools[0]["function"]["strict"] is True
+        parsed = await client.chat.completions.parse(model="m", messages=messages, tools=tools)
+        raw = await client.chat.completions.with_raw_response.create(model="m", messages=messages, tools=tools)
+        return parsed.choices[0].message.tool_calls[0].function.parsed_arguments, raw
+
+    arguments, raw = run(app, work)
+    assert arguments == dim(room="hall", percent=10)
+    assert raw.headers["content-type"] == "application/json" and raw.parse().object == "chat.completion"
+
+
+def test_evidence_comes_when_it_is_asked_for_also_in_a_stream(tiny_base):
+    app, named = create_app(needle.load(tiny_base)), {"type": "function", "function": {"name": "dim"}}
+    plain = ask(app, "dim the hall", tool_choice=named)
+    told = ask(app, "dim the hall", tool_choice=named, extra_body={"needle": {"explain": True}})
+    assert calls_of(plain) == calls_of(told) and "evidence" not in plain.model_extra["needle"]
+    chunks = collect(app, "dim the hall", tool_choice=named, extra_body={"needle": {"explain": True}})
+    assert chunks[-1].model_extra["needle"].get("evidence") == told.model_extra["needle"].get("evidence")
+    with pytest.raises(openai.BadRequestError, match="needle must be an object"):
+        ask(app, DIM, extra_body={"needle": {"speed": 3}})
 
 
 def test_the_model_is_listed_and_found(app):

@@ -120,7 +120,10 @@ def test_usage_and_confidence_come_last():
         return [chunk async for chunk in stream]
 
     *_, finish, usage = run(create_app(Telling()), work)
-    assert finish.choices[0].finish_reason == "tool_calls" and finish.model_extra["needle"] == {"confidence": 0.75}
+    assert finish.choices[0].finish_reason == "tool_calls" and finish.model_extra["needle"] == {
+        "confidence": 0.75,
+        "calibrated": False,
+    }
     assert usage.usage.total_tokens == 7 and usage.choices == []
 
 
