@@ -55,19 +55,17 @@ def arms(teacher: str) -> dict[str, Arm]:
     }
 
 
-def subset(traces: Path, out: Path, toolsets: int) -> Path:
-    """A folder with the rows of so many training toolsets, and every validation row; ``traces`` itself for 0."""
-    folder = out / f"rows-{toolsets}"
-    if not toolsets:
-        return traces
+def subset(traces: Path, out: Path, toolsets: int, held: int) -> Path:
+    """A folder with the rows of so many training toolsets (0: all) and ``held`` validation rows, the same for every arm and seed."""
+    folder = out / f"rows-{toolsets}-{held}"
     if not (folder / "validation.jsonl").is_file():
         split = read_split([traces])
         groups: dict[str, list[Trace]] = defaultdict(list)
         for trace in split.train:
             groups[trace.toolset].append(trace)
-        kept = random.Random(0).sample(sorted(groups), min(toolsets, len(groups)))
+        kept = random.Random(0).sample(sorted(groups), min(toolsets or len(groups), len(groups)))
         write_traces(folder / "train.jsonl", [trace for name in kept for trace in groups[name]])
-        write_traces(folder / "validation.jsonl", split.validation)
+        write_traces(folder / "validation.jsonl", random.Random(0).sample(split.validation, min(held, len(split.validation))))
     return folder
 
 
@@ -78,7 +76,7 @@ def run(out: Path, loss: str, teachers: list[str], settings: dict[str, Any], opt
         return json.loads(scores.read_text())
     settings = {"rows": options.rows, "validations": 2, "validation_rows": options.validation_rows, **settings}
     report = train(
-        [subset(options.traces, options.out, options.toolsets)], out, base="none", preset=options.preset, loss=loss, teachers=teachers,
+        [subset(options.traces, options.out, options.toolsets, options.validation_rows)], out, base="none", preset=options.preset, loss=loss, teachers=teachers,
         settings=settings, resume=(out / "last").exists(), logs=("none",),
     )  # fmt: skip
     found = {**report.best, "minutes": report.seconds / 60}

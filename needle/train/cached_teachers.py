@@ -47,7 +47,7 @@ def fill(
     header, weights = cache.header, dict.fromkeys(range(5), 1.0)
     done = 0
     for start in range(0, len(waiting), 16 * rows):
-        for batch in micro_batches(waiting[start : start + 16 * rows], rows, weights, 8, teachers.shares_toolsets):
+        for batch in micro_batches(waiting[start : start + 16 * rows], rows, weights, share_toolsets=teachers.shares_toolsets):
             batch = to_device(batch, device)
             said = teachers.targets(batch, dtype, header.temperature).probabilities
             tokens, shares = columns(said, batch.examples, header.k, header.draws)

@@ -22,7 +22,8 @@ def objective(
 ) -> Parts:  # fmt: skip
     """Parts for the student with logits ``mine_NV``; ``others``: logits of its peers; ``taught``: what the teachers say.
 
-    ``loss`` (hard labels), ``votes_loss`` (shares of votes in the place of the label), ``soft_loss`` and ``peer_loss``. The answers of a
+    ``loss`` (hard labels), ``votes_loss`` (shares of votes in the place of the label), ``soft_loss`` and ``peer_loss``; ``teacher_entropy``
+    is no part of the objective (share 0), only logged. The answers of a
     ``sampled`` batch are the student's own: they are no labels, so only the teachers' word counts (GKD: Agarwal et al., arXiv:2306.13649).
     """
     sources: dict[str, tuple[float, SoftTargets]] = {}
@@ -35,10 +36,19 @@ def objective(
     parts: Parts = {}
     if not sampled:
         parts |= _labels(config, mine_NV, batch, 1 - sum(share for share, _ in sources.values()) / max(len(sources), 1))
+    if taught is not None:
+        parts["teacher_entropy"] = (0.0, entropy(taught, batch.weights_N))
     for name, (share, targets) in sources.items():
         loss = soft_label_loss(mine_NV, targets, batch.weights_N, config.temperature, config.divergence, config.skew)
         parts[name] = (share / len(sources), loss)
     return parts
+
+
+def entropy(targets: SoftTargets, weights_N: Tensor) -> Tensor:
+    """Sum over tokens of weight x entropy of the targets as they are kept: what a cross-entropy would have above the divergence."""
+    rest = [] if targets.rest is None else [targets.rest[:, None]]
+    shares = torch.cat((targets.probabilities, *rest), dim=-1)
+    return (torch.special.entr(shares).sum(-1) * weights_N).sum()
 
 
 def _labels(config: TrainConfig, mine_NV: Tensor, batch: Batch, share: float) -> Parts:

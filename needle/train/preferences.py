@@ -74,12 +74,10 @@ def read_pairs(path: Path, tokenizer: Tokenizer, config: NeedleConfig) -> list[P
     return pairs
 
 
-def log_probabilities(
-    model: NeedleModel, pairs: Sequence[Pair], dtype: torch.dtype, rows_per_block: int | None = None
-) -> tuple[Tensor, Tensor]:
+def log_probabilities(model: NeedleModel, pairs: Sequence[Pair], dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """Log-probability ``[R]`` (fp32, sums over tokens) of the chosen and of the rejected answer of each pair."""
     examples = [example for pair in pairs for example in (pair.chosen, pair.rejected)]
-    batch = to_device(collate(examples, WEIGHTS, rows_per_block, model.config.shares_toolsets), model.embedding.weight.device)
+    batch = to_device(collate(examples, WEIGHTS, share_toolsets=model.config.shares_toolsets), model.embedding.weight.device)
     logits = model.logits(model(batch.source, batch.target, dtype))
     each_N = logits.gather(-1, batch.labels_N[:, None])[:, 0] - logits.logsumexp(-1)
     sums = {id(example): part.sum() for example, part in zip(batch.examples, each_N.split(list(batch.lengths)), strict=True)}
@@ -117,10 +115,10 @@ class Preferences:
         count = min(self.config.preference_pairs, len(self.pairs))
         return random.Random(f"{self.config.seed}/pairs/{step}/{rank}").sample(range(len(self.pairs)), count)
 
-    def parts(self, model: NeedleModel, places: Sequence[int], dtype: torch.dtype, rows_per_block: int | None = None) -> dict[str, Tensor]:
+    def parts(self, model: NeedleModel, places: Sequence[int], dtype: torch.dtype) -> dict[str, Tensor]:
         """``preference_loss``, mean over the pairs at ``places``, and ``preference_right``: the share whose chosen answer is the likelier."""
         config, pairs = self.config, [self.pairs[place] for place in places]
-        chosen, rejected = log_probabilities(model, pairs, dtype, rows_per_block)
+        chosen, rejected = log_probabilities(model, pairs, dtype)
         if config.preference == "dpo":
             reference = torch.tensor([self.reference[place] for place in places], device=chosen.device)
             loss = dpo_loss(chosen, rejected, reference, config.preference_slope)
@@ -138,6 +136,6 @@ def reference_margins(model: NeedleModel, pairs: Sequence[Pair], dtype: torch.dt
     """log p(chosen) - log p(rejected) of each pair under ``model``."""
     found: list[float] = []
     for start in range(0, len(pairs), count):
-        chosen, rejected = log_probabilities(model, pairs[start : start + count], dtype, 8)
+        chosen, rejected = log_probabilities(model, pairs[start : start + count], dtype)
         found += (chosen - rejected).tolist()
     return found

@@ -119,7 +119,7 @@ class Students:
             return {}
         places, found = self.preferences.drawn(self.steps, self.world.rank), {}
         for number, model in enumerate(self.models):
-            parts = self.preferences.parts(model, places, self.dtype, self.rows_per_block)
+            parts = self.preferences.parts(model, places, self.dtype)
             (self.config.preference_weight * parts["preference_loss"] / self.world.size).backward()
             found = {name: value.item() / self.world.size for name, value in parts.items()} if number == 0 else found
         return found

@@ -151,6 +151,9 @@ def test_an_answer_that_is_off_by_one_from_the_teachers(examples: list[Example])
     mine = student.logits(student(batch.source, batch.target))
     parts = objective(settings(), mine, [], Teachers([teacher]).targets(batch, torch.float32, 1.0), batch, 0.5)
     assert parts["soft_loss"][1].item() == pytest.approx(expected, rel=1e-3)
+    said = Teachers([teacher]).targets(batch, torch.float32, 1.0).probabilities.double().numpy()
+    entropy = -(said * np.log(said)).sum(-1) @ batch.weights_N.double().numpy()
+    assert parts["teacher_entropy"][0] == 0 and parts["teacher_entropy"][1].item() == pytest.approx(entropy, rel=1e-4)
 
 
 def _update(examples: list[Example], **changes: object) -> tuple[dict[str, float], torch.Tensor]:

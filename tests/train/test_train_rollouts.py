@@ -26,7 +26,12 @@ from needle.train.teachers import Teachers
 
 @pytest.fixture(scope="module")
 def examples(tokenizer: Tokenizer) -> list[Example]:
-    return ExampleSet(rows(), tokenizer, tiny_model().config).rendered()
+    return ExampleSet(rows(), tokenizer, _model().config).rendered()
+
+
+def _model(seed: int = 0, **changes: float) -> NeedleModel:
+    """One whose answers are short, so that sampling them is quick."""
+    return tiny_model(seed, max_target_tokens=24, **changes)
 
 
 def _flat(model: NeedleModel) -> torch.Tensor:
@@ -36,7 +41,7 @@ def _flat(model: NeedleModel) -> torch.Tensor:
 def _run(tokenizer: Tokenizer, out: Path, steps: int, model: NeedleModel, share: float, resume: bool = False) -> torch.Tensor:
     made = ExampleSet(rows(), tokenizer, model.config)
     config = settings(steps=steps, rows=3, validations=1, warmup=0.0, cooldown=0.0, on_policy=share)
-    trainer = Trainer([model], tokenizer, made, config, out, lambda _: {"exact": 0.0}, Teachers([tiny_model(3, initializer_range=0.1)]))
+    trainer = Trainer([model], tokenizer, made, config, out, lambda _: {"exact": 0.0}, Teachers([_model(3, initializer_range=0.1)]))
     if resume:
         trainer.resume()
     trainer.run()
@@ -50,7 +55,7 @@ def test_the_share_of_sampled_steps_is_the_one_asked_for() -> None:
 
 
 def test_samples_follow_the_seed_and_are_cut_where_they_ramble(examples: list[Example]) -> None:
-    model = tiny_model(0, initializer_range=0.1).eval()
+    model = _model(0, initializer_range=0.1).eval()
     one, again, other = (sampled_answers(model, examples, seed) for seed in ((0, 1), (0, 1), (0, 2)))
     assert one == again and one != other
     limit = min(2 * max(len(example.answer) for example in examples) + 16, model.config.max_target_tokens)
@@ -73,25 +78,25 @@ def test_tokens_come_as_often_as_the_student_finds_them_likely() -> None:
 
 
 def test_without_a_share_the_run_is_the_old_one_and_with_one_it_is_another(tokenizer: Tokenizer, tmp_path: Path) -> None:
-    plain, sampled = (_run(tokenizer, tmp_path / str(share), 2, tiny_model(0), share) for share in (0.0, 1.0))
+    plain, sampled = (_run(tokenizer, tmp_path / str(share), 2, _model(0), share) for share in (0.0, 1.0))
     config = settings(steps=2, rows=3, validations=1, warmup=0.0, cooldown=0.0)
-    old = Trainer([tiny_model(0)], tokenizer, ExampleSet(rows(), tokenizer, tiny_model().config), config, tmp_path / "old",
-                  lambda _: {"exact": 0.0}, Teachers([tiny_model(3, initializer_range=0.1)]))  # fmt: skip
+    old = Trainer([_model(0)], tokenizer, ExampleSet(rows(), tokenizer, _model().config), config, tmp_path / "old",
+                  lambda _: {"exact": 0.0}, Teachers([_model(3, initializer_range=0.1)]))  # fmt: skip
     old.run()
     assert torch.equal(plain, _flat(old.model)) and not torch.equal(plain, sampled)
 
 
 @pytest.mark.parametrize("beta", [0.0, 0.5, 1.0])
 def test_a_teacher_that_is_the_student_leaves_it_nothing_to_learn(examples: list[Example], beta: float) -> None:
-    model = tiny_model(0, initializer_range=0.1)
-    parts = Students([model], settings(on_policy=1.0, divergence=beta), torch.float32, Teachers([tiny_model(0, initializer_range=0.1)])).update(examples[:3], 0.5)
-    other = Students([model], settings(on_policy=1.0, divergence=beta), torch.float32, Teachers([tiny_model(2, initializer_range=0.1)])).update(examples[:3], 0.5)
+    model = _model(0, initializer_range=0.1)
+    parts = Students([model], settings(on_policy=1.0, divergence=beta), torch.float32, Teachers([_model(0, initializer_range=0.1)])).update(examples[:3], 0.5)
+    other = Students([model], settings(on_policy=1.0, divergence=beta), torch.float32, Teachers([_model(2, initializer_range=0.1)])).update(examples[:3], 0.5)
     assert abs(parts["soft_loss"]) < 1e-5 and parts["norm"] < 1e-4 * other["norm"] and parts["sampled"] == 1
 
 
 def test_a_stopped_run_ends_like_one_that_ran_through(tokenizer: Tokenizer, tmp_path: Path) -> None:
-    whole = _run(tokenizer, tmp_path / "a", 4, tiny_model(0), 0.5)
-    _run(tokenizer, tmp_path / "b", 2, tiny_model(0), 0.5)
+    whole = _run(tokenizer, tmp_path / "a", 4, _model(0), 0.5)
+    _run(tokenizer, tmp_path / "b", 2, _model(0), 0.5)
     assert torch.equal(whole, _run(tokenizer, tmp_path / "b", 4, load_model(tmp_path / "b" / "last"), 0.5, resume=True))
 
 
