@@ -4,8 +4,9 @@
     python benchmarks/serve_throughput.py --model exported/ --rounds 5 --clients 1 2 4 8 16
     python benchmarks/serve_throughput.py --sdk                        # clients of the openai SDK instead of bare HTTP
 
-The server runs in a process of its own with one thread for arithmetic. Each round asks the same requests once with each number of clients; the
-ratio is that of the same round. "rows" is the mean number of requests that the server answered together.
+The server runs in a process of its own with one thread for arithmetic. Each round asks the same requests once with each number of clients; a ratio
+is that of the same round. "CPU" counts the server's processor time instead of the clock, which other work on the machine disturbs less (Linux only).
+"rows" is the mean number of requests that the server answered together.
 """
 
 from __future__ import annotations
@@ -67,10 +68,19 @@ async def batches(http: httpx2.AsyncClient, base: str) -> tuple[int, int]:
     return tuple(int(re.search(rf"needle_batch_rows_{name} (\d+)", text)[1]) for name in ("sum", "count"))  # type: ignore[return-value]
 
 
-async def measure(base: str, options: argparse.Namespace) -> dict[int, list[tuple[float, float]]]:
-    """Answers a second and mean rows of a batch, by number of clients, one entry a round."""
+def processor(pid: int) -> float:
+    """Processor seconds of a process so far; not a number where ``/proc`` does not say."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return float("nan")
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+async def measure(base: str, pid: int, options: argparse.Namespace) -> dict[int, list[tuple[float, float, float]]]:
+    """Answers a second by the clock and by the server's processor time, mean rows of a batch: by number of clients, one entry a round."""
     limits = httpx2.Limits(max_connections=64)
-    found: dict[int, list[tuple[float, float]]] = {clients: [] for clients in options.clients}
+    found: dict[int, list[tuple[float, float, float]]] = {clients: [] for clients in options.clients}
     async with httpx2.AsyncClient(timeout=300, limits=limits, trust_env=False) as http:
         sdk = openai.AsyncOpenAI(base_url=base, api_key="none", max_retries=0, http_client=http)
 
@@ -85,10 +95,11 @@ async def measure(base: str, options: argparse.Namespace) -> dict[int, list[tupl
         await seconds(ask, max(options.clients), questions[: 2 * max(options.clients)])  # caches are warm
         for _ in range(options.rounds):
             for clients in options.clients:
-                before = await batches(http, base)
+                before, busy = await batches(http, base), processor(pid)
                 spent = await seconds(ask, clients, questions)
+                busy = processor(pid) - busy
                 rows, count = (after - early for after, early in zip(await batches(http, base), before, strict=True))
-                found[clients].append((len(questions) / spent, rows / max(count, 1)))
+                found[clients].append((len(questions) / spent, len(questions) / busy, rows / max(count, 1)))
     return found
 
 
@@ -107,15 +118,17 @@ def main() -> None:
         assert server.stdout is not None
         url = re.search(r"http://\S+/v1", server.stdout.readline())
         assert url, "the server has not started"
-        found = asyncio.run(measure(url[0], options))
+        found = asyncio.run(measure(url[0], server.pid, options))
     finally:
         server.terminate()
         server.wait(30)
     first = found[options.clients[0]]
     for clients, rounds in found.items():
-        ratios = [rate / one for (rate, _), (one, _) in zip(rounds, first, strict=True)]
-        rate, rows = (statistics.median(column) for column in zip(*rounds, strict=True))
-        print(f"{clients:3d} clients: {rate:7.1f} answers/s  {statistics.median(ratios):5.2f} x  (rounds: {', '.join(f'{ratio:.2f}' for ratio in ratios)})  {rows:.1f} rows a batch")
+        clock, cpu = ([one[column] / base[column] for one, base in zip(rounds, first, strict=True)] for column in (0, 1))
+        rate, _, rows = (statistics.median(column) for column in zip(*rounds, strict=True))
+        each = ", ".join(f"{ratio:.2f}" for ratio in clock)
+        ratios = f"{statistics.median(clock):5.2f} x by the clock (rounds: {each}), {statistics.median(cpu):5.2f} x by CPU"
+        print(f"{clients:3d} clients: {rate:7.1f} answers/s  {ratios}  {rows:.1f} rows a batch")
 
 
 if __name__ == "__main__":
