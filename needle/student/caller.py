@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from tokenizers import Tokenizer
@@ -58,8 +59,31 @@ class Engine(Protocol):
         step where the decoder looked (``Stepper.alignment``).
         """
 
+    def prepare(self, toolset: Sequence[int]) -> object:
+        """Encode a toolset ahead and keep it, where the engine can."""
+
     def facts(self) -> dict[str, Any]:
         """``parameters`` (their number) and ``bytes`` (of the weights file; None where there is none)."""
+
+
+@dataclass(frozen=True)
+class PreparedTools:
+    """A toolset that a student has read: give it to ``call`` in place of the tools."""
+
+    specs: tuple[ToolSpec, ...]
+    """The tools."""
+    fingerprint: str
+    """Key under which the student knows them."""
+    tokens: int
+    """Length of their text for the student."""
+
+    def __iter__(self) -> Iterator[ToolSpec]:
+        """The tools, in order."""
+        return iter(self.specs)
+
+    def __len__(self) -> int:
+        """Number of tools."""
+        return len(self.specs)
 
 
 class StudentCaller(Caller):
@@ -157,6 +181,18 @@ class StudentCaller(Caller):
         if self.constraint is not None:
             self.constraint.matcher(request.tools, request.choice)
         return key, tools, ids
+
+    def prepare(self, tools: Iterable[Any]) -> PreparedTools:
+        """Read a toolset ahead of its first request: its grammar, and its encoding, which is kept on disk as well.
+
+        Returns a toolset that ``call`` takes like any other. Raises ``UserError`` for tools that cannot be read, are too many or too long.
+        """
+        from needle.tools.read import read_tools  # here: the reader is not needed to answer
+
+        specs = tuple(read_tools(tools))
+        key, ids, _ = self._render(Request("", specs))
+        self.engine.prepare(ids)
+        return PreparedTools(specs, key, len(ids))
 
     def _answer_batch(
         self, requests: Sequence[Request], batch: Sequence[Rendered], explain: bool, told: Told | None = None

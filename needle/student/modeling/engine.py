@@ -37,6 +37,9 @@ class TorchEngine:
         """See ``needle.student.caller.Engine.stepper``."""
         return TorchStepper(self.model, pack_source(toolsets, requests, toolset_of), self.dtype, align)
 
+    def prepare(self, toolset: Sequence[int]) -> None:
+        """Nothing is kept: toolsets are encoded with each batch."""
+
     def facts(self) -> dict[str, int | None]:
         """Number of parameters and bytes of the weights file."""
         return {"parameters": sum(weight.numel() for weight in self.model.parameters()), "bytes": self.weight_bytes}
