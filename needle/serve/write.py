@@ -131,6 +131,8 @@ def extra(result: CallResult) -> dict[str, Any]:
         found["unsure"] = True
     if result.answered_by is not None:
         found["answered_by"] = result.answered_by
+    if result.offered is not None:
+        found["offered"] = list(result.offered)
     if result.evidence:
         found["evidence"] = [asdict(span) for span in result.evidence]
     return {"needle": found} if found else {}

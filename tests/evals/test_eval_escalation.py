@@ -1,0 +1,42 @@
+"""Evaluating a model with a fallback: the share that went up, what it cost, and who was right."""
+
+from __future__ import annotations
+
+from needle.evals.escalation import escalation_lines
+from needle.evals.run import evaluate, rescore
+from needle.tools import CallResult, ToolCall
+from needle.tools.fallback import FallbackCaller
+
+
+def _right(query: str) -> CallResult:
+    usage = {"prompt_tokens": 100, "completion_tokens": 10}
+    return CallResult([ToolCall("set_light", {"room": "hall", "level": int(query.split()[-1])})], usage=usage)
+
+
+def _small(query: str) -> CallResult:
+    """Right and sure for levels below 15, else wrong and unsure; nobody gets the rows without a due call."""
+    level = int(query.split()[-1])
+    call = ToolCall("set_light", {"room": "hall", "level": level if level < 15 else 99})
+    return CallResult([call], confidence=0.9 if level < 15 else 0.3, usage={"prompt_tokens": 7, "completion_tokens": 1})
+
+
+def test_a_run_with_a_fallback_says_what_went_up_and_what_it_took(make_suite, scripted, tmp_path):
+    caller = FallbackCaller(scripted(_small, name="small"), scripted(_right, name="large"), threshold=0.7)
+    summary = evaluate(caller, make_suite(), tmp_path).summary
+    found = summary["escalation"]
+    assert (found["n"], found["escalated"], found["unsure"], found["escalated_share"]) == (30, 15, 0, 0.5)
+    assert found["by"] == {"small": {"n": 15, "correct": 10}, "large": {"n": 15, "correct": 10}}
+    assert found["usage"] == {"prompt_tokens": 1500, "completion_tokens": 150}
+    assert summary["usage"]["prompt_tokens"] == 30 * 7 + 1500 and summary["confidence"]["n"] == 15
+    (line,) = escalation_lines(summary)
+    assert "15 of 30 rows (50.0 %)" in line and "1,500 prompt tokens" in line and "large: 10 of 15 right" in line
+    assert "went to the fallback" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert rescore(tmp_path).summary["escalation"] == found
+
+
+def test_without_a_fallback_unsure_rows_are_counted_and_plain_runs_have_no_such_part(make_suite, scripted, tmp_path):
+    marked = evaluate(FallbackCaller(scripted(_small, name="small")), make_suite(), tmp_path / "marked").summary
+    assert marked["escalation"]["unsure"] == 15 and marked["escalation"]["escalated"] == 0
+    plain = evaluate(scripted(_small), make_suite(), tmp_path / "plain").summary
+    assert "escalation" not in plain and escalation_lines(plain) == []
+    assert plain["rates"] == marked["rates"]
