@@ -120,11 +120,24 @@ def _advance(matcher: LLMatcher | None, token: int) -> list[int]:
     return [token, *forced]
 
 
+Pick = Callable[[np.ndarray], int]
+"""A token from log-probabilities ``[V]``."""
+
+
+def likeliest(log_probabilities_V: np.ndarray) -> int:
+    """The token of the highest probability, the first of equals."""
+    return int(log_probabilities_V.argmax())
+
+
 def greedy(
-    stepper: Stepper, matchers: Sequence[LLMatcher | None], constraint: Constraint | None, max_tokens: int, told: Told | None = None
-) -> list[Decoded]:
-    """The most likely token at each step, for all rows side by side. Rows that end leave the batch. ``told`` hears of each step."""
-    steps = greedy_steps(stepper, matchers, constraint, max_tokens)
+    stepper: Stepper, matchers: Sequence[LLMatcher | None], constraint: Constraint | None, max_tokens: int, told: Told | None = None,
+    pick: Pick = likeliest,
+) -> list[Decoded]:  # fmt: skip
+    """The most likely token at each step (or what ``pick`` takes), for all rows side by side. Rows that end leave the batch.
+
+    ``told`` hears of each step.
+    """
+    steps = greedy_steps(stepper, matchers, constraint, max_tokens, pick)
     while True:
         try:
             row, new = next(steps)
@@ -135,7 +148,7 @@ def greedy(
 
 
 def greedy_steps(
-    stepper: Stepper, matchers: Sequence[LLMatcher | None], constraint: Constraint | None, max_tokens: int
+    stepper: Stepper, matchers: Sequence[LLMatcher | None], constraint: Constraint | None, max_tokens: int, pick: Pick = likeliest
 ) -> Iterator[tuple[int, list[int]]]:
     """The same as it happens: yields ``(row, new tokens)`` of every row at each step; the generator's return value is ``greedy``'s."""
     limit = min(WIND_DOWN, max_tokens // 2)
@@ -150,7 +163,7 @@ def greedy_steps(
         for row, alignment_CS in zip(live, stepper.alignment or (), strict=False):
             looked[row].append(alignment_CS)
         for place, row in enumerate(live):
-            token = int(log_probabilities[place].argmax())
+            token = pick(log_probabilities[place])
             choices[row].append(_choose(log_probabilities[place], token, len(answers[row])))
             new = _advance(matchers[row], token)
             answers[row] += new

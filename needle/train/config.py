@@ -62,6 +62,8 @@ class TrainConfig:
     """Share of the teacher that is mixed into the student's place in the divergence (DistiLLM: 0.1)."""
     on_policy: float = 0.0
     """Share of the steps whose answers are the student's own samples, scored by the teachers."""
+    on_policy_free: bool = False
+    """Whether those samples may break the grammar of the tools."""
     preference: str = "simpo"
     """Loss of preference pairs: ``simpo`` (log-probability a token, no reference) or ``dpo`` (against the start of the run)."""
     preference_weight: float = 0.1

@@ -5,14 +5,14 @@ from __future__ import annotations
 import random
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tokenizers import Tokenizer
 
 from needle.errors import UserError
 from needle.student.modeling import NeedleConfig
 from needle.student.rendering import render_answer, render_request, render_tools
-from needle.tools import fingerprint
+from needle.tools import ToolSpec, fingerprint
 from needle.traces import Trace
 from needle.train.votes import Votes, row_votes
 
@@ -36,6 +36,8 @@ class Example:
     """Token class of each answer token."""
     votes: Votes = ()
     """Places in the answer where the labels of a vote parted, with the share of each next token."""
+    specs: tuple[ToolSpec, ...] = field(default=(), compare=False, repr=False)
+    """The tools themselves, where the set keeps them (``ExampleSet.keeps_tools``)."""
 
 
 def each(vary: Callable[[Trace, random.Random], Trace]) -> Transform:
@@ -52,6 +54,7 @@ class ExampleSet:
         self.groups: dict[str, list[Trace]] = defaultdict(list)
         self.tools: dict[str, tuple[int, ...]] = {}
         self.too_long = 0
+        self.keeps_tools = False
         for trace in traces:
             key = fingerprint(trace.tools)
             if key not in self.tools:
@@ -109,7 +112,7 @@ class ExampleSet:
     def _example(self, trace: Trace, tools: tuple[int, ...]) -> Example:
         answer, classes = render_answer(self.tokenizer, trace.calls, trace.tools)
         votes = row_votes(self.tokenizer, trace, answer) if "votes" in trace.meta else ()
-        return Example(tools, tuple(render_request(self.tokenizer, trace.request)), tuple(answer), tuple(classes), votes)
+        return Example(tools, tuple(render_request(self.tokenizer, trace.request)), tuple(answer), tuple(classes), votes, trace.tools if self.keeps_tools else ())
 
     def _fits(self, example: Example) -> bool:
         config = self.config

@@ -16,6 +16,7 @@ import torch
 from tokenizers import Tokenizer
 
 from needle.errors import UserError
+from needle.student.grammar import Constraint
 from needle.student.modeling import NeedleModel
 from needle.student.modeling.quantize import rounded_copy
 from needle.train.checkpoint import load_state, read_state, same_settings, save_checkpoint, whole
@@ -120,6 +121,8 @@ class Trainer:
         self.world = world or World()
         self.tokenizer, self.examples, self.config, self.out, self.validate = tokenizer, examples, config, out, validate
         self.students = Students(models, config, compute_type(config.precision), teachers, self.world, preferences)
+        if config.on_policy and not config.on_policy_free:
+            examples.keeps_tools, self.students.constraint = True, Constraint(tokenizer)
         self.workers = workers_for(self.students.device.type) if config.workers is None else config.workers
         self.step = self.rows = self.epoch = self.batch = self.validated = self.unimproved = 0
         self.seconds = 0.0

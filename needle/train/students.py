@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from needle.errors import UserError
+from needle.student.grammar import Constraint
 from needle.student.modeling import NeedleModel
 from needle.student.modeling.model import to_device
 from needle.student.modeling.quantize import set_quantization
@@ -35,6 +36,7 @@ class Students:
     ) -> None:  # fmt: skip
         self.models, self.config, self.dtype, self.teachers, self.world = list(models), config, dtype, teachers, world or World()
         self.preferences = preferences
+        self.constraint: Constraint | None = None  # what on-policy samples keep to
         self.device = models[0].embedding.weight.device
         self.sharded = wants_shards(models, config, self.world)
         if self.sharded:
@@ -79,7 +81,7 @@ class Students:
             model.train()
         sampled = is_sampled(config.on_policy, config.seed, self.steps)
         if sampled:
-            examples = sampled_answers(self.models[0], examples, (config.seed, self.steps, self.world.rank), self.dtype)
+            examples = sampled_answers(self.models[0], examples, (config.seed, self.steps, self.world.rank), self.dtype, self.constraint)
         [total] = self.world.total([sum(config.token_weights[kind] for example in examples for kind in example.classes)])
         sums: dict[str, float] = {}
         tokens = 0

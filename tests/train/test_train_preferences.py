@@ -19,8 +19,8 @@ from needle.traces.preferences import preference_pairs
 from needle.traces.write import write_rows
 from needle.train.batches import collate
 from needle.train.examples import Example, ExampleSet
-from needle.train.losses import dpo_loss, simpo_loss
 from needle.train.loop import Trainer
+from needle.train.losses import dpo_loss, simpo_loss
 from needle.train.preferences import KEPT, Pair, Preferences, log_probabilities, read_pairs, reference_margins
 from needle.train.students import Students
 
@@ -48,7 +48,7 @@ def test_both_losses_equal_their_formulas_in_fp64() -> None:
     chosen, rejected, reference = (-10 * torch.rand(3, 50, generator=torch.Generator().manual_seed(0))).unbind()
     lengths = torch.randint(1, 30, (2, 50), generator=torch.Generator().manual_seed(1)).unbind()
     c, r, m = (x.double().tolist() for x in (chosen, rejected, reference))
-    sigmoid = lambda x: 1 / (1 + math.exp(-x))  # noqa: E731
+    sigmoid = lambda x: 1 / (1 + math.exp(-x))
     dpo = [-math.log(sigmoid(0.3 * ((a - b) - d))) for a, b, d in zip(c, r, m, strict=True)]
     simpo = [-math.log(sigmoid(2.0 * a / n - 2.0 * b / k - 0.7)) for a, b, n, k in zip(c, r, lengths[0].tolist(), lengths[1].tolist(), strict=True)]
     torch.testing.assert_close(dpo_loss(chosen, rejected, reference, 0.3).double(), torch.tensor(dpo, dtype=torch.float64), rtol=1e-4, atol=1e-6)

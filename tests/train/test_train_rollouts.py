@@ -14,12 +14,15 @@ from train_helpers import rows, settings, tiny_model
 
 from needle.distil import train
 from needle.errors import UserError
+from needle.student.grammar import Constraint
 from needle.student.modeling import NeedleModel
 from needle.student.modeling.storage import load_model
-from needle.student.tokenizer import BOS, EOS, PAD, SPECIAL_IDS
+from needle.student.rendering import parse_answer
+from needle.student.tokenizer import EOS, SPECIAL_IDS
+from needle.tools import is_valid
 from needle.train.examples import Example, ExampleSet
 from needle.train.loop import Trainer
-from needle.train.rollouts import _sample, is_sampled, sampled_answers
+from needle.train.rollouts import drawn_by, is_sampled, sampled_answers
 from needle.train.students import Students
 from needle.train.teachers import Teachers
 
@@ -65,16 +68,27 @@ def test_samples_follow_the_seed_and_are_cut_where_they_ramble(examples: list[Ex
 
 
 def test_tokens_come_as_often_as_the_student_finds_them_likely() -> None:
-    logits = torch.randn(40, generator=torch.Generator().manual_seed(0)) * 2
-
-    class Same:
-        def step(self, tokens: list[list[int]]) -> np.ndarray:
-            return logits.expand(len(tokens), -1).numpy()
-
-    drawn = Counter(answer[0] for answer in _sample(Same(), 4000, 1, np.random.default_rng(0)))
-    logits[[SPECIAL_IDS[PAD], SPECIAL_IDS[BOS]]] = -torch.inf  # no decoder may write them
+    logits, draw = torch.randn(40, generator=torch.Generator().manual_seed(0)) * 2, drawn_by(np.random.default_rng(0))
+    drawn = Counter(draw(logits.log_softmax(-1).numpy()) for _ in range(4000))
     for token, p in enumerate(logits.softmax(-1).tolist()):
         assert abs(drawn[token] / 4000 - p) <= 4.5 * math.sqrt(p * (1 - p) / 4000)
+
+
+def test_bound_samples_are_what_the_grammar_allows_and_free_ones_are_not(tokenizer: Tokenizer) -> None:
+    model = tiny_model(0, initializer_range=0.1).eval()
+    made = ExampleSet(rows(), tokenizer, model.config)
+    made.keeps_tools = True
+    constraint = Constraint(tokenizer)
+    bound = sampled_answers(model, made.rendered(), (0,), constraint=constraint)
+    assert bound == sampled_answers(model, made.rendered(), (0,), constraint=constraint)
+    whole = [example for example in bound if example.answer[-1] == SPECIAL_IDS[EOS]]
+    assert len(whole) >= 5
+    for example in whole:
+        calls = parse_answer(tokenizer, example.answer, example.specs)
+        assert is_valid(tuple(calls), example.specs)
+    free = sampled_answers(model, made.rendered(), (0,))
+    with pytest.raises(ValueError):
+        [parse_answer(tokenizer, example.answer, example.specs) for example in free]
 
 
 def test_without_a_share_the_run_is_the_old_one_and_with_one_it_is_another(tokenizer: Tokenizer, tmp_path: Path) -> None:
