@@ -1,0 +1,80 @@
+// The student in the browser: a request and tools in, calls out, by the grammar of the tools, the likeliest token each time.
+
+import { parseExact } from "./exact.js";
+import { Grammar, Vocabulary } from "./grammar.js";
+import { parseAnswer, renderRequest, renderTools } from "./rendering.js";
+import { Tokenizer } from "./tokenizer.js";
+
+const WIND_DOWN = 256;  // answer tokens after which only what is open may be closed (needle/student/decoding.py)
+
+export class Student {
+  constructor(engine, tokenizerFile) {
+    this.engine = engine;
+    this.tokenizer = new Tokenizer(tokenizerFile);
+    this.vocabulary = new Vocabulary(this.tokenizer);
+    this.kept = null;  // grammar and ids of the last toolset
+  }
+
+  /** As the server answers: `{calls, confidence, evidence, seconds, usage, raw, error}`. `toolsText`: the tools as JSON text. */
+  async call({ query, system = "", messages = [], toolsText }) {
+    const began = performance.now();
+    const { tools, grammar, toolset } = this.toolset(toolsText);
+    const request = renderRequest(this.tokenizer, { query, system, messages });
+    this.check(toolset, request);
+    const stepper = await this.engine.stepper(toolset, request);
+    const { ids, logProbability } = await this.decode(stepper, grammar);
+    const answer = { calls: [], error: null, evidence: [], confidence: Math.exp(logProbability) };
+    try {
+      answer.calls = parseAnswer(this.tokenizer, ids, tools);
+    } catch (error) {
+      answer.error = error.message;
+    }
+    answer.raw = this.tokenizer.decode(ids.filter((id) => id !== this.vocabulary.eos));
+    answer.ids = ids;
+    answer.usage = { prompt_tokens: toolset.length + request.length, completion_tokens: ids.length };
+    answer.seconds = (performance.now() - began) / 1000;
+    return answer;
+  }
+
+  toolset(text) {
+    if (this.kept?.text !== text) {
+      const tools = JSON.parse(text);
+      this.kept = { text, tools, grammar: new Grammar(this.vocabulary, tools), toolset: renderTools(this.tokenizer, parseExact(text)) };
+    }
+    return this.kept;
+  }
+
+  check(toolset, request) {
+    const { max_request_tokens: most, max_source_tokens: all } = this.engine.config;
+    if (request.length > most) throw new Error(`the request takes ${request.length} tokens, the limit is ${most}; shorten it`);
+    if (toolset.length + request.length > all) throw new Error(`the toolset with the request takes ${toolset.length + request.length} tokens, the limit is ${all}; offer fewer or shorter tools`);
+  }
+
+  async decode(stepper, grammar) {
+    const { vocabulary } = this, most = this.engine.config.max_target_tokens, limit = Math.min(WIND_DOWN, Math.floor(most / 2));
+    const matcher = grammar.matcher(), ids = [];
+    let pending = [this.tokenizer.special.get("<bos>")], logProbability = 0;
+    while (ids.length < most) {
+      const logits = await stepper.step(pending);
+      const allowed = ids.length >= limit ? vocabulary.closing(matcher.allowed()) : matcher.allowed();
+      const { token, chance } = best(logits, allowed);
+      logProbability += chance;
+      ids.push(token);
+      if (token === vocabulary.eos) break;
+      matcher.consume(token);
+      const forced = matcher.forced();
+      ids.push(...forced);
+      pending = [token, ...forced];
+    }
+    return { ids, logProbability };
+  }
+}
+
+/** The likeliest allowed token, and its log-probability among the allowed ones. */
+function best(logits, allowed) {
+  let token = -1, top = -Infinity, sum = 0;
+  for (let id = 0; id < allowed.length; id++) if (allowed[id] && logits[id] > top) [token, top] = [id, logits[id]];
+  if (token < 0) throw new Error("the grammar allows no token here; run this request on the server");
+  for (let id = 0; id < allowed.length; id++) if (allowed[id]) sum += Math.exp(logits[id] - top);
+  return { token, chance: -Math.log(sum) };
+}
