@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from needle.device.manifest import MANIFEST
 from needle.errors import UserError
+from needle.export import export
 from needle.models import checkpoint_folder, open_caller, require_torch
 from needle.serve.playground import Training
+from needle.student.shape import WEIGHTS
 from needle.tools import Caller, Request, ToolCall, ToolSpec
 from needle.traces import Trace
 from needle.traces.corrections import Corrections
@@ -21,7 +25,7 @@ FEWEST_ROWS = 8
 
 
 class LocalDesk:
-    """Everything in one folder: ``corrections.jsonl``, and ``runs/N`` for the N-th fine-tune."""
+    """Everything in one folder: ``corrections.jsonl``, ``runs/N`` for the N-th fine-tune, ``browser`` for models that a browser runs."""
 
     def __init__(self, model: str | None, out: Path, tools: Sequence[ToolSpec] = ()) -> None:
         """Open the model.
@@ -103,8 +107,16 @@ class LocalDesk:
         self.caller = open_caller(str(self.run.out))
 
     def browser_model(self) -> Path:
-        """Folder of the exported model that the browser loads."""
-        raise UserError("this build cannot export a model for the browser yet; use the server")
+        """Folder of the exported model that the browser loads, in 4 bits; made when it is first asked for."""
+        with self._lock:
+            source = checkpoint_folder(self.model if self.caller is self.first else str(self.run.out))
+            if (source / MANIFEST).is_file():
+                return source
+            digest = hashlib.blake2b((source / WEIGHTS).read_bytes(), digest_size=8).hexdigest()
+            folder = self.out / "browser" / digest
+            if not (folder / MANIFEST).is_file():
+                export(str(source), folder)
+            return folder
 
     def close(self) -> None:
         """End what still runs."""

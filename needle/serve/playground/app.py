@@ -6,7 +6,7 @@
 | ``GET /api/state`` | model, example toolsets, corrections, training |
 | ``POST /api/tools`` | ``{"text"}`` of a toolset -> tools as read, notes, findings, or an error with its place |
 | ``POST /api/call`` | ``{"tools", "query", "system"?}`` -> calls, confidence, evidence, seconds |
-| ``POST /api/check`` | ``{"tools", "calls"}`` -> violations |
+| ``POST /api/check`` | ``{"tools", "query", "calls"}``, an answer of the browser -> violations, evidence |
 | ``POST /api/corrections``, ``DELETE /api/corrections/ID`` | save a row, take one out |
 | ``POST, GET, DELETE /api/training``, ``POST /api/model`` | fine-tune, watch, cancel; which model answers |
 | ``GET /model/...`` | the exported model for the browser |
@@ -15,6 +15,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -84,7 +85,7 @@ class _Playground:
 
     async def call(self, request: HttpRequest) -> dict[str, Any]:
         asked, _ = _request(await read_json(request, self.limits.body_bytes))
-        result = await self.batcher.answer(asked, request.is_disconnected)
+        result = await self.batcher.answer(asked, request.is_disconnected, explain=True)
         return {
             "calls": [call.to_dict() for call in result],
             "confidence": result.confidence,
@@ -98,8 +99,12 @@ class _Playground:
         }
 
     async def check(self, request: HttpRequest) -> dict[str, Any]:
+        from needle.tools.grounding.evidence import find_evidence  # here: its tables load slowly
+
         body = await read_json(request, self.limits.body_bytes)
-        return {"violations": _violations(_calls(body.get("calls")), _tools(body.get("tools")))}
+        asked, calls = _request(body)[0], _calls(body.get("calls"))
+        evidence = await asyncio.to_thread(find_evidence, asked, calls)
+        return {"violations": _violations(calls, asked.tools), "evidence": [asdict(span) for span in evidence]}
 
     async def keep(self, request: HttpRequest) -> dict[str, Any]:
         body = await read_json(request, self.limits.body_bytes)
@@ -160,7 +165,10 @@ def _read_tools(text: str) -> dict[str, Any]:
         tools, notes = toolset_from_text(text)
     except UserError as error:
         return {"error": str(error)}
-    return {"tools": [tool.to_dict() for tool in tools], "notes": notes, "findings": [vars(f) for f in lint_tools(tools)]}
+    read = [tool.to_dict() for tool in tools]
+    findings = [vars(finding) for finding in lint_tools(tools)]
+    # "exact" keeps 5.0 apart from 5, which the model reads as different words and JavaScript does not tell apart
+    return {"tools": read, "exact": json.dumps(read, ensure_ascii=False), "notes": notes, "findings": findings}
 
 
 def _request(body: dict[str, Any]) -> tuple[Request, str]:

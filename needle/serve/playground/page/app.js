@@ -2,6 +2,7 @@
 
 import { hideAnswer, showAnswer } from "./answer.js";
 import { api } from "./api.js";
+import { BrowserModel } from "./browser.js";
 import { byId, fill, make, notice, themeButton } from "./dom.js";
 import { Editor } from "./editor.js";
 import { CallsForm } from "./form.js";
@@ -14,7 +15,8 @@ let examples = [];
 let busy = false;
 
 const editor = new Editor(() => { byId("example").value = editor.name; });
-const kept = new Kept((state) => { showModel(state.model); hideAnswer(); });
+const local = new BrowserModel((step) => notice(`The browser loads the model: ${step} …`));
+const kept = new Kept((state) => { showModel(state.model); hideAnswer(); local.stop(); });
 const correction = new CallsForm(byId("correction"), (calls) => save(calls), () => closeCorrection());
 
 function showModel(name) {
@@ -47,7 +49,7 @@ async function ask() {
     if (!tools) throw new Error("the tools cannot be read; mend them first");
     const toolset = editor.name;
     const began = performance.now();
-    const answer = await api.call({ query, system, tools });
+    const answer = await (inBrowser() ? askHere : api.call)({ query, system, tools });
     asked = { query, system, tools, toolset, answer: { ...answer, round: (performance.now() - began) / 1000 } };
     showAnswer(query, asked.answer);
   } catch (error) {
@@ -57,6 +59,17 @@ async function ask() {
     busy = false;
     byId("go").disabled = false;
   }
+}
+
+const inBrowser = () => document.querySelector("#where input:checked").value === "browser";
+
+/** The answer of the model in this browser; the server only says what breaks a schema and where a value was said. */
+async function askHere({ query, system, tools }) {
+  await local.load();
+  notice("");
+  const answer = await local.call({ query, system, toolsText: editor.exact });
+  const checked = answer.error ? { violations: [], evidence: [] } : await api.check({ query, tools, calls: answer.calls });
+  return { ...answer, ...checked, model: byId("model").title, where: "browser" };
 }
 
 async function save(calls) {

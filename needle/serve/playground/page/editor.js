@@ -51,6 +51,7 @@ export class Editor {
     }
     if (round !== this.round) return;  // the text has changed meanwhile
     this.tools = found.error ? null : found.tools;
+    this.exact = found.exact;
     this.area.setAttribute("aria-invalid", found.error ? "true" : "false");
     this.showState(found);
     if (!found.error) this.showOutline(found.tools);

@@ -122,7 +122,7 @@ class Matcher {
       nodes = stepAll(nodes, only);
     }
     if (!bytes.length) return [];
-    const tokens = this.vocabulary.tokenizer.encode(new TextDecoder().decode(Uint8Array.from(bytes)));
+    const tokens = this.vocabulary.tokenizer.encodeBytes(bytes);
     const kept = this.chopped(tokens, bytes, nodes);
     for (const id of kept) this.consume(id);
     return kept;

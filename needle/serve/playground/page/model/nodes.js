@@ -35,12 +35,15 @@ export class Text {
   /** Between characters, and with room for `more` of them without any rule but the length. */
   roomy(more) { return this.part === null && !this.rule.pattern && !this.rule.unlike?.size && this.count + more < this.rule.most; }
 
+  /** Characters that may follow the next one. */
+  get room() { return this.rule.most - this.count - 1; }
+
   with(part) { return [new Text(this.rule, this.then, this.count, this.states, part, this.said)]; }
 
   /** Inside a character of `low`..`high`, where the pattern takes one. */
   lead(left, code, low = 128, high = 191) {
     const first = (code << 6) | (low & 63), last = (code << 6) | (high & 63), bits = 6 * (left - 1);
-    if (this.rule.pattern && !this.rule.pattern.some(this.states, first << bits, ((last + 1) << bits) - 1)) return NONE;
+    if (this.rule.pattern && !this.rule.pattern.some(this.states, first << bits, ((last + 1) << bits) - 1, this.room)) return NONE;
     return this.with({ left, code, low, high });
   }
 
@@ -74,9 +77,9 @@ export class Text {
     return digits.length < 4 ? this.with({ hex: digits }) : this.character(parseInt(digits, 16));
   }
 
-  takes(code) { return !this.rule.pattern || this.rule.pattern.some(this.states, code, code); }
+  takes(code) { return !this.rule.pattern || this.rule.pattern.some(this.states, code, code, this.room); }
 
-  controls() { return !this.rule.pattern || this.rule.pattern.some(this.states, 0, 31); }
+  controls() { return !this.rule.pattern || this.rule.pattern.some(this.states, 0, 31, this.room); }
 
   whole() {
     const { least, pattern, unlike } = this.rule;
@@ -84,7 +87,7 @@ export class Text {
   }
 
   character(code) {
-    const states = this.rule.pattern ? this.rule.pattern.step(this.states, code) : null;
+    const states = this.rule.pattern ? this.rule.pattern.step(this.states, code, this.room) : null;
     if (states?.length === 0) return NONE;
     return [new Text(this.rule, this.then, this.count + 1, states, null, this.rule.unlike ? this.said + String.fromCodePoint(code) : "")];
   }

@@ -134,6 +134,7 @@ export class Pattern {
       return first ? body : free(body);
     });
     this.start = this.closed(branches);
+    this.left = this.distances();
   }
 
   add(ranges, next) {
@@ -167,19 +168,33 @@ export class Pattern {
     return [...found].filter((state) => this.states[state].ranges !== null || state === this.final);
   }
 
-  /** States after a character; empty where none fits. */
-  step(states, code) {
+  /** Fewest characters from each state to the end. */
+  distances() {
+    const left = this.states.map(() => Infinity);
+    left[this.final] = 0;
+    for (let changed = true; changed;) {
+      changed = false;
+      this.states.forEach(({ ranges, next }, state) => {
+        const found = Math.min(...next.map((to) => left[to]), Infinity) + (ranges === null ? 0 : 1);
+        if (found < left[state]) [left[state], changed] = [found, true];
+      });
+    }
+    return left;
+  }
+
+  /** States after a character from which `room` more reach the end; empty where none fits. */
+  step(states, code, room = Infinity) {
     const next = [];
     for (const state of states) {
       const { ranges, next: to } = this.states[state];
       if (ranges?.some(([low, high]) => code >= low && code <= high)) next.push(...to);
     }
-    return next.length ? this.closed(next) : [];
+    return next.length ? this.closed(next).filter((state) => this.left[state] <= room) : [];
   }
 
   /** Whether some character of `low`..`high` fits. */
-  some(states, low, high) {
-    return states.some((state) => this.states[state].ranges?.some(([from, to]) => from <= high && to >= low));
+  some(states, low, high, room = Infinity) {
+    return states.some((state) => this.left[state] - 1 <= room && this.states[state].ranges?.some(([from, to]) => from <= high && to >= low));
   }
 
   accepts(states) { return states.includes(this.final); }

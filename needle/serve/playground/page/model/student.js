@@ -1,5 +1,6 @@
 // The student in the browser: a request and tools in, calls out, by the grammar of the tools, the likeliest token each time.
 
+import { confidence, features } from "./confidence.js";
 import { parseExact } from "./exact.js";
 import { Grammar, Vocabulary } from "./grammar.js";
 import { parseAnswer, renderRequest, renderTools } from "./rendering.js";
@@ -8,8 +9,10 @@ import { Tokenizer } from "./tokenizer.js";
 const WIND_DOWN = 256;  // answer tokens after which only what is open may be closed (needle/student/decoding.py)
 
 export class Student {
-  constructor(engine, tokenizerFile) {
+  /** `calibration`: the parsed calibration.json, or null. */
+  constructor(engine, tokenizerFile, calibration = null) {
     this.engine = engine;
+    this.calibration = calibration;
     this.tokenizer = new Tokenizer(tokenizerFile);
     this.vocabulary = new Vocabulary(this.tokenizer);
     this.kept = null;  // grammar and ids of the last toolset
@@ -22,8 +25,8 @@ export class Student {
     const request = renderRequest(this.tokenizer, { query, system, messages });
     this.check(toolset, request);
     const stepper = await this.engine.stepper(toolset, request);
-    const { ids, logProbability } = await this.decode(stepper, grammar);
-    const answer = { calls: [], error: null, evidence: [], confidence: Math.exp(logProbability) };
+    const { ids, choices } = await this.decode(stepper, grammar);
+    const answer = { calls: [], error: null, evidence: [], confidence: confidence(features(ids, choices, this.tokenizer), this.calibration) };
     try {
       answer.calls = parseAnswer(this.tokenizer, ids, tools);
     } catch (error) {
@@ -53,12 +56,13 @@ export class Student {
   async decode(stepper, grammar) {
     const { vocabulary } = this, most = this.engine.config.max_target_tokens, limit = Math.min(WIND_DOWN, Math.floor(most / 2));
     const matcher = grammar.matcher(), ids = [];
-    let pending = [this.tokenizer.special.get("<bos>")], logProbability = 0;
+    let pending = [this.tokenizer.special.get("<bos>")];
+    const choices = [];
     while (ids.length < most) {
       const logits = await stepper.step(pending);
       const allowed = ids.length >= limit ? vocabulary.closing(matcher.allowed()) : matcher.allowed();
       const { token, chance } = best(logits, allowed);
-      logProbability += chance;
+      choices.push({ place: ids.length, chance });
       ids.push(token);
       if (token === vocabulary.eos) break;
       matcher.consume(token);
@@ -66,7 +70,7 @@ export class Student {
       ids.push(...forced);
       pending = [token, ...forced];
     }
-    return { ids, logProbability };
+    return { ids, choices };
   }
 }
 

@@ -15,6 +15,7 @@ function byteLetters() {
 const LETTERS = byteLetters();
 const BYTES = new Map(LETTERS.map((letter, byte) => [letter, byte]));
 const LONE = /[\uD800-\uDBFF](?![\uDC00-\uDFFF])|(?<![\uD800-\uDBFF])[\uDC00-\uDFFF]/g;
+const STRICT = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 const KEPT = 20000;  // pieces whose tokens are remembered
 
 export class Tokenizer {
@@ -45,6 +46,18 @@ export class Tokenizer {
     return ids;
   }
 
+  /** Token ids of UTF-8 that may begin within a character; bytes of a character that does not end are left out. */
+  encodeBytes(bytes) {
+    let start = 0, end = bytes.length;
+    while (start < end && (bytes[start] & 0xc0) === 0x80) start++;
+    const head = bytes.slice(0, start).map((byte) => this.vocabulary.get(LETTERS[byte]));
+    for (; ; end--) {
+      try {
+        return [...head, ...this.encode(STRICT.decode(Uint8Array.from(bytes.slice(start, end))))];
+      } catch { /* the last character lacks a byte */ }
+    }
+  }
+
   piece(text) {
     let ids = this.pieces.get(text);
     if (!ids) {
@@ -72,7 +85,7 @@ export class Tokenizer {
   decode(ids) {
     const texts = [];
     let bytes = [];
-    const flush = () => { if (bytes.length) texts.push(new TextDecoder().decode(Uint8Array.from(bytes))); bytes = []; };
+    const flush = () => { if (bytes.length) texts.push(new TextDecoder("utf-8", { ignoreBOM: true }).decode(Uint8Array.from(bytes))); bytes = []; };
     for (const id of ids) {
       if (this.bytes[id]) bytes.push(...this.bytes[id]);
       else { flush(); texts.push(this.names.get(id) ?? ""); }

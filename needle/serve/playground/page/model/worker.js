@@ -7,8 +7,9 @@ const RUNTIME = "/vendor/ort.wasm.min.mjs";
 const MOST_THREADS = 4;
 let student = null;
 
-async function fetched(name, tell) {
+async function fetched(name, tell, mayLack = false) {
   const response = await fetch(`/model/${name}`);
+  if (mayLack && response.status === 404) return null;
   if (!response.ok) {
     const told = await response.json().catch(() => null);
     throw new Error(told?.error?.message ?? `${name}: the server answered ${response.status}`);
@@ -25,10 +26,11 @@ async function load(tell) {
   const json = async (name) => (await fetched(name, tell)).json();
   const bytes = async (name) => new Uint8Array(await (await fetched(name, tell)).arrayBuffer());
   const [config, manifest, tokenizer] = [await json("config.json"), await json("needle.json"), await json("tokenizer.json")];
+  const calibration = await (await fetched("calibration.json", tell, true))?.json() ?? null;
   const [encoder, decoder, weights] = [await bytes("encoder.onnx"), await bytes("decoder.onnx"), await bytes("model.safetensors")];
   tell("starting");
   const engine = await Engine.load(ort, { config, manifest, encoder, decoder, weights });
-  student = new Student(engine, tokenizer);
+  student = new Student(engine, tokenizer, calibration);
   return { bytes: encoder.length + decoder.length + weights.length, threads: ort.env.wasm.numThreads };
 }
 

@@ -1,0 +1,218 @@
+"""The student in the browser against the one in Python: same tokens, same prompt, same grammar, same calls."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import random
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+from chromium import ABSENT, PROGRAM, chromium
+from playground_helpers import served, spelled_desk
+
+from needle.models import load
+from needle.serve.playground.vendor.fetch import listed, stored
+from needle.student.grammar import _PATTERNS, Constraint
+from needle.student.rendering import render_answer, render_request, render_tools
+from needle.student.tokenizer import EOS, SPECIAL_IDS, load_tokenizer
+from needle.tools import Request, ToolSpec
+from needle.tools.read import load_toolset
+from needle.tools.validate import validate_calls
+from needle.traces.formats import trace_from_dict
+
+pytestmark = pytest.mark.skipif(PROGRAM is None, reason=ABSENT)
+
+ROOT = Path(__file__).parents[2]
+TRACES = ROOT / "data" / "traces" / "train.jsonl.gz"
+SETUP = """(async () => {
+  const [{Tokenizer}, rendering, {Grammar, Vocabulary}, values, exact] = await Promise.all(
+    ["tokenizer", "rendering", "grammar", "values", "exact"].map(name => import(`/page/model/${name}.js`)));
+  const tokenizer = new Tokenizer(window.tokenizerFile);
+  Object.assign(window, {tokenizer, rendering, Grammar, values, exact, vocabulary: new Vocabulary(tokenizer)});
+})()"""
+SCHEMAS = {
+    "number": {"type": "number", "minimum": -2.5, "exclusiveMaximum": 7},
+    "even": {"type": "integer", "minimum": -7, "maximum": 90, "multipleOf": 4},
+    "code": {"type": "string", "pattern": "^[A-Z]{2}-\\d{2,3}$"},
+    "loose": {"type": "string", "pattern": "x+y", "maxLength": 12},
+    "day": {"type": "string", "format": "date"},
+    "moment": {"type": "string", "format": "date-time"},
+    "tag": {"enum": ["a b", 'quo"te', "é", 3, None, True]},
+    "either": {"anyOf": [{"type": "integer", "maximum": 5}, {"type": "string", "maxLength": 3}, {"type": "null"}]},
+    "list": {"type": "array", "items": {"type": "boolean"}, "minItems": 1, "maxItems": 3},
+    "pair": {"type": "array", "prefixItems": [{"type": "integer"}, {"const": "z"}], "items": False, "minItems": 2},
+    "place": {"type": "object", "properties": {"lat": {"type": "number"}, "name": {"type": "string"}}, "required": ["name"]},
+    "tree": {"$ref": "#/$defs/node"},
+    "free": {"type": "object", "additionalProperties": {"type": "integer", "minimum": 0, "maximum": 9}},
+}
+HARD = ToolSpec("hard", "", {
+    "type": "object", "properties": SCHEMAS, "required": ["code", "tree"],
+    "$defs": {"node": {"type": "object", "properties": {"value": {"type": "integer"}, "next": {"$ref": "#/$defs/node"}}, "required": ["value"]}},
+})  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    with chromium(tmp_path_factory.mktemp("browser")) as tab, served(spelled_desk(tmp_path_factory.mktemp("desk"))) as url:
+        tab.open(url, ready="document.body.dataset.ready === 'yes'")
+        file = (ROOT / "needle" / "student" / "assets" / "tokenizer.json").read_text()
+        tab.evaluate(f"window.tokenizerFile = {file}; 0")
+        tab.evaluate(SETUP)
+        yield tab
+
+
+@pytest.fixture(scope="module")
+def traces() -> list:
+    with gzip.open(TRACES, "rt", encoding="utf-8") as file:
+        return [trace_from_dict(json.loads(line)) for line in islice(file, 0, 30_000, 1000)]
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return load_tokenizer()
+
+
+def test_the_vendored_files_are_those_that_were_published():
+    import hashlib
+
+    assert len(listed()) == 3
+    for name, digest in listed().items():
+        assert hashlib.sha256(stored(name)).hexdigest() == digest, name
+
+
+def test_texts_have_the_same_tokens(page, tokenizer, traces):
+    rng = random.Random(0)
+    texts = [trace.query for trace in traces] + ["", "  ", "a\r\n\tb", "Ünïcödé ß ǅ İstanbul", "日本語 😀👩‍👩‍👧 \u202e\u2028\u0085\ufeff", '{"a":["b",{"c":1}]}', "<call><eos>"]
+    while len(texts) < 500:
+        texts.append("".join(chr(rng.choice((rng.randrange(32, 127), rng.randrange(1, 0x300), rng.randrange(0x1000, 0xD800), rng.randrange(0xE000, 0x20000)))) for _ in range(rng.randrange(1, 30))))
+    expected = [tokenizer.encode(text, add_special_tokens=False).ids for text in texts]
+    assert page.evaluate(f"{json.dumps(texts)}.map(text => tokenizer.encode(text))") == expected
+    assert page.evaluate(f"{json.dumps(expected)}.map(ids => tokenizer.decode(ids))") == [tokenizer.decode(ids, skip_special_tokens=False) for ids in expected]
+    assert page.evaluate("tokenizer.encode('a\\ud800b')") == tokenizer.encode("a?b").ids
+
+
+def test_prompts_are_the_same(page, tokenizer, traces):
+    for trace in traces:
+        tools = json.dumps(json.dumps([tool.to_dict() for tool in trace.tools], ensure_ascii=False))
+        assert page.evaluate(f"rendering.renderTools(tokenizer, exact.parseExact({tools}))") == render_tools(tokenizer, trace.tools)
+        asked = json.dumps({"query": trace.query, "system": trace.system or "", "messages": list(trace.messages)})
+        assert page.evaluate(f"rendering.renderRequest(tokenizer, {asked})") == render_request(tokenizer, trace.request)
+
+
+def walk(constraint: Constraint, tools, gold: list[int], rng: random.Random) -> list:
+    """Steps along the right answer, then astray: what may come, what was taken, what followed by force."""
+    matcher, steps, ids = constraint.matcher(tools), [], []
+    astray = rng.randrange(3, 30)
+    while len(steps) < 40:
+        allowed = constraint.allowed([matcher], constraint.tokenizer.vocab_size)[0]
+        on = len(steps) < astray and ids == gold[: len(ids)] and allowed[gold[len(ids)]]
+        token = gold[len(ids)] if on else rng.choice(np.flatnonzero(constraint.closing(allowed) if len(ids) > 30 else allowed).tolist())
+        taken = token != SPECIAL_IDS[EOS] and matcher.consume_token(token)
+        forced = matcher.compute_ff_tokens() if taken else []
+        for next_token in forced:
+            matcher.consume_token(next_token)
+        steps.append([np.flatnonzero(allowed).tolist(), token, forced])
+        ids += [token, *forced]
+        if not taken:
+            break
+    return steps
+
+
+def test_the_grammar_allows_and_forces_the_same_tokens(page, tokenizer, traces):
+    constraint, rng, steps = Constraint(tokenizer), random.Random(1), 0
+    for trace in traces[::2]:
+        walked = walk(constraint, trace.tools, render_answer(tokenizer, trace.calls, trace.tools)[0], rng)
+        steps += len(walked)
+        tools = json.dumps([tool.to_dict() for tool in trace.tools])
+        differing = page.evaluate(f"""(() => {{
+          const matcher = new Grammar(vocabulary, {tools}).matcher(), found = [];
+          for (const [allowed, token, forced] of {json.dumps(walked)}) {{
+            const mine = [...matcher.allowed().entries()].filter(([, yes]) => yes).map(([id]) => id);
+            if (JSON.stringify(mine) !== JSON.stringify(allowed)) found.push(["allowed", mine.length, allowed.length]);
+            if (token === vocabulary.eos) break;
+            matcher.consume(token);
+            const own = matcher.forced();
+            if (JSON.stringify(own) !== JSON.stringify(forced)) {{ found.push(["forced", own, forced]); break; }}
+          }}
+          return found;
+        }})()""")
+        assert differing == [], (trace.id, differing[:3])
+    assert steps > 150
+
+
+def test_no_walk_through_hard_schemas_breaks_them(page):
+    texts = page.evaluate(f"""(() => {{
+      let state = 7;
+      const random = (below) => {{ state = (state * 1103515245 + 12345) % 2147483648; return Math.floor(state / 65536) % below; }};
+      const grammar = new Grammar(vocabulary, [{json.dumps(HARD.to_dict())}]), texts = [];
+      for (let round = 0; round < 40; round++) {{
+        const matcher = grammar.matcher(), ids = [];
+        while (ids.length < 700) {{
+          const allowed = ids.length > 60 ? vocabulary.closing(matcher.allowed()) : matcher.allowed();
+          const choices = [...allowed.entries()].filter(([, yes]) => yes).map(([id]) => id);
+          const token = choices.includes(vocabulary.eos) ? vocabulary.eos : ids.length === 0 ? vocabulary.call : choices[random(choices.length)];
+          ids.push(token);
+          if (token === vocabulary.eos) break;
+          matcher.consume(token);
+          ids.push(...matcher.forced());
+        }}
+        texts.push(rendering.parseAnswer(tokenizer, ids, [{{name: "hard"}}]));
+      }}
+      return texts;
+    }})()""")
+    assert len(texts) == 40 and len({json.dumps(calls) for calls in texts}) > 30
+    for calls in texts:
+        assert validate_calls(calls, [HARD]) == [], calls
+
+
+def test_formats_are_written_as_in_python(page):
+    formats = page.evaluate("values.FORMATS")
+    assert {name: formats[name] for name in _PATTERNS} == _PATTERNS
+
+
+def test_what_the_grammar_cannot_hold_is_refused_in_words(page):
+    bad = {"name": "t", "parameters": {"type": "object", "properties": {"a": {"type": "string", "pattern": "^(?=x)y$"}}, "required": ["a"]}}
+    said = page.evaluate(f"(() => {{ try {{ const m = new Grammar(vocabulary, [{json.dumps(bad)}]).matcher(); m.consume(vocabulary.call); m.forced(); return ''; }} catch (error) {{ return error.message; }} }})()")
+    assert "look-around" in said
+
+
+def answers_of(tmp_path, folder: Path, tools: list[ToolSpec], queries: list[str]) -> tuple[list, list]:
+    """What the page's model and the one in Python answer to each request."""
+    desk = spelled_desk(tmp_path / "desk")
+    desk.model = str(folder)
+    here = []
+    with chromium(tmp_path / "profile") as tab, served(desk) as url:
+        tab.open(url, ready="document.body.dataset.ready === 'yes'")
+        tab.evaluate("import('/page/browser.js').then(({BrowserModel}) => { window.local = new BrowserModel(() => {}); return local.load(); }).then(() => 0)")
+        text = json.dumps(json.dumps([tool.to_dict() for tool in tools]))
+        for query in queries:
+            here.append(tab.evaluate(f"local.call({{query: {json.dumps(query)}, toolsText: {text}}})"))
+        assert tab.complaints == []
+    return here, load(folder).answer([Request(query, tuple(tools)) for query in queries])
+
+
+def test_a_small_model_answers_in_the_browser_as_in_python(tmp_path, tiny_base):
+    from needle.export import export
+
+    export(str(tiny_base), tmp_path / "exported", 32)
+    queries = ["dim the kitchen to 10", "lock the front door and play jazz", "wake me at 6:45", "what is the capital of Peru?"]
+    here, there = answers_of(tmp_path, tmp_path / "exported", load_toolset(ROOT / "data" / "toolsets" / "home.json")[:4], queries)
+    assert [answer["raw"] for answer in here] == [answer.raw for answer in there]
+    assert [answer["confidence"] for answer in here] == pytest.approx([answer.confidence for answer in there], abs=1e-4)
+
+
+@pytest.mark.slow
+def test_the_bundled_base_answers_in_the_browser_as_in_python(tmp_path, traces):
+    from needle.export import export
+
+    with gzip.open(TRACES, "rt", encoding="utf-8") as file:
+        rows = [row for row in map(json.loads, islice(file, 0, 3000)) if row["kind"] != "extraction"]
+    rows = [row for row in rows if row["toolset"] == rows[0]["toolset"]][:50]
+    export(None, tmp_path / "exported", 4)
+    here, there = answers_of(tmp_path, tmp_path / "exported", list(trace_from_dict(rows[0]).tools), [row["query"] for row in rows])
+    same = sum(answer["calls"] == [call.to_dict() for call in expected] for answer, expected in zip(here, there, strict=True))
+    print(f"{same} of {len(rows)} rows have the same calls")
+    assert same >= 0.9 * len(rows)
