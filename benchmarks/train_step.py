@@ -21,9 +21,8 @@ from pathlib import Path
 import torch
 
 from needle.student.modeling import PRESETS, NeedleConfig, NeedleModel
-from needle.student.modeling.batching import pack_source, pack_target
 from needle.student.modeling.model import to_device
-from needle.student.tokenizer import BOS, PAD, SPECIAL_IDS, load_tokenizer
+from needle.student.tokenizer import PAD, SPECIAL_IDS, load_tokenizer
 from needle.traces.read import read_traces
 from needle.train.batches import Batch, collate
 from needle.train.config import TrainConfig
@@ -31,18 +30,9 @@ from needle.train.examples import Example, ExampleSet
 from needle.train.loop import compute_type
 from needle.train.losses import hard_label_loss
 from needle.train.optimizer import make_optimizers
+from needle.train.students import SHAPE_STEP
 
 CONFIG = TrainConfig(steps=1)
-
-
-def apart(examples: Sequence[Example], rows_per_block: int | None) -> Batch:
-    """Every row with its tools to itself."""
-    ordered = sorted(examples, key=lambda example: (len(example.answer), len(example.request)))
-    source = pack_source([e.tools for e in ordered], [e.request for e in ordered], range(len(ordered)), rows_per_block)
-    target = pack_target([(SPECIAL_IDS[BOS], *e.answer[:-1]) for e in ordered], source)
-    labels = torch.tensor([token for e in ordered for token in e.answer])
-    weights = torch.tensor([CONFIG.token_weights[kind] if kind >= 0 else 0.0 for e in ordered for kind in e.classes])
-    return Batch(source, target, labels, weights, len(ordered), tuple(len(e.answer) for e in ordered))
 
 
 def padded(examples: Sequence[Example]) -> list[Example]:
@@ -58,10 +48,11 @@ def padded(examples: Sequence[Example]) -> list[Example]:
     return [fill(e) for e in examples]
 
 
-def layouts(examples: Sequence[Example], rows_per_block: int | None) -> dict[str, Batch]:
+def layouts(examples: Sequence[Example]) -> dict[str, Batch]:
     """The same rows laid out in three ways."""
-    shared = collate(examples, CONFIG.token_weights, rows_per_block)
-    return {"shared": shared, "apart": apart(examples, rows_per_block), "padded": apart(padded(examples), None)}
+    weights = CONFIG.token_weights | {-1: 0.0}
+    shared, apart = (collate(examples, weights, share, SHAPE_STEP) for share in (True, False))
+    return {"shared": shared, "apart": apart, "padded": collate(padded(examples), weights, False, SHAPE_STEP)}
 
 
 def main() -> None:
@@ -94,8 +85,7 @@ def main() -> None:
             torch.cuda.synchronize()
         return time.perf_counter() - start
 
-    # a GPU is best served by one block; on a CPU small blocks waste less
-    batches = {name: to_device(batch, device) for name, batch in layouts(examples, None if device.type == "cuda" else 8).items()}
+    batches = {name: to_device(batch, device) for name, batch in layouts(examples).items()}
     seconds: dict[str, list[float]] = {name: [] for name in batches}
     for repeat in range(options.repeats + 1):
         for name, batch in batches.items():

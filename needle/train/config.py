@@ -30,8 +30,6 @@ class TrainConfig:
     """Examples of one toolset that a step takes together; their tools are encoded once."""
     micro_rows: int = 256
     """Examples in one forward pass; gradients of several are summed before the step."""
-    rows_per_block: int | None = None
-    """Rows padded together inside attention; None: 8 on a CPU, all of a pass on an accelerator (fewer, larger kernels)."""
     muon_lr: float = 0.02
     """Peak rate of Muon (matrices of the layers)."""
     adam_lr: float = 2e-3

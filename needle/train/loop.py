@@ -26,6 +26,7 @@ from needle.train.feed import batches, workers_for
 from needle.train.history import LOG, open_lines
 from needle.train.optimizer import current_rates
 from needle.train.preferences import Preferences
+from needle.train.speed import compiled_graphs, peak_flops
 from needle.train.students import Students
 from needle.train.teachers import Source
 from needle.train.world import World
@@ -125,7 +126,7 @@ class Trainer:
             examples.keeps_tools, self.students.constraint = True, Constraint(tokenizer)
         self.workers = workers_for(self.students.device.type) if config.workers is None else config.workers
         self.step = self.rows = self.epoch = self.batch = self.validated = self.unimproved = 0
-        self.seconds = 0.0
+        self.seconds = self.peak = 0.0
         self.validation_seconds = 0.0
         self.best: dict[str, float] = {}
         self.best_rounded = False
@@ -243,7 +244,7 @@ class Trainer:
 
     def _step(self, examples: list[Example], progress: float) -> dict[str, Any]:
         """One optimiser step, as a line of the log."""
-        began = time.monotonic()
+        began, graphs = time.monotonic(), compiled_graphs()
         try:
             parts = self.students.update(examples, progress)
         except UserError as error:
@@ -252,9 +253,10 @@ class Trainer:
         rows = int(self.world.total([len(examples)])[0])
         self.rows += rows
         seconds = time.monotonic() - began
-        tokens = parts.pop("tokens")
-        return {"step": self.step, "epoch": self.epoch, "rows": self.rows, **parts, "tokens_per_second": tokens / seconds,
-                "rows_per_second": rows / seconds, "progress": progress, **current_rates(self.students.optimizers)}  # fmt: skip
+        self.peak = self.peak or peak_flops(self.students.device, self.students.dtype)
+        speed = {"tokens_per_second": parts["tokens"] / seconds, "rows_per_second": rows / seconds, "recompiles": compiled_graphs() - graphs,
+                 "mfu": parts.pop("flops") / seconds / (self.peak * self.world.size)}  # fmt: skip
+        return {"step": self.step, "epoch": self.epoch, "rows": self.rows, **parts, **speed, "progress": progress, **current_rates(self.students.optimizers)}  # fmt: skip
 
     def _validate(self, counts: bool = True) -> dict[str, float]:
         """Score the weights as they would ship (rounded, once quantisation is on), keep the best of all students and the last state.

@@ -26,6 +26,9 @@ from needle.train.shard import clip_gradients, even, shard, wants_shards, whole_
 from needle.train.teachers import Source
 from needle.train.world import World
 
+SHAPE_STEP = 256
+"""Tokens to a multiple of which a pass is filled up in bf16."""
+
 
 class Students:
     """One or several models with their optimisers; the first is the one that the run is about."""
@@ -48,7 +51,8 @@ class Students:
         for number, model in enumerate(models if config.lora else ()):
             add_adapters(model, config.lora, config.lora_alpha, config.seed + number, config.lora_root)
         self.optimizers = [optimizer for model in models for optimizer in make_optimizers(model, config)]
-        self.rows_per_block = config.rows_per_block or (8 if self.device.type == "cpu" else None)
+        # a CPU builds a kernel for each shape of bf16 product and keeps a thousand: few shapes, or it does little else
+        self.multiple = SHAPE_STEP if dtype == torch.bfloat16 else 1
         self.share_toolsets = all(model.config.shares_toolsets for model in models) and (teachers is None or teachers.shares_toolsets)
 
     @property
@@ -71,7 +75,8 @@ class Students:
     def update(self, examples: Sequence[Example], progress: float) -> dict[str, float]:
         """One optimiser step of every model on the same rows; losses are averaged over the token weights of the whole step, all processes.
 
-        Returns the loss parts of the first model, ``norm``, ``rate`` and ``tokens``. Raises ``UserError`` when one is not finite.
+        Returns the loss parts of the first model, ``norm``, ``rate``, and of all processes ``tokens`` (without padding), ``padding_share`` and
+        ``flops`` (products of the students, teachers and attention scores left out). Raises ``UserError`` when one is not finite.
         """
         config = self.config
         if config.quantize_bits is not None:
@@ -87,6 +92,8 @@ class Students:
         tokens = 0
         passes = micro_batches(examples, config.micro_rows, config.token_weights, self.rows_per_block, self.share_toolsets)
         for batch in even(passes, self.world) if self.sharded else passes:
+        counts = [0, 0, 0]
+        for batch in micro_batches(examples, config.micro_rows, config.token_weights, self.share_toolsets, self.multiple):
             batch = to_device(batch, self.device)
             logits = [model.logits(model(batch.source, batch.target, self.dtype)) for model in self.models]
             taught = None if self.teachers is None else self.teachers.targets(batch, self.dtype, config.temperature)
@@ -97,10 +104,12 @@ class Students:
                     for name, (_, loss) in parts.items():
                         sums[name] = sums.get(name, 0.0) + loss.item() / total
             tokens += (len(batch.source.ids_N) + len(batch.labels_N)) if batch.rows else 0
+            counts = [a + b for a, b in zip(counts, (*batch.tokens, batch.slots), strict=True)]
         sums |= self._prefer()
         for model in self.models:
             self.world.sum_gradients(model.parameters())
-        tokens, *values = self.world.total([tokens, *sums.values()])
+        source, target, slots, *values = self.world.total([*counts, *sums.values()])
+        effort = {"tokens": source + target, "padding_share": 1 - (source + target) / slots, "flops": self._flops(source, target)}
         sums = dict(zip(sums, values, strict=True))
         if sampled:  # no label of these answers: the teachers' word is the loss
             sums |= {"loss": sums["soft_loss"], "sampled": 1.0}
@@ -113,7 +122,11 @@ class Students:
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
         self._average()
-        return {**sums, "rate": share, "norm": norms[0], "tokens": tokens}
+        return {**sums, "rate": share, "norm": norms[0], **effort}
+
+    def _flops(self, source: float, target: float) -> float:
+        """FLOPs of forward and backward passes over so many tokens."""
+        return sum(a * source + b * target for a, b in (model.flops_per_token() for model in self.models))
 
     def _prefer(self) -> dict[str, float]:
         """Add the gradients of this step's preference pairs, where the run has any; this process's share of the logged means."""

@@ -40,7 +40,7 @@ def teacher_forced_scores(
     rendered = examples.rendered()
     loss = weight = right = tokens = whole = 0.0
     for start in range(0, len(rendered), rows):
-        batch = collate(rendered[start : start + rows], token_weights, 8, model.config.shares_toolsets)
+        batch = collate(rendered[start : start + rows], token_weights, model.config.shares_toolsets)
         batch = to_device(batch, model.embedding.weight.device)
         logits = model.logits(model(batch.source, batch.target, dtype))
         loss += hard_label_loss(logits, batch.labels_N, batch.weights_N).item()

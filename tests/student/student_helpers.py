@@ -42,10 +42,9 @@ def batch_logits(
     requests: Sequence[Sequence[int]],
     toolset_of: Sequence[int],
     answers: Sequence[Sequence[int]],
-    rows_per_block: int | None = None,
 ) -> list[Tensor]:
     """Teacher-forced logits ``[T, V]`` of each row, from one packed pass."""
-    source = pack_source(toolsets, requests, toolset_of, rows_per_block)
+    source = pack_source(toolsets, requests, toolset_of)
     with torch.no_grad():
         logits = model.logits(model(source, pack_target(answers, source)))
     return list(logits.split([len(answer) for answer in answers]))

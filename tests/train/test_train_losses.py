@@ -92,11 +92,11 @@ def test_micro_batches_hold_every_row_once_and_no_more_than_asked(examples: list
 
 
 def _gradients(
-    model: NeedleModel, examples: list[Example], size: int, block: int | None, weights: dict[int, float]
+    model: NeedleModel, examples: list[Example], size: int, multiple: int, weights: dict[int, float]
 ) -> tuple[float, Tensor]:
     model.zero_grad(set_to_none=True)
     total, loss_sum = sum(weights[kind] for example in examples for kind in example.classes), 0.0
-    for batch in micro_batches(examples, size, weights, block):
+    for batch in micro_batches(examples, size, weights, multiple=multiple):
         logits = model.logits(model(batch.source, batch.target))
         loss = hard_label_loss(logits, batch.labels_N, batch.weights_N, 1e-4) / total
         loss.backward()
@@ -104,32 +104,22 @@ def _gradients(
     return loss_sum, torch.cat([p.grad.flatten() for p in model.parameters()])
 
 
-@pytest.mark.parametrize(("size", "block"), [(1, None), (2, 1), (4, 3), (5, None)])
+@pytest.mark.parametrize(("size", "multiple"), [(1, 1), (2, 7), (4, 64), (50, 256)])
 def test_gradients_of_ragged_micro_batches_sum_to_those_of_the_whole(
-    examples: list[Example], size: int, block: int | None
+    examples: list[Example], size: int, multiple: int
 ) -> None:
     model = tiny_model(1, initializer_range=0.1)
-    loss, whole = _gradients(model, examples, 50, None, WEIGHTS)
-    loss_cut, cut = _gradients(model, examples, size, block, WEIGHTS)
+    loss, whole = _gradients(model, examples, 50, 1, WEIGHTS)
+    loss_cut, cut = _gradients(model, examples, size, multiple, WEIGHTS)
     assert loss_cut == pytest.approx(loss, abs=1e-5)
     assert float(whole.abs().max()) > 1e-3
-    assert float((cut - whole).abs().max()) <= 1e-6 * max(1.0, float(whole.abs().max()))
-
-
-def test_rows_of_long_toolsets_get_passes_of_their_own_with_the_same_gradients(examples: list[Example], monkeypatch) -> None:
-    model = tiny_model(1, initializer_range=0.1)
-    loss, whole = _gradients(model, examples, 50, None, WEIGHTS)
-    monkeypatch.setattr("needle.train.batches.LONG_TOOLSET", 1)
-    assert [batch.rows for batch in micro_batches(examples, 50, WEIGHTS)] == [6, 3]
-    loss_cut, cut = _gradients(model, examples, 50, None, WEIGHTS)
-    assert loss_cut == pytest.approx(loss, abs=1e-5)
     assert float((cut - whole).abs().max()) <= 1e-6 * max(1.0, float(whole.abs().max()))
 
 
 def test_with_structure_masked_only_the_other_tokens_count(examples: list[Example]) -> None:
     model = tiny_model(1)
     masked = {kind: 0.0 if kind == STRUCTURE else 1.0 for kind in range(VALUE + 1)}
-    loss, _ = _gradients(model, examples, 50, None, masked)
+    loss, _ = _gradients(model, examples, 50, 1, masked)
     plain = 0.0
     for example in examples:
         batch = collate([example], WEIGHTS)

@@ -68,7 +68,6 @@ def settings(**changes: object) -> TrainConfig:
         "rows": 4,
         "rows_per_toolset": 2,
         "micro_rows": 3,
-        "rows_per_block": 2,
         "precision": "fp32",
         "validations": 3,
     }

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -73,8 +74,14 @@ class Blocks:
     """``(B, T, S)`` of each block."""
     real_N: Tensor
     """Places of the real queries among all padded ones, in flat order."""
-    shared: Tensor | None = None
-    """Flat index of keys that every row sees before its own: the toolset of a batch that has only one. They are never copied to the rows."""
+
+
+class Layout(Protocol):
+    """Another way than ``Blocks`` to say which flat tokens look at which, that computes it itself."""
+
+    def attend(self, query_NHE: Tensor, keys_values: KeyValue) -> Tensor:
+        """Heads ``[N, H * E]`` of flat queries ``[N, H, E]`` over flat keys and values ``[M, K, E]``."""
+        ...
 
 
 class Attention(nn.Module):
@@ -102,12 +109,14 @@ class Attention(nn.Module):
         value = self.v(x_ND).unflatten(-1, (-1, self.head_size))
         return (rotate(key, table) if table else key), value
 
-    def attend(self, query_NHE: Tensor, keys_values: KeyValue, blocks: Blocks, observe: Observer | None = None) -> Tensor:
-        """Heads ``[N, H * E]`` of the real queries of all ``blocks``, in order; ``observe`` gets the probabilities of each block.
+    def attend(self, query_NHE: Tensor, keys_values: KeyValue, blocks: Blocks | Layout, observe: Observer | None = None) -> Tensor:
+        """Heads ``[N, H * E]`` of the real queries of all ``blocks``, in order; ``observe`` gets the probabilities of each one of ``Blocks``.
 
-        Plain softmax attention: the fused CPU kernel is several times slower backward for many short rows. Query heads that share a key
+        Query heads that share a key
         head are folded into the time axis, so that keys are never repeated.
         """
+        if not isinstance(blocks, Blocks):
+            return blocks.attend(query_NHE, keys_values)
         queries = query_NHE.flatten(1).index_select(0, blocks.queries)
         queries = queries.split([rows * length for rows, length, _ in blocks.shapes])
         if blocks.keys is None:
@@ -117,41 +126,25 @@ class Attention(nn.Module):
             parts = flat.split([rows * seen for rows, _, seen in blocks.shapes])
             inner = (2, *keys_values[0].shape[1:])
             pairs = [part.view(rows, seen, *inner).permute(2, 0, 3, 1, 4) for part, (rows, _, seen) in zip(parts, blocks.shapes, strict=True)]
-        shared = None if blocks.shared is None else tuple(x.index_select(0, blocks.shared).transpose(0, 1) for x in keys_values)
         heads = [
-            _attend_rows(query.view(rows, length, *query_NHE.shape[1:]), key, value, bias, shared, observe)
+            _attend_rows(query.view(rows, length, *query_NHE.shape[1:]), key, value, bias, observe)
             for (rows, length, _), query, (key, value), bias in zip(blocks.shapes, queries, pairs, blocks.biases, strict=True)
         ]
         return torch.cat(heads).index_select(0, blocks.real_N)
 
 
-def _attend_rows(
-    query_BTHE: Tensor, key_BKSE: Tensor, value_BKSE: Tensor, bias: Tensor, shared_KSE: KeyValue | None, observe: Observer | None
-) -> Tensor:
-    """Heads ``[B * T, H * E]`` of one block; queries see the shared keys, if any, and then those of their row."""
+def _attend_rows(query_BTHE: Tensor, key_BKSE: Tensor, value_BKSE: Tensor, bias: Tensor, observe: Observer | None) -> Tensor:
+    """Heads ``[B * T, H * E]`` of one block."""
     rows, length, heads, size = query_BTHE.shape
     kinds = key_BKSE.shape[1]
     query = (query_BTHE * size**-0.5).transpose(1, 2).reshape(rows, kinds, -1, size)
     scores = query @ key_BKSE.transpose(-1, -2)
-    if shared_KSE is not None:
-        scores = torch.cat((_for_all_rows(query, shared_KSE[0].transpose(-1, -2)), scores), dim=-1)
     scores = scores.unflatten(2, (heads // kinds, length)) + bias.to(scores.dtype)[:, :, None]
     weights = scores.softmax(-1).flatten(2, 3)
     if observe is not None:
         observe(weights.unflatten(2, (heads // kinds, length)).flatten(1, 2))
-    if shared_KSE is None:
-        out = weights @ value_BKSE
-    else:
-        common, own = weights.split((shared_KSE[1].shape[1], key_BKSE.shape[2]), dim=-1)
-        out = _for_all_rows(common, shared_KSE[1]) + own @ value_BKSE
-    out = out.unflatten(2, (heads // kinds, length)).flatten(1, 2)
+    out = (weights @ value_BKSE).unflatten(2, (heads // kinds, length)).flatten(1, 2)
     return out.transpose(1, 2).reshape(rows * length, heads * size)
-
-
-def _for_all_rows(x_BKTE: Tensor, matrix_KEF: Tensor) -> Tensor:
-    """``x @ matrix`` with one matrix for all rows, as a single product for each key head."""
-    rows, kinds, length, _ = x_BKTE.shape
-    return (x_BKTE.transpose(0, 1).flatten(1, 2) @ matrix_KEF).view(kinds, rows, length, -1).transpose(0, 1)
 
 
 class FeedForward(nn.Module):
@@ -190,7 +183,7 @@ class EncoderLayer(nn.Module):
         self.attention = Gated(config, Attention(config))
         self.ffn = Gated(config, FeedForward(config)) if config.ffn_size else None
 
-    def forward(self, x_ND: Tensor, blocks: Blocks, table: KeyValue) -> Tensor:
+    def forward(self, x_ND: Tensor, blocks: Blocks | Layout, table: KeyValue) -> Tensor:
         """``[N, D]`` to ``[N, D]``; the blocks' queries are all tokens, in flat order."""
         attention: Attention = self.attention.branch
         normed = self.attention.norm(x_ND)
@@ -213,9 +206,9 @@ class DecoderLayer(nn.Module):
         x_ND: Tensor,
         table: KeyValue,
         past: Callable[[KeyValue], KeyValue],
-        blocks: Blocks,
+        blocks: Blocks | Layout,
         source: KeyValue,
-        cross: Blocks,
+        cross: Blocks | Layout,
         observe: Observer | None = None,
     ) -> Tensor:
         """``[N, D]`` to ``[N, D]``; ``past`` turns this call's keys and values into all that ``blocks`` index (a cache, or itself).

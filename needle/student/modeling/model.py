@@ -1,6 +1,6 @@
 """The student as a ``PreTrainedModel``: encode tools and requests, decode answers, account for its own parameters and FLOPs.
 
-Tokens are kept flat (no padding in any linear map); ``Blocks`` say which of them attend to which. A toolset is encoded once for all the
+Tokens are kept flat (no padding in any linear map); ``Blocks`` (decoding) or a ``Layout`` (training) say which attend to which. A toolset is encoded once for all the
 requests of a batch that share it.
 """
 
@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from transformers import PreTrainedModel
 
 from needle.student.modeling.config import NeedleConfig
-from needle.student.modeling.layers import Blocks, DecoderLayer, EncoderLayer, KeyValue, Observer, RMSNorm, rotary_table
+from needle.student.modeling.layers import Blocks, DecoderLayer, EncoderLayer, KeyValue, Layout, Observer, RMSNorm, rotary_table
 
 
 @dataclass(frozen=True)
@@ -28,11 +28,11 @@ class Source:
     """Token ids."""
     positions_N: Tensor
     """Place of each token; a request continues where its toolset ends."""
-    independent: Blocks
+    independent: Blocks | Layout
     """Tools looking at their own toolset, requests looking at their toolset and themselves."""
-    joint: Blocks | None
+    joint: Blocks | Layout | None
     """Tools and requests looking at both; only for batches in which every toolset has exactly one request."""
-    rows: Blocks
+    rows: Blocks | Layout
     """The request part of ``independent``: its keys are also what a row's answer may look at."""
 
 
@@ -44,10 +44,12 @@ class Target:
     """Decoder input ids (``<bos>`` first)."""
     positions_N: Tensor
     """Place of each token in its answer."""
-    itself: Blocks
+    itself: Blocks | Layout
     """Answer tokens looking at earlier tokens of the same answer."""
-    source: Blocks
+    source: Blocks | Layout
     """Answer tokens looking at the row's tools and request."""
+    tokens: int | None = None
+    """How many tokens there are before padding; None: no padding."""
 
 
 def to_device(batch: Any, device: torch.device) -> Any:
@@ -140,8 +142,8 @@ class NeedleModel(PreTrainedModel):
         return F.linear(states, self.embedding_weight().to(states.dtype)).float()
 
     def forward(self, source: Source, target: Target, dtype: torch.dtype = torch.float32) -> Tensor:
-        """Decoder states ``[N, D]`` under teacher forcing; pass the ones that matter to ``logits``."""
-        return self.decode(target, self.cross_keys_values(self.encode(source, dtype)))
+        """Decoder states ``[N, D]`` of the target's real tokens under teacher forcing; pass the ones that matter to ``logits``."""
+        return self.decode(target, self.cross_keys_values(self.encode(source, dtype)))[: target.tokens]
 
     def parameter_groups(self) -> dict[str, int]:
         """Parameters by part; asserted to sum to the whole."""

@@ -20,7 +20,7 @@ class TorchStepper:
 
     @torch.inference_mode()
     def __init__(self, model: NeedleModel, source: Source, dtype: torch.dtype = torch.float32, align: bool = False) -> None:
-        assert len(source.rows.shapes) == 1, "pack the source without rows_per_block"
+        assert len(source.rows.shapes) == 1, "pack the source with pack_source"
         self.model, self.device = model, model.embedding.weight.device
         source = to_device(source, self.device)
         rows, _, seen = source.rows.shapes[0]

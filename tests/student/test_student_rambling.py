@@ -1,16 +1,12 @@
-"""A toolset that a whole batch shares is read once and never copied to the rows; an answer that rambles still ends in valid calls."""
+"""An answer that rambles still ends in valid calls."""
 
 from __future__ import annotations
 
-import random
-
-import pytest
 import torch
 
 from needle.student.caller import StudentCaller
 from needle.student.decoding import WIND_DOWN
 from needle.student.modeling import NeedleConfig, NeedleModel
-from needle.student.modeling.batching import pack_source, pack_target
 from needle.student.modeling.engine import TorchEngine
 from needle.student.tokenizer import load_tokenizer
 from needle.tools import Request, ToolSpec, validate_calls
@@ -22,28 +18,6 @@ TINY = {"hidden_size": 64, "num_encoder_layers": 2, "num_decoder_layers": 2, "nu
 def _model(seed: int = 0) -> NeedleModel:
     torch.manual_seed(seed)
     return NeedleModel(NeedleConfig(**TINY)).eval()
-
-
-@pytest.mark.parametrize("rows_per_block", [None, 1, 2])
-def test_sharing_changes_neither_logits_nor_gradients(rows_per_block: int | None) -> None:
-    draw, model = random.Random(1), _model()
-    tools, *rows = ([draw.randrange(20, 8000) for _ in range(length)] for length in (30, 5, 9, 3, 7, 4, 9))
-    requests, answers = rows[:3], rows[3:]
-    outcomes = []
-    for share in (False, True):
-        model.zero_grad()
-        source = pack_source([tools], requests, [0, 0, 0], rows_per_block, share=share)
-        assert (source.rows.shared is not None) == share
-        logits = model.logits(model(source, pack_target(answers, source)))
-        logits.square().mean().backward()
-        outcomes.append((logits.detach(), torch.cat([p.grad.flatten() for p in model.parameters()])))
-    for plain, shared in zip(*outcomes, strict=True):
-        torch.testing.assert_close(shared, plain, atol=1e-5, rtol=1e-5)
-
-
-def test_sharing_needs_a_single_toolset() -> None:
-    source = pack_source([[20, 21], [22]], [[30], [31]], [0, 1], share=True)
-    assert source.rows.shared is None
 
 
 def test_an_answer_that_rambles_is_wound_down_to_valid_calls() -> None:
