@@ -12,6 +12,7 @@ import torch
 from needle.errors import UserError
 from needle.student.grammar import Constraint
 from needle.student.modeling import NeedleModel
+from needle.student.modeling.compiled import can_compile, compile_regions, round_ahead
 from needle.student.modeling.model import to_device
 from needle.student.modeling.quantize import set_quantization
 from needle.train.batches import micro_batches
@@ -28,6 +29,8 @@ from needle.train.world import World
 
 SHAPE_STEP = 256
 """Tokens to a multiple of which a pass is filled up in bf16."""
+COMPILE_MINUTES = 20
+"""Shortest run that ``compile: auto`` takes the time to compile for."""
 
 
 class Students:
@@ -46,6 +49,7 @@ class Students:
             if preferences is not None:
                 raise UserError("--shard does not go with preference pairs; leave one of the two out")
             shard(models[0], self.world)
+        self.compiled = not self.sharded and set_up_compile(self.models, config)
         self.steps = 0
         self.averages = [copy.deepcopy(model).requires_grad_(False) for model in models] if config.average_decay else []
         for number, model in enumerate(models if config.lora else ()):
@@ -88,23 +92,7 @@ class Students:
         if sampled:
             examples = sampled_answers(self.models[0], examples, (config.seed, self.steps, self.world.rank), self.dtype, self.constraint)
         [total] = self.world.total([sum(config.token_weights[kind] for example in examples for kind in example.classes)])
-        sums: dict[str, float] = {}
-        tokens = 0
-        passes = micro_batches(examples, config.micro_rows, config.token_weights, self.rows_per_block, self.share_toolsets)
-        for batch in even(passes, self.world) if self.sharded else passes:
-        counts = [0, 0, 0]
-        for batch in micro_batches(examples, config.micro_rows, config.token_weights, self.share_toolsets, self.multiple):
-            batch = to_device(batch, self.device)
-            logits = [model.logits(model(batch.source, batch.target, self.dtype)) for model in self.models]
-            taught = None if self.teachers is None else self.teachers.targets(batch, self.dtype, config.temperature)
-            for number, mine in enumerate(logits):
-                parts = objective(config, mine, [other for other in logits if other is not mine], taught, batch, progress, sampled)
-                (sum(share * loss for share, loss in parts.values()) / total).backward()
-                if number == 0:
-                    for name, (_, loss) in parts.items():
-                        sums[name] = sums.get(name, 0.0) + loss.item() / total
-            tokens += (len(batch.source.ids_N) + len(batch.labels_N)) if batch.rows else 0
-            counts = [a + b for a, b in zip(counts, (*batch.tokens, batch.slots), strict=True)]
+        sums, counts = self._passes(examples, total, progress, sampled)
         sums |= self._prefer()
         for model in self.models:
             self.world.sum_gradients(model.parameters())
@@ -123,6 +111,30 @@ class Students:
             optimizer.zero_grad(set_to_none=True)
         self._average()
         return {**sums, "rate": share, "norm": norms[0], **effort}
+
+    def _passes(self, examples: Sequence[Example], total: float, progress: float, sampled: bool) -> tuple[dict[str, float], list[int]]:
+        """Forward and backward over the rows; loss parts of the first model over the weight ``total``, and source, target and all tokens."""
+        config = self.config
+        sums: dict[str, float] = {}
+        counts = [0, 0, 0]
+        passes = micro_batches(examples, config.micro_rows, config.token_weights, self.share_toolsets, self.multiple)
+        for batch in even(passes, self.world) if self.sharded else passes:
+            batch = to_device(batch, self.device)
+            for model in self.models if self.compiled else []:
+                round_ahead(model, True)
+            logits = [model.logits(model(batch.source, batch.target, self.dtype)) for model in self.models]
+            taught = None if self.teachers is None else self.teachers.targets(batch, self.dtype, config.temperature)
+            for number, mine in enumerate(logits):
+                parts = objective(config, mine, [other for other in logits if other is not mine], taught, batch, progress, sampled)
+                (sum(share * loss for share, loss in parts.values()) / total).backward()
+                if number == 0:
+                    for name, (_, loss) in parts.items():
+                        sums[name] = sums.get(name, 0.0) + loss.item() / total
+            if batch.rows:
+                counts = [a + b for a, b in zip(counts, (*batch.tokens, batch.slots), strict=True)]
+        for model in self.models if self.compiled else []:
+            round_ahead(model, False)
+        return sums, counts
 
     def _flops(self, source: float, target: float) -> float:
         """FLOPs of forward and backward passes over so many tokens."""
@@ -148,6 +160,18 @@ class Students:
             names, kept = zip(*average.named_parameters(), strict=True)
             for new, mine in zip(weights_of(model, names), kept, strict=True):
                 mine.lerp_(new, 1 - decay)
+
+
+def set_up_compile(models: Sequence[NeedleModel], config: TrainConfig) -> bool:
+    """Compile the models as ``config.compile`` says; whether they are. Raises ``UserError`` for ``on`` without a C++ compiler."""
+    if config.compile not in ("auto", "on", "off"):
+        raise UserError(f"compile {config.compile!r} is unknown; use auto, on or off")
+    if config.compile == "on" and not can_compile():
+        raise UserError("compile on: needs a C++ compiler (install g++), or use compile off")
+    wanted = config.compile == "on" or (config.compile == "auto" and (config.minutes or 0) >= COMPILE_MINUTES and can_compile())
+    for model in models if wanted else []:
+        compile_regions(model)
+    return wanted
 
 
 def apart(model: NeedleModel, seed: int, share: float = 0.1) -> NeedleModel:

@@ -7,7 +7,7 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 from torch.nn import functional as F
-from train_helpers import rows, tiny_model
+from train_helpers import rows, settings, tiny_model
 
 from needle.student.modeling import NeedleModel
 from needle.student.rendering import STRUCTURE, VALUE
@@ -16,6 +16,8 @@ from needle.train.batches import collate, micro_batches
 from needle.train.config import TrainConfig
 from needle.train.examples import Example, ExampleSet
 from needle.train.losses import hard_label_loss
+from needle.train.speed import compiled_graphs
+from needle.train.students import Students
 
 WEIGHTS = TrainConfig(steps=1).token_weights
 
@@ -114,6 +116,22 @@ def test_gradients_of_ragged_micro_batches_sum_to_those_of_the_whole(
     assert loss_cut == pytest.approx(loss, abs=1e-5)
     assert float(whole.abs().max()) > 1e-3
     assert float((cut - whole).abs().max()) <= 1e-6 * max(1.0, float(whole.abs().max()))
+
+
+@pytest.mark.slow
+def test_a_compiled_step_equals_the_plain_one_and_compiles_once(tokenizer: Tokenizer, examples: list[Example]) -> None:
+    weights, plain_graphs = [], compiled_graphs()
+    for compile_ in ("off", "on"):
+        students = Students([tiny_model(1, initializer_range=0.1)], settings(compile=compile_, quantize_bits=4, quantize_share=0.5), torch.float32)
+        graphs = []
+        for number, progress in enumerate((0.1, 0.2, 0.6, 0.7, 0.8)):
+            students.update(examples[number:], progress)
+            graphs.append(compiled_graphs())
+        weights.append(torch.cat([p.detach().flatten() for p in students.models[0].parameters()]))
+        if compile_ == "off":
+            assert graphs[-1] == plain_graphs
+    assert graphs[0] > plain_graphs and graphs[1] == graphs[0] and graphs[-1] == graphs[2]  # warm-ups: at the start, and where rounding begins
+    torch.testing.assert_close(*weights, atol=1e-5, rtol=1e-5)
 
 
 def test_with_structure_masked_only_the_other_tokens_count(examples: list[Example]) -> None:

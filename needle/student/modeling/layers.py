@@ -26,10 +26,18 @@ class Linear(nn.Linear):
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__(inputs, outputs, bias=False)
         self.fake_quantize: Callable[[Tensor], Tensor] | None = None
+        self.rounded: Tensor | None = None
+
+    def round_ahead(self, on: bool) -> None:
+        """Round the weight now, for the uses that follow (a compiled one would skip the rounding of scales); off: at each use again."""
+        self.rounded = self.fake_quantize(self.weight) if on and self.fake_quantize is not None else None
 
     def forward(self, x: Tensor) -> Tensor:
         """``x [..., inputs]`` to ``[..., outputs]``."""
-        weight = self.weight if self.fake_quantize is None else self.fake_quantize(self.weight)
+        if self.rounded is not None:
+            weight = self.rounded
+        else:
+            weight = self.weight if self.fake_quantize is None else self.fake_quantize(self.weight)
         return F.linear(x, weight.to(x.dtype))
 
 
@@ -175,7 +183,54 @@ class Gated(nn.Module):
         return x + torch.sigmoid(self.gate).to(x.dtype) * y
 
 
-class EncoderLayer(nn.Module):
+def project(gated: Gated, x_ND: Tensor, table: KeyValue) -> tuple[Tensor, Tensor, Tensor]:
+    """Queries, keys and values of self-attention."""
+    attention: Attention = gated.branch
+    normed = gated.norm(x_ND)
+    return attention.queries(normed, table), *attention.keys_values(normed, table)
+
+
+def ask(gated: Gated, x_ND: Tensor) -> Tensor:
+    """Queries of cross-attention."""
+    return gated.branch.queries(gated.norm(x_ND))
+
+
+def remember(attention: Attention, memory_ND: Tensor) -> KeyValue:
+    """Keys and values of cross-attention."""
+    return attention.keys_values(memory_ND)
+
+
+def add(gated: Gated, x_ND: Tensor, heads: Tensor) -> Tensor:
+    """Residual sum with the output of attention."""
+    return gated.add(x_ND, gated.branch.o(heads))
+
+
+@dataclass(frozen=True)
+class Regions:
+    """What layers do around attention, as it is written or compiled (``needle.student.modeling.compiled``)."""
+
+    project: Callable[[Gated, Tensor, KeyValue], tuple[Tensor, Tensor, Tensor]] = project
+    ask: Callable[[Gated, Tensor], Tensor] = ask
+    remember: Callable[[Attention, Tensor], KeyValue] = remember
+    add: Callable[[Gated, Tensor, Tensor], Tensor] = add
+
+
+class Layer(nn.Module):
+    """What both kinds of layers have."""
+
+    fast: Regions | None = None
+    """Used in training in place of the plain ones, where set."""
+
+    @property
+    def regions(self) -> Regions:
+        """The regions to use now."""
+        return self.fast if self.fast is not None and self.training else PLAIN
+
+
+PLAIN = Regions()
+
+
+class EncoderLayer(Layer):
     """Self-attention over tools and requests, then (optionally) a feed-forward block."""
 
     def __init__(self, config: NeedleConfig) -> None:
@@ -185,14 +240,12 @@ class EncoderLayer(nn.Module):
 
     def forward(self, x_ND: Tensor, blocks: Blocks | Layout, table: KeyValue) -> Tensor:
         """``[N, D]`` to ``[N, D]``; the blocks' queries are all tokens, in flat order."""
-        attention: Attention = self.attention.branch
-        normed = self.attention.norm(x_ND)
-        query, keys_values = attention.queries(normed, table), attention.keys_values(normed, table)
-        x_ND = self.attention.add(x_ND, attention.o(attention.attend(query, keys_values, blocks)))
+        query, *keys_values = self.regions.project(self.attention, x_ND, table)
+        x_ND = self.regions.add(self.attention, x_ND, self.attention.branch.attend(query, tuple(keys_values), blocks))
         return x_ND if self.ffn is None else self.ffn.add(x_ND, self.ffn.branch(self.ffn.norm(x_ND)))
 
 
-class DecoderLayer(nn.Module):
+class DecoderLayer(Layer):
     """Causal self-attention, cross-attention to the source, then (optionally) a feed-forward block."""
 
     def __init__(self, config: NeedleConfig) -> None:
@@ -215,11 +268,8 @@ class DecoderLayer(nn.Module):
 
         ``observe`` gets the probabilities of the cross-attention.
         """
-        attention: Attention = self.attention.branch
-        normed = self.attention.norm(x_ND)
-        keys_values = past(attention.keys_values(normed, table))
-        x_ND = self.attention.add(x_ND, attention.o(attention.attend(attention.queries(normed, table), keys_values, blocks)))
-        attention = self.cross.branch
-        query = attention.queries(self.cross.norm(x_ND))
-        x_ND = self.cross.add(x_ND, attention.o(attention.attend(query, source, cross, observe)))
+        query, *keys_values = self.regions.project(self.attention, x_ND, table)
+        x_ND = self.regions.add(self.attention, x_ND, self.attention.branch.attend(query, past(tuple(keys_values)), blocks))
+        query = self.regions.ask(self.cross, x_ND)
+        x_ND = self.regions.add(self.cross, x_ND, self.cross.branch.attend(query, source, cross, observe))
         return x_ND if self.ffn is None else self.ffn.add(x_ND, self.ffn.branch(self.ffn.norm(x_ND)))

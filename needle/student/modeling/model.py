@@ -118,7 +118,7 @@ class NeedleModel(PreTrainedModel):
 
     def cross_keys_values(self, memory_ND: Tensor) -> list[KeyValue]:
         """Keys and values ``[N, K, E]`` of the encoded source for each decoder layer."""
-        return [layer.cross.branch.keys_values(memory_ND) for layer in self.decoder]
+        return [layer.regions.remember(layer.cross.branch, memory_ND) for layer in self.decoder]
 
     def decode(
         self,
