@@ -119,19 +119,17 @@ def test_gradients_of_ragged_micro_batches_sum_to_those_of_the_whole(
 
 
 @pytest.mark.slow
-def test_a_compiled_step_equals_the_plain_one_and_compiles_once(tokenizer: Tokenizer, examples: list[Example]) -> None:
-    weights, plain_graphs = [], compiled_graphs()
+def test_compiled_gradients_equal_the_plain_ones_and_later_steps_compile_nothing(examples: list[Example]) -> None:
+    found = []
     for compile_ in ("off", "on"):
-        students = Students([tiny_model(1, initializer_range=0.1)], settings(compile=compile_, quantize_bits=4, quantize_share=0.5), torch.float32)
-        graphs = []
-        for number, progress in enumerate((0.1, 0.2, 0.6, 0.7, 0.8)):
-            students.update(examples[number:], progress)
-            graphs.append(compiled_graphs())
-        weights.append(torch.cat([p.detach().flatten() for p in students.models[0].parameters()]))
-        if compile_ == "off":
-            assert graphs[-1] == plain_graphs
-    assert graphs[0] > plain_graphs and graphs[1] == graphs[0] and graphs[-1] == graphs[2]  # warm-ups: at the start, and where rounding begins
-    torch.testing.assert_close(*weights, atol=1e-5, rtol=1e-5)
+        students = Students([tiny_model(1, initializer_range=0.1)], settings(compile=compile_), torch.float32)
+        found.append(_gradients(students.models[0].train(), examples, 50, 1, WEIGHTS)[1])
+        students.update(examples, 0.1)
+        graphs = compiled_graphs()
+    assert float((found[0] - found[1]).abs().max()) <= 1e-5 * float(found[0].abs().max())
+    for size in (7, 4, 9):
+        students.update(examples[:size], 0.2)
+    assert graphs >= 4 and compiled_graphs() == graphs
 
 
 def test_with_structure_masked_only_the_other_tokens_count(examples: list[Example]) -> None:

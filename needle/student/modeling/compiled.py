@@ -7,9 +7,13 @@ or so, kept on disk by PyTorch for the next run). Rounding of weights is done be
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from functools import cache
+from typing import Any
 
 import torch
+from torch import nn
+from torch.utils._pytree import tree_leaves
 
 from needle.student.modeling.layers import PLAIN, Layer, Linear, Regions
 from needle.student.modeling.model import NeedleModel
@@ -23,7 +27,19 @@ def can_compile() -> bool:
 @cache
 def _regions() -> Regions:
     """One set for all models of the process."""
-    return Regions(*(torch.compile(region, dynamic=True) for region in (PLAIN.project, PLAIN.ask, PLAIN.remember, PLAIN.add)))
+    return Regions(*map(_any_length, (PLAIN.project, PLAIN.ask, PLAIN.remember, PLAIN.add)))
+
+
+def _any_length(region: Callable[..., Any]) -> Callable[..., Any]:
+    """The region compiled for any number of tokens (the first axis of every input) and the sizes that weights have."""
+    compiled = torch.compile(region)
+
+    def call(owner: nn.Module, *inputs: Any) -> Any:
+        for x in tree_leaves(inputs):
+            torch._dynamo.maybe_mark_dynamic(x, 0)
+        return compiled(owner, *inputs)
+
+    return call
 
 
 def compile_regions(model: NeedleModel) -> None:
