@@ -164,7 +164,7 @@ def _update(examples: list[Example], **changes: object) -> tuple[dict[str, float
 
 
 def test_a_loss_divided_twice_or_scaled_by_the_number_of_passes(examples: list[Example]) -> None:
-    whole, _ = _update(examples, micro_rows=50, rows_per_block=None)
+    whole, _ = _update(examples, micro_rows=50)
     for cut, _ in (_update(examples, micro_rows=1), _update(examples, micro_rows=4), _update(examples * 2, micro_rows=5)):
         for name in ("loss", "soft_loss", "norm"):
             assert cut[name] == pytest.approx(whole[name], rel=1e-4), name
