@@ -21,6 +21,12 @@ HOME = ROOT / "data" / "toolsets" / "home.json"
 KEYS = ("OPENAI_API_KEY", "NEEDLE_API_KEY")
 
 
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """A process a core for the whole suite; none beside this one when files or tests are named."""
+    whole = all((ROOT / name).resolve() in (ROOT, ROOT / "tests") for name in config.args)
+    return len(os.sched_getaffinity(0)) if whole and len(os.sched_getaffinity(0)) > 1 else 0
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What a command line did."""

@@ -197,12 +197,12 @@ def test_train_leaves_a_checkpoint_that_resumes_and_answers(cli, tmp_path, tiny_
     steps = [record["step"] for record in map(json.loads, (run / "log.jsonl").read_text().splitlines()) if "loss" in record]
     assert steps == [1, 2, 3, 4, 5]
     assert cli("run", "dim the kitchen", "--tools", HOME, "--model", run).code == 0
-    assert "other settings (rows)" in cli(*command[:-3], 8, "--out", run, "--steps", 9, "--resume").err
+    assert "rows 16 there and 8 now" in cli(*command[:-3], 8, "--out", run, "--steps", 9, "--resume").err
 
 
 def test_train_learns_soft_labels_from_another_checkpoint(cli, tmp_path, tiny_base, home_traces):
     command = ("train", "--traces", home_traces, "--base", tiny_base, "--rows", 8, "--steps", 1, "--out", tmp_path / "run")
-    assert "use hard without a teacher" in cli(*command, "--loss", "soft").complaint
+    assert "give --teacher" in cli(*command, "--loss", "soft").complaint
     assert cli(*command, "--loss", "soft", "--teacher", tiny_base).code == 0
 
 
