@@ -49,7 +49,7 @@ OPTIONS = {
     "traces contamination": "FILES --against --out --show",
     "tools lint": "TOOLS",
     "tools synth": "--out --teacher --model --domains --per-domain --budget --price-in --price-out --seed",
-    "tools evolve": "TOOLS --out --ops --traces --seed",
+    "tools evolve": "TOOLS --out --ops --traces --force --seed",
     "teacher list": "--profiles",
     "teacher show": "TEACHER --model --profiles",
     "teacher probe": "TEACHER --model --out --profiles",
@@ -185,6 +185,14 @@ def test_lint_names_what_is_wrong_and_fails_on_errors_only(cli, write):
     twins = [{"name": name, "description": "Switch a lamp on.", "parameters": {"type": "object", "properties": {}}} for name in ("a_on", "b_on")]
     outcome = cli("tools", "lint", write("twins.json", twins))
     assert "a_on" in outcome.out and "b_on" in outcome.out and outcome.last.startswith("2 tools, ")
+
+
+def test_an_evolved_toolset_replaces_nothing_unless_told_to(cli, tmp_path):
+    command = ("tools", "evolve", HOME, "--ops", "rename_tools", "--out", tmp_path / "new.json")
+    assert cli(*command).code == 0
+    before = (tmp_path / "new.json").read_bytes()
+    assert "--force" in cli(*command, "--seed", 7).complaint and (tmp_path / "new.json").read_bytes() == before
+    assert cli(*command, "--seed", 7, "--force").code == 0 and (tmp_path / "new.json").read_bytes() != before
 
 
 def test_train_leaves_a_checkpoint_that_resumes_and_answers(cli, tmp_path, tiny_base, home_traces):

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from needle.commands.options import Out, Seed, show_problems
+from needle.errors import UserError
 from needle.terminal import say
 
 app = typer.Typer(no_args_is_help=True, help="Check, invent and vary toolset files.")
@@ -59,6 +60,7 @@ def evolve(
     out: Out,
     ops: Annotated[str, typer.Option(help="Of rename_tools, rename_parameters, mask_names, shuffle_tools, shuffle_parameters, drop_descriptions; commas between.")],
     traces: Annotated[Path | None, typer.Option(help="Rows over the toolset, to be carried over to the new one (written beside it).")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace files that are there.")] = False,
     seed: Seed = 0,
 ) -> None:
     """Rename, mask, shuffle or strip a toolset; the way back is written beside it."""
@@ -67,14 +69,18 @@ def evolve(
     from needle.traces.read import read_traces
     from needle.traces.write import atomic, write_traces
 
+    names, target = out.with_suffix(".names.json"), out.with_suffix(".traces.jsonl")
+    there = [str(path) for path in (out, names, *([target] if traces else ())) if path.exists()]
+    if there and not force:
+        raise UserError(f"{there[0]}: already there; give another --out, or --force to replace it")
     evolved = evolve_toolset(load_toolset(tools), [op.strip() for op in ops.split(",") if op.strip()], seed)
     rows, problems = read_traces(traces) if traces else ([], [])
-    for path, content in ((out, [tool.to_dict() for tool in evolved.tools]), (out.with_suffix(".names.json"), evolved.lineage)):
+    for path, content in ((out, [tool.to_dict() for tool in evolved.tools]), (names, evolved.lineage)):
         with atomic(path) as temporary:
             temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     if traces:
         carried = [made for row in rows if (made := carry_over(row, evolved))]
-        target = write_traces(out.with_suffix(".traces.jsonl"), carried)
+        write_traces(target, carried)
         show_problems(problems)
         say(f"{len(carried):,} of {len(rows):,} rows carried over to {target}")
-    say(f"The toolset is in {out}, the old names are in {out.with_suffix('.names.json')}")
+    say(f"The toolset is in {out}, the old names are in {names}")

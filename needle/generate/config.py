@@ -221,6 +221,9 @@ def claim_folder(config: GenerateConfig, tools: list[ToolSpec], *, replay: bool 
             for name in dict.fromkeys([*wanted, *(held if isinstance(held, dict) else ())])
             if not isinstance(held, dict) or (held.get(name) != wanted.get(name) and name not in free)
         ]
+        if differing and isinstance(held, dict) and not replay and not _has_paid(out):
+            _mark(mark, wanted)  # it never reached a teacher (a wrong address, say): nothing there belongs to anybody
+            return out
         if differing:
             said = ", ".join(f"{name} {held.get(name)!r} there, {wanted.get(name)!r} now" for name in differing)
             raise UserError(
@@ -235,6 +238,16 @@ def claim_folder(config: GenerateConfig, tools: list[ToolSpec], *, replay: bool 
         raise UserError(f"{out} holds data that this command did not make; use another --out")
     _mark(mark, wanted)
     return out
+
+
+def _has_paid(out: Path) -> bool:
+    """Whether the run in ``out`` has anything that a teacher gave or is about to give: an answer, a batch, rows."""
+    from needle.generate.store import FILE, has_work
+
+    kept = [out / name for name in ("train.jsonl", "rows.jsonl", "manifest.json")]
+    return any(path.is_file() and path.stat().st_size for path in kept) or (
+        (out / FILE).is_file() and has_work(out / FILE)
+    )
 
 
 def _mark(path: Path, settings: Mapping[str, Any]) -> None:

@@ -43,6 +43,23 @@ def response_key(teacher: TeacherConfig, body: Mapping[str, Any]) -> str:
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
+def has_work(path: Path) -> bool:
+    """Whether a store holds an answer or a batch under way, or is in use by another process.
+
+    Questions that were sent and never answered are no work: what they may have cost stays counted, whoever goes on.
+    """
+    lock = sqlite3.connect(path.parent / LOCK, timeout=0.0, isolation_level=None)
+    held = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
+    try:
+        lock.execute("BEGIN EXCLUSIVE")
+        return any(held.execute(f"SELECT 1 FROM {table} LIMIT 1").fetchone() for table in ("responses", "batches"))
+    except sqlite3.Error:
+        return True  # in use, or not readable: somebody's
+    finally:
+        held.close()
+        lock.close()
+
+
 @dataclass(frozen=True)
 class Question:
     """What is known of a question before it is sent."""

@@ -53,19 +53,30 @@ def normalise_parameters(raw: Any, notes: list[str]) -> Any:
 
 
 def is_flat(raw: dict[str, Any]) -> bool:
-    """Whether this is ``{name: {type, description, required?}}`` rather than JSON Schema."""
+    """Whether this is ``{name: {type, description, required?}}`` or ``{name: type}`` rather than JSON Schema."""
     if isinstance(raw.get("type"), (str, list)) or any(key.startswith("$") for key in raw):
         return False
     properties = raw.get("properties")
     if isinstance(properties, dict) and all(isinstance(value, dict) for value in properties.values()):
         return False
-    return all(isinstance(value, dict) and ("type" in value or "description" in value) for value in raw.values())
+    return all(
+        _is_type_name(value) if isinstance(value, str) else isinstance(value, dict) and ("type" in value or "description" in value)
+        for value in raw.values()
+    )
+
+
+def _is_type_name(text: str) -> bool:
+    """Whether a text is the name of a type (``string``, ``List[int]``, ``str, optional``), and no description."""
+    return bool(re.fullmatch(r"[\w.]+(\[.*\])?(,?\s*optional)?", text.strip())) and _python_type(text, [], "") is not None
 
 
 def _from_flat(raw: dict[str, Any], notes: list[str]) -> dict[str, Any]:
     properties, required, guessed = {}, [], []
+    bare = [name for name, entry in raw.items() if isinstance(entry, str)]
+    if bare:
+        notes.append(f"{', '.join(bare)}: only the name of a type in place of a schema, read as that type")
     for name, entry in raw.items():
-        entry = dict(entry)
+        entry = {"type": entry} if isinstance(entry, str) else dict(entry)
         wanted = entry.pop("required", None) if not isinstance(entry.get("required"), list) else None
         if wanted is None:
             wanted = "default" not in entry and "optional" not in str(entry.get("type", "")).lower()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from pathlib import Path
 
 import pytest
 
@@ -148,3 +149,12 @@ def test_a_cap_on_tokens_stops_the_run_and_a_larger_one_continues_it(run):
     assert not short.complete and sum(row["prompt_tokens"] + row["completion_tokens"] for row in short.bill) <= 60_000
     assert any("60,000 tokens" in note for note in short.notes)
     assert run(max_tokens_total=60_000_000).complete
+
+
+def test_a_folder_whose_run_never_reached_its_teacher_is_free_for_another_and_a_paid_one_is_not(cli, tmp_path, no_traces, monkeypatch):
+    monkeypatch.setenv("NEEDLE_DATA", no_traces)
+    home = Path(__file__).parents[2] / "data" / "toolsets" / "home.json"
+    command = ("generate", "--tools", home, "--n", 4, "--out", tmp_path / "out")
+    assert "cannot reach" in cli(*command, "--teacher", "http://127.0.0.1:9/v1", "--model", "m").err
+    assert cli(*command).code == 0
+    assert "belongs to another run" in cli(*command, "--seed", 5).complaint

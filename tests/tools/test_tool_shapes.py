@@ -200,3 +200,13 @@ def test_a_single_tool_or_text_is_not_a_list_of_tools(source):
 @pytest.mark.parametrize("name", ["a.b-c_d", "Straße", "天気", "get weather", "x" * 256])
 def test_names_with_dots_dashes_and_letters_of_any_script_are_fine(name):
     assert read_tools([{"name": name}])[0].name == name
+
+
+def test_names_of_types_in_place_of_schemas_are_read_as_types_and_told():
+    flat = {"host": "string", "port": "int", "tags": "List[str]", "note": "str, optional"}
+    (tool,), notes = read_tools_with_notes([{"name": "f", "parameters": flat}])
+    assert {name: value["type"] for name, value in tool.properties.items()} == {"host": "string", "port": "integer", "tags": "array", "note": "string"}
+    assert tool.parameters["required"] == ["host", "port", "tags"]
+    assert any("host, port, tags, note" in note and "name of a type" in note for note in notes)
+    (tool,) = read_tools([{"name": "f", "parameters": {"host": "the host to reach"}}])
+    assert tool.properties == {}  # words are no type
