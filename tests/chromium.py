@@ -105,10 +105,13 @@ class Page:
         self.evaluate(
             f"document.querySelector({json.dumps(selector)}).scrollIntoView({{block: 'center', behavior: 'instant'}})"
         )
-        box = self.evaluate(
+        measure = (
             f"(() => {{ const b = document.querySelector({json.dumps(selector)}).getBoundingClientRect();"
             " return [b.x + b.width / 2, b.y + b.height / 2]; })()"
         )
+        box = None
+        while box != (box := self.evaluate(f"new Promise(requestAnimationFrame).then(() => {measure})")):
+            pass  # the page still moves
         for kind in ("mousePressed", "mouseReleased"):
             self.send("Input.dispatchMouseEvent", type=kind, x=box[0], y=box[1], button="left", clickCount=1)
 

@@ -183,13 +183,17 @@ def answers_of(tmp_path, folder: Path, tools: list[ToolSpec], queries: list[str]
     """What the page's model and the one in Python answer to each request."""
     desk = spelled_desk(tmp_path / "desk")
     desk.model = str(folder)
-    here = []
     with chromium(tmp_path / "profile") as tab, served(desk) as url:
         tab.open(url, ready="document.body.dataset.ready === 'yes'")
         tab.evaluate("import('/page/browser.js').then(({BrowserModel}) => { window.local = new BrowserModel(() => {}); return local.load(); }).then(() => 0)")
         text = json.dumps(json.dumps([tool.to_dict() for tool in tools]))
-        for query in queries:
-            here.append(tab.evaluate(f"local.call({{query: {json.dumps(query)}, toolsText: {text}}})"))
+        tab.evaluate(f"""(async () => {{
+          window.answers = [];
+          for (const query of {json.dumps(queries)}) answers.push(await local.call({{query, toolsText: {text}}}));
+        }})().catch(error => {{ window.broken = error.message; }}), 0""")
+        tab.wait(f"window.broken || answers.length === {len(queries)}", 1200)
+        assert tab.evaluate("window.broken") is None
+        here = tab.evaluate("answers")
         assert tab.complaints == []
     return here, load(folder).answer([Request(query, tuple(tools)) for query in queries])
 

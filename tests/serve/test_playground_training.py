@@ -1,0 +1,105 @@
+"""Fine-tuning from the page: a run is watched, cancelled, said to have failed, and its result answers."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+
+import pytest
+from chromium import ABSENT, PROGRAM, chromium
+from playground_helpers import BARE, served, spelled_desk
+
+from needle.playground import FEWEST_ROWS, LocalDesk
+from needle.serve.playground import Training
+from needle.tools import Request, ToolCall
+from needle.tools.read import read_tools
+
+RUN = """
+import json, sys, time
+log = open(sys.argv[1] + "/log.jsonl", "a")
+for step in range(1, int(sys.argv[2]) + 1):
+    print(json.dumps({"step": step, "loss": 4 / step, "progress": step / int(sys.argv[2])}), file=log, flush=True)
+print(json.dumps({"step": step, "validation_exact": 0.75}), file=log, flush=True)
+log.write('{"half a li'); log.flush()
+print("ready", flush=True)
+time.sleep(float(sys.argv[3]))
+sys.exit(sys.argv[4] or 0)
+"""
+
+
+def start(run: Training, out, steps: int = 5, seconds: float = 0, words: str = "") -> bool:
+    return run.start([sys.executable, "-c", RUN, str(out), str(steps), str(seconds), words], out)
+
+
+def until(condition) -> None:
+    end = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_a_run_is_watched_and_only_one_runs_at_a_time(tmp_path):
+    run = Training()
+    assert run.status()["state"] == "idle"
+    assert start(run, tmp_path / "1", seconds=60) and not start(run, tmp_path / "2")
+    until(lambda: run.status()["exact"])
+    status = run.status()
+    assert (status["state"], status["exact"], len(status["losses"])) == ("running", [(5, 0.75)], 5)
+    run.cancel()
+    until(lambda: run.state == "cancelled")
+
+
+def test_a_run_that_fails_says_why_and_one_that_ends_is_done(tmp_path):
+    run = Training()
+    start(run, tmp_path / "1", words="needle: the disk is full; free some space")
+    until(lambda: run.state == "failed")
+    assert run.status()["error"] == "the disk is full; free some space"
+    start(run, tmp_path / "2", steps=900)
+    until(lambda: run.state == "done")
+    assert run.status()["progress"] == 1.0 and len(run.status()["losses"]) < 500
+
+
+@pytest.mark.skipif(PROGRAM is None, reason=ABSENT)
+def test_the_page_starts_a_run_shows_how_far_it_is_and_cancels_it(tmp_path, monkeypatch):
+    desk = spelled_desk(tmp_path / "desk")
+    for number in range(FEWEST_ROWS):
+        desk.keep(Request(f"number {number}", tuple(read_tools(BARE))), [ToolCall("dim", {"percent": number})], "", {})
+    asked = []
+    monkeypatch.setattr(desk, "train", lambda minutes: (asked.append(minutes), start(desk.run, tmp_path / "run", seconds=60)))
+    with chromium(tmp_path / "profile") as page, served(desk) as url:
+        page.open(url, ready="document.body.dataset.ready === 'yes'")
+        page.evaluate("document.getElementById('minutes').value = '3'")
+        page.click("#start")
+        page.wait("document.getElementById('training-state').textContent.includes('75 %')")
+        assert asked == [3] and page.evaluate("document.getElementById('progress').value") == 1
+        assert page.evaluate("document.querySelector('#curve svg').getAttribute('aria-label')") == "Loss from 4.00 to 0.80 over 5 steps"
+        assert page.evaluate("document.getElementById('progress').labels[0].textContent") != ""
+        page.click("#cancel")
+        page.wait("document.getElementById('training-state').textContent === 'Cancelled.'")
+        assert page.evaluate("document.getElementById('load').hidden") and page.complaints == []
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(PROGRAM is None, reason=ABSENT)
+def test_a_fine_tune_from_the_page_answers_on_the_server_and_in_the_browser(tmp_path, tiny_base):
+    desk = LocalDesk(str(tiny_base), tmp_path / "desk", read_tools(BARE))
+    for number in range(FEWEST_ROWS + 2):
+        desk.keep(Request(f"dim to {number}", tuple(desk.tools)), [ToolCall("dim", {"percent": number})], "lamps", {})
+    with chromium(tmp_path / "profile") as page, served(desk) as url:
+        page.open(url, ready="document.body.dataset.ready === 'yes'")
+        page.click("#start")
+        page.wait("/^(Done|The fine-tune failed)/.test(document.getElementById('training-state').textContent)", 300)
+        assert page.evaluate("document.getElementById('training-state').textContent").startswith("Done"), (desk.run.out / "output.txt").read_text()
+        page.click("#load")
+        page.wait("document.getElementById('model').textContent.includes('runs')", 60)
+        for where in ("server", "browser"):
+            page.evaluate(f"document.querySelector('#where input[value={where}]').click()")
+            page.evaluate("document.getElementById('spoken').textContent = ''; document.getElementById('query').value = 'dim to 4'")
+            page.click("#go")
+            page.wait("document.getElementById('spoken').textContent !== '' || document.querySelector('.notice.bad')", 60)
+            assert page.evaluate("document.querySelector('.notice.bad')?.textContent ?? ''") == ""
+        page.click("#unload")
+        page.wait("!document.getElementById('model').textContent.includes('runs')")
+    rows = [json.loads(line) for part in ("train", "validation") for line in (desk.run.out / "traces" / f"{part}.jsonl").read_text().splitlines()]
+    assert len(rows) == FEWEST_ROWS + 2
