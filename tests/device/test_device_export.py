@@ -1,0 +1,95 @@
+"""An export is a folder that answers like its checkpoint, says what was checked, and is refused when something of it is wrong."""
+
+from __future__ import annotations
+
+import errno
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+import needle
+from needle.device.manifest import MANIFEST, check_manifest
+from needle.device.weights import WeightsFile
+from needle.errors import UserError
+from needle.export import check_rows, export
+from needle.traces import Trace
+
+
+@pytest.fixture(scope="module")
+def rows(requests) -> list[Trace]:
+    return [Trace(str(number), request.query, request.tools, ()) for number, request in enumerate(requests)]
+
+
+@pytest.fixture(scope="module")
+def exported(folders, rows, tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("exports") / "small"
+    (folders[32] / "calibration.json").write_text("{}")
+    made = export(str(folders[32]), out, 4, rows=rows)
+    (folders[32] / "calibration.json").unlink()
+    assert made.check.rows == len(rows) and made.check.logit_noise < 0.25
+    assert made.check.as_stored >= len(rows) - 1, made.check.line
+    assert made.size == sum(path.stat().st_size for path in out.iterdir())
+    return out
+
+
+def test_the_folder_holds_one_copy_of_the_weights_and_everything_beside_them(exported: Path) -> None:
+    names = {path.name for path in exported.iterdir()}
+    assert names == {"README.md", "calibration.json", "config.json", "decoder.onnx", "encoder.onnx", "model.safetensors", MANIFEST, "tokenizer.json"}
+    weights = WeightsFile.read(exported)
+    assert weights.bits == 4 and (exported / "encoder.onnx").stat().st_size < 100_000
+    assert check_manifest(exported)["check"]["rows"] == 6
+
+
+def test_an_export_answers_like_the_weights_it_holds_and_can_be_exported_again_without_torch(exported, requests, tmp_path, monkeypatch) -> None:
+    (exported / "calibration.json").write_text("{}")
+    shutil.copytree(exported, tmp_path / "moved")
+    (tmp_path / "moved" / "calibration.json").unlink()
+    manifest = json.loads((tmp_path / "moved" / MANIFEST).read_text())
+    del manifest["files"]["calibration.json"]
+    (tmp_path / "moved" / MANIFEST).write_text(json.dumps(manifest))
+    monkeypatch.setattr("needle.models.find_spec", lambda name: None)
+    again = export(str(tmp_path / "moved"), tmp_path / "again", 4, rows=[])
+    assert again.check is None
+    one, other = (needle.load(tmp_path / name) for name in ("moved", "again"))
+    assert [answer.raw for answer in one.answer(requests)] == [answer.raw for answer in other.answer(requests)]
+    with pytest.raises(UserError, match="needs torch"):
+        export(str(tmp_path / "moved"), tmp_path / "wider", 8)
+
+
+@pytest.mark.parametrize(("damage", "words"), [
+    (lambda folder: (folder / "tokenizer.json").unlink(), "tokenizer.json is missing"),
+    (lambda folder: (folder / "decoder.onnx").write_bytes(b"half"), "has 4 bytes instead of"),
+    (lambda folder: (folder / MANIFEST).write_text("{"), "not a manifest"),
+    (lambda folder: (folder / MANIFEST).write_text('{"format": 9, "graph": "1", "files": {}}'), "export it again"),
+])  # fmt: skip
+def test_an_incomplete_or_foreign_export_is_refused_in_one_line(exported: Path, tmp_path: Path, damage, words: str) -> None:
+    shutil.copytree(exported, tmp_path / "copy")
+    damage(tmp_path / "copy")
+    with pytest.raises(UserError, match=words) as caught:
+        needle.load(tmp_path / "copy")
+    assert "\n" not in str(caught.value)
+
+
+def test_what_stands_where_the_export_should_go_stays(folders, tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "thesis.txt").write_text("mine")
+    with pytest.raises(UserError, match="no export"):
+        export(str(folders[4]), tmp_path / "notes", 4)
+    export(str(folders[4]), tmp_path / "out", 4)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    before = (tmp_path / "out" / MANIFEST).read_bytes()
+    monkeypatch.setattr("needle.export.shutil.copyfile", full)
+    with pytest.raises(UserError, match="No space left on device"):
+        export(str(folders[4]), tmp_path / "out", 4)
+    assert (tmp_path / "out" / MANIFEST).read_bytes() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["notes", "out"]
+
+
+def test_rows_for_the_check_are_spread_over_the_recorded_traces() -> None:
+    rows = check_rows(None, 8)
+    assert len(rows) == 8 and len({row.toolset for row in rows}) > 4 and check_rows(None, 0) == []
