@@ -53,6 +53,12 @@ class _Layers(GraphWriter):
         names = [name] if name else []
         return self.node("SimplifiedLayerNormalization", x, gain, names=names, axis=-1, epsilon=self.shape.norm_eps, stash_type=1)
 
+    def added(self, x: str, y: str, gain: str) -> tuple[str, str]:
+        """``x + y``, and its RMS norm, in one pass."""
+        names = [self._fresh("normed"), "", "", self._fresh("sum")]
+        self.node("SkipSimplifiedLayerNormalization", x, y, gain, names=names, domain=MICROSOFT, epsilon=self.shape.norm_eps)
+        return names[3], names[0]
+
     def joined(self, values: list[str]) -> str:
         """Concatenation along the first axis."""
         return values[0] if len(values) == 1 else self.node("Concat", *values, axis=0)
@@ -123,11 +129,11 @@ class _Layers(GraphWriter):
         return self.node("Reshape", query, self.constant([0, self.kinds, -1, self.size], "int64"))
 
     def self_queries_keys_values(
-        self, x: str, name: str, rotation: tuple[str, str], positions: str, names: tuple[str, str] = ("", "")
+        self, normed: str, name: str, rotation: tuple[str, str], positions: str, names: tuple[str, str] = ("", "")
     ) -> tuple[str, str, str]:
         """Folded queries, keys and values of a self-attention; ``names`` of keys and values that are given out."""
         width = (self.heads + 2 * self.kinds) * self.size
-        every = self.linear(self.normed(x, self.gain(f"{name}.norm")), [f"{name}.branch.{part}" for part in "qkv"], self.shape.hidden_size, width)
+        every = self.linear(normed, [f"{name}.branch.{part}" for part in "qkv"], self.shape.hidden_size, width)
         parts = self.apart(every, self.heads + 2 * self.kinds)
         cut = self.constant([self.heads + self.kinds, self.kinds], "int64")
         both, value = self.node("Split", parts, cut, names=[self._fresh("Split"), names[1] or self._fresh("Split")], axis=1)
@@ -158,19 +164,19 @@ class _Layers(GraphWriter):
         heads = [self.node("MatMul", one, value) for one, (_, value) in zip(own, parts, strict=True)]
         return self.node("Add", *heads), probabilities
 
-    def close(self, x: str, heads: str, name: str) -> str:
-        """Residual sum of ``x`` and the gated output of an attention."""
-        size = self.heads * self.size
-        return self.node("Add", x, self.linear(self.together(heads), [f"{name}.branch.o"], size, self.shape.hidden_size, f"{name}.gate"))
+    def close(self, heads: str, name: str) -> str:
+        """The gated output of an attention, to be added to ``x``."""
+        return self.linear(self.together(heads), [f"{name}.branch.o"], self.heads * self.size, self.shape.hidden_size, f"{name}.gate")
 
-    def feed_forward(self, x: str, name: str) -> str:
-        """The SwiGLU block of a layer, where the student has one."""
+    def feed_forward(self, x: str, y: str, name: str) -> tuple[str, str]:
+        """The SwiGLU block of a layer, where the student has one, before the sum ``x + y`` is closed: new ``x`` and ``y``."""
         if not self.shape.ffn_size:
-            return x
-        both = self.linear(self.normed(x, self.gain(f"{name}.norm")), [f"{name}.branch.up"], self.shape.hidden_size, 2 * self.shape.ffn_size)
+            return x, y
+        x, normed = self.added(x, y, self.gain(f"{name}.norm"))
+        both = self.linear(normed, [f"{name}.branch.up"], self.shape.hidden_size, 2 * self.shape.ffn_size)
         gate, up = self.node("Split", both, outputs=2, axis=-1, num_outputs=2)
         inner = self.node("Mul", self.node("Mul", gate, self.node("Sigmoid", gate)), up)
-        return self.node("Add", x, self.linear(inner, [f"{name}.branch.down"], self.shape.ffn_size, self.shape.hidden_size, f"{name}.gate"))
+        return x, self.linear(inner, [f"{name}.branch.down"], self.shape.ffn_size, self.shape.hidden_size, f"{name}.gate")
 
     def cross_keys_values(self, memory: str, name: str, names: tuple[str, str]) -> None:
         """Give out the keys and values of a decoder layer for the encoded source."""
@@ -203,19 +209,20 @@ def encoder_graph(shape: Shape, weights: WeightsFile, accuracy_level: int, whole
     rotation, x = graph.rotation(), graph.embedded(ids)
     form = ("batch", graph.kinds, "tokens", graph.size)
     alone = graph.node("Equal", graph.node("Gather", sizes, graph.constant(0, "int64")), graph.constant(0, "int64"))
+    normed = graph.normed(x, graph.gain("encoder.0.attention.norm"))
     for layer in range(shape.num_encoder_layers):
-        name = f"encoder.{layer}.attention"
+        name, last = f"encoder.{layer}.attention", layer + 1 == shape.num_encoder_layers
         past = _past(graph, "past", layer, "past_batch", "past")
-        query, key, value = graph.self_queries_keys_values(x, name, rotation, positions, pair("own", layer))
+        query, key, value = graph.self_queries_keys_values(normed, name, rotation, positions, pair("own", layer))
         (heads,) = graph.either(
             alone,
             lambda query=query, own=(key, value): [graph.attend(query, [own], None)[0]],
             lambda query=query, past=past, own=(key, value): [graph.attend(query, [past, own], None, sizes)[0]],
         )
-        x = graph.feed_forward(graph.close(x, heads, name), f"encoder.{layer}.ffn")
-    memory = graph.normed(x, graph.gain("encoder_norm"))
+        x, y = graph.feed_forward(x, graph.close(heads, name), f"encoder.{layer}.ffn")
+        x, normed = graph.added(x, y, graph.gain("encoder_norm" if last else f"encoder.{layer + 1}.attention.norm"))
     for layer in range(shape.num_decoder_layers):
-        graph.cross_keys_values(memory, f"decoder.{layer}.cross", pair("cross", layer))
+        graph.cross_keys_values(normed, f"decoder.{layer}.cross", pair("cross", layer))
     for name in [*(pair("own", n) for n in range(shape.num_encoder_layers)), *(pair("cross", n) for n in range(shape.num_decoder_layers))]:
         for one in name:
             graph.output(one, "float32", form)
@@ -227,7 +234,7 @@ def decoder_graph(shape: Shape, weights: WeightsFile, accuracy_level: int) -> by
 
     Inputs: ``ids``, ``positions``; ``last [batch, 1]``, place of the last real token of each row among ``tokens``; ``bias``, broadcast over
     ``[batch, 1, H / K * tokens, past + tokens]``; ``source_bias`` over ``[batch, 1, 1, tools + request]``; ``sizes`` = (tools, request);
-    ``tools_{key,value}_LAYER``, ``request_{key,value}_LAYER``; ``past [2 * layers, batch, K, past, E]``, keys and values in turn.
+    ``tools_{key,value}_LAYER``, ``request_{key,value}_LAYER``; ``past [batch, 2 * layers * K, past, E]``, keys and values of the layers in turn.
     Outputs: ``logits [batch, V]`` after the last token; ``alignment [batch, tokens, tools + request]``, mean cross-attention probability of
     the configured heads; ``present``, the ``past`` of the next step.
     """
@@ -236,29 +243,31 @@ def decoder_graph(shape: Shape, weights: WeightsFile, accuracy_level: int) -> by
     last, bias = graph.input("last", "int64", ("batch", 1)), graph.input("bias", "float32", ("rows", 1, "queries", "keys"))
     source_bias, sizes = graph.input("source_bias", "float32", ("batch", 1, 1, "source")), graph.input("sizes", "int64", (2,))
     layers, observed, grown = range(shape.num_decoder_layers), {}, []
-    past = graph.input("past", "float32", (2 * len(layers), "batch", graph.kinds, "past", graph.size))
-    kept = graph.node("Split", past, outputs=2 * len(layers), axis=0, num_outputs=2 * len(layers))
+    stacked = 2 * len(layers) * graph.kinds
+    past = graph.input("past", "float32", ("batch", stacked, "past", graph.size))
+    kept = graph.node("Split", past, outputs=2 * len(layers), axis=1, num_outputs=2 * len(layers))
     rotation, x = graph.rotation(), graph.embedded(ids)
+    normed = graph.normed(x, graph.gain("decoder.0.attention.norm"))
     for layer in layers:
         name = f"decoder.{layer}.attention"
-        query, *new = graph.self_queries_keys_values(x, name, rotation, positions)
-        old = [graph.node("Squeeze", one, graph.constant([0], "int64")) for one in kept[2 * layer : 2 * layer + 2]]
-        present = [graph.node("Concat", before, more, axis=2) for before, more in zip(old, new, strict=True)]
-        grown += [graph.node("Unsqueeze", one, graph.constant([0], "int64")) for one in present]
-        x = graph.close(x, graph.attend(query, [(present[0], present[1])], bias)[0], name)
-        name = f"decoder.{layer}.cross"
-        query = graph.linear(graph.normed(x, graph.gain(f"{name}.norm")), [f"{name}.branch.q"], shape.hidden_size, graph.heads * graph.size)
-        gain = graph.node("Mul", graph.gain(f"{name}.branch.q_norm"), graph.constant(graph.size**-0.5, "float32"))
-        query = graph.folded(graph.normed(graph.apart(query, graph.heads), gain))
+        query, *new = graph.self_queries_keys_values(normed, name, rotation, positions)
+        present = [graph.node("Concat", old, more, axis=2) for old, more in zip(kept[2 * layer : 2 * layer + 2], new, strict=True)]
+        grown += present
+        heads, _ = graph.attend(query, [(present[0], present[1])], bias)
+        cross = f"decoder.{layer}.cross"
+        x, normed = graph.added(x, graph.close(heads, name), graph.gain(f"{cross}.norm"))
+        query = graph.apart(graph.linear(normed, [f"{cross}.branch.q"], shape.hidden_size, graph.heads * graph.size), graph.heads)
+        gain = graph.node("Mul", graph.gain(f"{cross}.branch.q_norm"), graph.constant(graph.size**-0.5, "float32"))
         parts = [_past(graph, "tools", layer, "tools_batch", "tools"), _past(graph, "request", layer, "batch", "request")]
-        heads, observed[layer] = graph.attend(query, parts, source_bias, sizes)
-        x = graph.feed_forward(graph.close(x, heads, name), f"decoder.{layer}.ffn")
-    states = graph.node("GatherND", graph.normed(x, graph.gain("decoder_norm")), last, batch_dims=1)
+        heads, observed[layer] = graph.attend(graph.folded(graph.normed(query, gain)), parts, source_bias, sizes)
+        x, y = graph.feed_forward(x, graph.close(heads, cross), f"decoder.{layer}.ffn")
+        x, normed = graph.added(x, y, graph.gain("decoder_norm" if layer == layers[-1] else f"decoder.{layer + 1}.attention.norm"))
+    states = graph.node("GatherND", normed, last, batch_dims=1)
     graph.linear(states, ["embedding"], shape.hidden_size, shape.vocab_size, result="logits")
-    graph.node("Concat", *grown, names=["present"], axis=0)
+    graph.node("Concat", *grown, names=["present"], axis=1)
     _alignment(graph, observed)
     graph.output("logits", "float32", ("batch", shape.vocab_size))
-    graph.output("present", "float32", (2 * len(layers), "batch", graph.kinds, "present", graph.size))
+    graph.output("present", "float32", ("batch", stacked, "present", graph.size))
     graph.output("alignment", "float32", ("batch", "tokens", "source"))
     return graph.model("needle decoder", {"needle_graph": VERSION})
 

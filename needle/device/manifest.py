@@ -12,6 +12,8 @@ from needle.errors import UserError
 MANIFEST = "needle.json"
 FORMAT = 1
 """Of the folder; a runtime refuses others."""
+EDITABLE = ("README.md", "calibration.json")
+"""Files that may be written anew in an exported folder."""
 
 
 def check_manifest(folder: Path) -> dict[str, Any] | None:
@@ -32,7 +34,7 @@ def check_manifest(folder: Path) -> dict[str, Any] | None:
         raise UserError(f"{folder}: exported as format {version[0]}, graphs {version[1]}; this needle runs {FORMAT} and {VERSION}: export it again")
     for name, size in files.items():
         found = (folder / name).stat().st_size if (folder / name).is_file() else None
-        if found != size and name != "README.md":
+        if found is None or (found != size and name not in EDITABLE):
             state = "is missing" if found is None else f"has {found:,} bytes instead of {size:,}"
             raise UserError(f"{folder}: {name} {state}; copy the whole folder again")
     return manifest

@@ -42,7 +42,7 @@ class OnnxStepper:
         """Which places of the cache hold a token; rows that append fewer tokens than others have gaps."""
         self._session, self._binding = session, session.io_binding()
         self._outputs = ("logits", "present", *(("alignment",) if align else ()))
-        empty = np.zeros((2 * shape.num_decoder_layers, rows, shape.num_key_value_heads, 0, shape.head_size), dtype=np.float32)
+        empty = np.zeros((rows, 2 * shape.num_decoder_layers * shape.num_key_value_heads, 0, shape.head_size), dtype=np.float32)
         self._bind(ort.OrtValue.ortvalue_from_numpy(empty))
 
     def _bind(self, past: ort.OrtValue) -> None:
@@ -100,7 +100,7 @@ class OnnxStepper:
         index = np.array(rows)
         kept, self._lengths, self._real = self._kept[index], self._lengths[index], self._real[index]
         order = np.argsort(~kept, axis=1, kind="stable")[:, : int(self._lengths.max())]
-        past = np.take_along_axis(self._present.numpy()[:, index], order[None, :, None, :, None], axis=3)
+        past = np.take_along_axis(self._present.numpy()[index], order[:, None, :, None], axis=2)
         self._kept = np.take_along_axis(kept, order, axis=1)
         own = {name: value for name, value in self._fixed.items() if not (self._shared and name.startswith("tools"))}
         self._fixed |= values_of({name: array[index] for name, array in numpy_of(own).items()})
