@@ -24,13 +24,12 @@ from needle.student.modeling import PRESETS, NeedleConfig, NeedleModel
 from needle.student.modeling.model import to_device
 from needle.student.tokenizer import PAD, SPECIAL_IDS, load_tokenizer
 from needle.traces.read import read_traces
-from needle.train.batches import Batch, collate
+from needle.train.batches import Batch, Shape, collate
 from needle.train.config import TrainConfig
 from needle.train.examples import Example, ExampleSet
 from needle.train.loop import compute_type
 from needle.train.losses import hard_label_loss
 from needle.train.optimizer import make_optimizers
-from needle.train.students import SHAPE_STEP
 
 CONFIG = TrainConfig(steps=1)
 
@@ -51,8 +50,8 @@ def padded(examples: Sequence[Example]) -> list[Example]:
 def layouts(examples: Sequence[Example]) -> dict[str, Batch]:
     """The same rows laid out in three ways."""
     weights = CONFIG.token_weights | {-1: 0.0}
-    shared, apart = (collate(examples, weights, share, SHAPE_STEP) for share in (True, False))
-    return {"shared": shared, "apart": apart, "padded": collate(padded(examples), weights, False, SHAPE_STEP)}
+    shared, apart = (collate(examples, weights, share, Shape(256, 256)) for share in (True, False))
+    return {"shared": shared, "apart": apart, "padded": collate(padded(examples), weights, False, Shape(256, 256))}
 
 
 def main() -> None:

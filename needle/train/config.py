@@ -90,6 +90,8 @@ class TrainConfig:
     """Compute type: ``bf16``, ``fp32``, or ``auto`` (bf16 where the hardware multiplies it natively)."""
     shard: bool | None = None
     """Spread weights, gradients and optimiser states over the processes (FSDP2); None: only for students too large for one device."""
+    attention: str = "auto"
+    """``plain`` (dense products segment by segment), ``flex`` (one fused kernel, not on a CPU), or ``auto`` (flex on a GPU)."""
     compile: str = "auto"
     """``torch.compile``: ``on``, ``off``, or ``auto`` (on a GPU, and on a CPU with a C++ compiler for runs of 20 minutes and more)."""
     workers: int | None = None

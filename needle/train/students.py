@@ -12,25 +12,21 @@ import torch
 from needle.errors import UserError
 from needle.student.grammar import Constraint
 from needle.student.modeling import NeedleModel
-from needle.student.modeling.compiled import can_compile, compile_regions, round_ahead
+from needle.student.modeling.compiled import round_ahead
 from needle.student.modeling.model import to_device
 from needle.student.modeling.quantize import set_quantization
-from needle.train.batches import micro_batches
+from needle.train.batches import Shape, micro_batches
 from needle.train.config import TrainConfig
 from needle.train.examples import Example
 from needle.train.lora import add_adapters, is_adapted, merged, weights_of
 from needle.train.objective import objective
 from needle.train.optimizer import make_optimizers, rate, set_rate
+from needle.train.passes import pass_shape, set_up_compile
 from needle.train.preferences import Preferences
 from needle.train.rollouts import is_sampled, sampled_answers
 from needle.train.shard import clip_gradients, even, shard, wants_shards, whole_model, whole_optimizers
 from needle.train.teachers import Source
 from needle.train.world import World
-
-SHAPE_STEP = 256
-"""Tokens to a multiple of which a pass is filled up in bf16."""
-COMPILE_MINUTES = 20
-"""Shortest run that ``compile: auto`` takes the time to compile for."""
 
 
 class Students:
@@ -55,8 +51,7 @@ class Students:
         for number, model in enumerate(models if config.lora else ()):
             add_adapters(model, config.lora, config.lora_alpha, config.seed + number, config.lora_root)
         self.optimizers = [optimizer for model in models for optimizer in make_optimizers(model, config)]
-        # a CPU builds a kernel for each shape of bf16 product and keeps a thousand: few shapes, or it does little else
-        self.multiple = SHAPE_STEP if dtype == torch.bfloat16 else 1
+        self.shape: Shape | None = None
         self.share_toolsets = all(model.config.shares_toolsets for model in models) and (teachers is None or teachers.shares_toolsets)
 
     @property
@@ -117,7 +112,8 @@ class Students:
         config = self.config
         sums: dict[str, float] = {}
         counts = [0, 0, 0]
-        passes = micro_batches(examples, config.micro_rows, config.token_weights, self.share_toolsets, self.multiple)
+        self.shape = self.shape or pass_shape(self.models, config, self.dtype, examples, self.share_toolsets)
+        passes = micro_batches(examples, config.micro_rows, config.token_weights, self.share_toolsets, self.shape)
         for batch in even(passes, self.world) if self.sharded else passes:
             batch = to_device(batch, self.device)
             for model in self.models if self.compiled else []:
@@ -160,18 +156,6 @@ class Students:
             names, kept = zip(*average.named_parameters(), strict=True)
             for new, mine in zip(weights_of(model, names), kept, strict=True):
                 mine.lerp_(new, 1 - decay)
-
-
-def set_up_compile(models: Sequence[NeedleModel], config: TrainConfig) -> bool:
-    """Compile the models as ``config.compile`` says; whether they are. Raises ``UserError`` for ``on`` without a C++ compiler."""
-    if config.compile not in ("auto", "on", "off"):
-        raise UserError(f"compile {config.compile!r} is unknown; use auto, on or off")
-    if config.compile == "on" and not can_compile():
-        raise UserError("compile on: needs a C++ compiler (install g++), or use compile off")
-    wanted = config.compile == "on" or (config.compile == "auto" and (config.minutes or 0) >= COMPILE_MINUTES and can_compile())
-    for model in models if wanted else []:
-        compile_regions(model)
-    return wanted
 
 
 def apart(model: NeedleModel, seed: int, share: float = 0.1) -> NeedleModel:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from student_helpers import START, tiny_model, token_rows
@@ -34,7 +36,7 @@ def _outcome(model: NeedleModel, source: object, target: object) -> tuple[Tensor
 def test_packed_rows_have_the_logits_and_gradients_of_padded_ones(model: NeedleModel, multiple: int) -> None:
     source = pack_source(TOOLSETS, REQUESTS, TOOLSET_OF)
     plain = _outcome(model, source, pack_target(ANSWERS, source))
-    source, target = pack(TOOLSETS, REQUESTS, TOOLSET_OF, ANSWERS, multiple)
+    source, target = pack(TOOLSETS, REQUESTS, TOOLSET_OF, ANSWERS, (multiple, multiple))
     assert len(source.ids_N) % multiple == 0 and len(target.ids_N) % multiple == 0
     for one, other in zip(_outcome(model, source, target), plain, strict=True):
         torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-5)
@@ -50,10 +52,16 @@ def test_joint_layers_have_the_same_logits_and_gradients_packed() -> None:
         torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-5)
 
 
+def test_one_masked_attention_call_has_the_states_of_the_segments(model: NeedleModel) -> None:
+    still = copy.deepcopy(model).requires_grad_(False)  # PyTorch's own kernel has no backward pass on a CPU
+    pieces, whole = (still(*pack(TOOLSETS, REQUESTS, TOOLSET_OF, ANSWERS, (128, 256), flex=flex)) for flex in (False, True))
+    torch.testing.assert_close(whole, pieces, atol=1e-5, rtol=1e-5)
+
+
 def test_a_row_never_sees_another_one(model: NeedleModel) -> None:
     def states(requests: list[list[int]], answers: list[list[int]]) -> list[Tensor]:
         with torch.no_grad():
-            return list(model(*pack(TOOLSETS, requests, TOOLSET_OF, answers, 32)).split([len(ids) for ids in answers]))
+            return list(model(*pack(TOOLSETS, requests, TOOLSET_OF, answers, (32, 32))).split([len(ids) for ids in answers]))
 
     requests, answers = list(REQUESTS), list(ANSWERS)
     requests[1], answers[3] = token_rows(9, 44)[0], [START, *token_rows(8, 11)[0]]

@@ -7,12 +7,13 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 from torch.nn import functional as F
+from torch.nn.attention.flex_attention import BlockMask, create_mask
 from train_helpers import rows, settings, tiny_model
 
 from needle.student.modeling import NeedleModel
 from needle.student.rendering import STRUCTURE, VALUE
 from needle.student.tokenizer import BOS, SPECIAL_IDS
-from needle.train.batches import collate, micro_batches
+from needle.train.batches import Shape, collate, micro_batches
 from needle.train.config import TrainConfig
 from needle.train.examples import Example, ExampleSet
 from needle.train.losses import hard_label_loss
@@ -98,7 +99,7 @@ def _gradients(
 ) -> tuple[float, Tensor]:
     model.zero_grad(set_to_none=True)
     total, loss_sum = sum(weights[kind] for example in examples for kind in example.classes), 0.0
-    for batch in micro_batches(examples, size, weights, multiple=multiple):
+    for batch in micro_batches(examples, size, weights, shape=Shape(multiple, multiple)):
         logits = model.logits(model(batch.source, batch.target))
         loss = hard_label_loss(logits, batch.labels_N, batch.weights_N, 1e-4) / total
         loss.backward()
@@ -116,6 +117,30 @@ def test_gradients_of_ragged_micro_batches_sum_to_those_of_the_whole(
     assert loss_cut == pytest.approx(loss, abs=1e-5)
     assert float(whole.abs().max()) > 1e-3
     assert float((cut - whole).abs().max()) <= 1e-6 * max(1.0, float(whole.abs().max()))
+
+
+def _reference_kernel(query: Tensor, key: Tensor, value: Tensor, block_mask: BlockMask, enable_gqa: bool) -> Tensor:
+    """What the accelerator's kernel computes: only listed blocks, in them what the mask allows, zeros where nothing is."""
+    sizes = query.shape[2], key.shape[2]
+    seen = create_mask(block_mask.mask_mod, 1, 1, *sizes, device="cpu")
+    seen = seen & block_mask.to_dense().bool().repeat_interleave(128, -2).repeat_interleave(128, -1)
+    out = F.scaled_dot_product_attention(query, key, value, seen | ~seen.any(-1, keepdim=True), enable_gqa=enable_gqa)
+    return out * seen.any(-1, keepdim=True)
+
+
+def test_the_accelerators_step_in_passes_of_one_shape_equals_the_plain_one(examples: list[Example], monkeypatch) -> None:
+    plain = Students([tiny_model(1, initializer_range=0.1)], settings(micro_rows=50), torch.float32).update(examples, 0.1)
+    monkeypatch.setattr("needle.student.modeling.flex._kernel", lambda _: _reference_kernel)
+    monkeypatch.setattr("needle.train.passes.uses_flex", lambda *_: True)
+    monkeypatch.setattr("needle.train.passes.FLEX_STEP", 128)
+    students = Students([tiny_model(1, initializer_range=0.1, max_source_tokens=128)], settings(micro_rows=2), torch.float32)
+    found = students.update(examples, 0.1)
+    shape = students.shape
+    assert shape.fixed and shape.flex and shape.source % 128 == shape.target % 128 == 0
+    batches = list(micro_batches(examples, 4, WEIGHTS, shape=shape))
+    assert {(len(batch.source.ids_N), len(batch.target.ids_N)) for batch in batches} == {(shape.source, shape.target)}
+    assert 0 < found["padding_share"] < 1 and found["norm"] == pytest.approx(plain["norm"], rel=1e-5)
+    assert found["loss"] == pytest.approx(plain["loss"], rel=1e-5)
 
 
 @pytest.mark.slow

@@ -1,7 +1,7 @@
-"""``torch.compile`` for training on a CPU: what layers do around attention as four graphs that all layers share, for any number of tokens.
+"""``torch.compile`` for training: what layers do around attention as four graphs that all layers share; on a CPU for any number of tokens.
 
-Attention itself stays as it is: its many small products gain nothing. Needs a C++ compiler; the graphs are built in the first step (a minute
-or so, kept on disk by PyTorch for the next run). Rounding of weights is done before: compiled, scales would not pass through fp16.
+Attention is left out: it has a kernel of its own on an accelerator, and on a CPU its many small products gain nothing. A CPU needs a C++
+compiler; the graphs are built in the first step (half a minute or so, kept on disk by PyTorch for the next run). Rounding of weights is done before: compiled, scales would not pass through fp16.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ def _any_length(region: Callable[..., Any]) -> Callable[..., Any]:
 
     def call(owner: nn.Module, *inputs: Any) -> Any:
         for x in tree_leaves(inputs):
-            torch._dynamo.maybe_mark_dynamic(x, 0)
+            if x.device.type == "cpu":  # on an accelerator all passes have one shape
+                torch._dynamo.maybe_mark_dynamic(x, 0)
         return compiled(owner, *inputs)
 
     return call

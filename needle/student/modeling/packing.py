@@ -1,4 +1,4 @@
-"""Batches of training rows as flat tensors with ``Segments``: rows of one toolset side by side, filled up to round lengths."""
+"""Batches of training rows as flat tensors: rows of one toolset side by side, filled up to round lengths, who looks at whom beside them."""
 
 from __future__ import annotations
 
@@ -7,9 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from needle.student.modeling.flex import flex_mask
 from needle.student.modeling.model import Source, Target
-from needle.student.modeling.segments import Segments, Span, runs, same_row, segment
+from needle.student.modeling.segments import Rectangle, Segments, Span, runs, segments
 from needle.student.tokenizer import PAD, SPECIAL_IDS
+
+NOBODY = (-1, -2)
+"""Toolset of padding among queries and among keys: they never meet."""
 
 
 def pack(
@@ -17,33 +21,51 @@ def pack(
     requests: Sequence[Sequence[int]],
     toolset_of: Sequence[int],
     answers: Sequence[Sequence[int]],
-    multiple: int = 1,
+    multiples: tuple[int, int] = (1, 1),
     joint: bool = False,
+    flex: bool = False,
 ) -> tuple[Source, Target]:
     """Source and target of rows that stand toolset by toolset (``toolset_of`` never returns to an earlier one).
 
-    Both are filled with padding to a ``multiple`` of tokens; padding looks at nothing and nothing looks at it. ``joint``: with the layout of
-    layers in which tools see the request, for batches with one request a toolset.
+    They are filled with padding to ``multiples`` of tokens; padding looks at nothing and nothing looks at it. ``joint``: with the layout of
+    layers in which tools see the request, for batches with one request a toolset. ``flex``: as ``FlexMask``, else as ``Segments``.
     """
     tools, asked, said = (_spans(part, offset) for part, offset in ((toolsets, 0), (requests, sum(map(len, toolsets))), (answers, 0)))
     wide, long = [len(ids) for ids in requests], [len(ids) for ids in answers]
-    itself, own, cross = [segment(span, [span]) for span in tools], [], []
+    own, cross = [], []
     for first, end in runs(toolset_of, wide, long):
-        tool, request, answer = tools[toolset_of[first]], _over(asked[first:end]), _over(said[first:end])
+        keys, part = (tools[toolset_of[first]], _over(asked[first:end])), slice(first, end)
         several = end - first > 1
-        own.append(segment(request, [tool, request], same_row(wide[first:end], wide[first:end]) if several else None))
-        cross.append(segment(answer, [tool, request], same_row(long[first:end], wide[first:end]) if several else None))
+        own.append(Rectangle(keys[1], keys, (tuple(wide[part]), tuple(wide[part])) if several else None))
+        cross.append(Rectangle(_over(said[part]), keys, (tuple(long[part]), tuple(wide[part])) if several else None))
+    both = [Rectangle(span, pair) for pair in zip(tools, asked, strict=False) for span in pair] if joint else []
     causal = [
-        segment(_over(said[first:end]), [_over(said[first:end])], same_row(long[first:end], long[first:end], causal=True))
+        Rectangle(_over(said[first:end]), (_over(said[first:end]),), (tuple(long[first:end]),) * 2, causal=True)
         for first, end in runs([0] * len(answers), long)
     ]
-    both = [segment(span, [tool, request]) for tool, request in zip(tools, asked, strict=False) for span in (tool, request)] if joint else None
+    itself = [Rectangle(span, (span,)) for span in tools]
     offsets = [len(toolsets[toolset]) for toolset in toolset_of]
-    ids, positions = _flat([*toolsets, *requests], [0] * len(toolsets) + offsets, multiple)
-    rows = Segments(tuple(own))
-    source = Source(ids, positions, Segments((*itself, *own)), None if both is None else Segments(tuple(both)), rows)
-    flat = _flat(answers, [0] * len(answers), multiple)
-    return source, Target(*flat, Segments(tuple(causal)), Segments(tuple(cross)), tokens=sum(long))
+    ids, positions = _flat([*toolsets, *requests], [0] * len(toolsets) + offsets, multiples[0])
+    said_ids, said_positions = _flat(answers, [0] * len(answers), multiples[1])
+    if not flex:
+        alone, *layouts = map(segments, (itself, own, causal, cross))
+        layouts.insert(0, Segments((*alone.parts, *layouts[0].parts)))
+        seen = segments(both) if joint else None
+    else:
+        rows = range(1, len(requests) + 1)
+        source = _numbers([*range(len(toolsets)), *toolset_of], [0] * len(toolsets) + [*rows], [*map(len, toolsets), *wide], len(ids))
+        target = _numbers(toolset_of, rows, long, len(said_ids))
+        layouts = [flex_mask([*itself, *own], source[0], source[1]), flex_mask(own, source[0], source[1]),
+                   flex_mask(causal, target[0], target[1], causal=True), flex_mask(cross, target[0], source[1])]  # fmt: skip
+        alike = [side * np.array([1, 0]) for side in source]
+        seen = flex_mask(both, alike[0], alike[1]) if joint else None
+    return Source(ids, positions, layouts[0], seen, layouts[1]), Target(said_ids, said_positions, layouts[2], layouts[3], tokens=sum(long))
+
+
+def _numbers(toolsets: Sequence[int], rows: Sequence[int], lengths: Sequence[int], total: int) -> list[np.ndarray]:
+    """Toolset and row of each of ``total`` tokens, as queries and as keys; padding has those of ``NOBODY``."""
+    pairs = np.repeat(np.array([toolsets, rows], dtype=np.int32).T, lengths, axis=0)
+    return [np.concatenate((pairs, np.full((total - len(pairs), 2), nobody, np.int32))) for nobody in NOBODY]
 
 
 def _spans(parts: Sequence[Sequence[int]], offset: int) -> list[Span]:

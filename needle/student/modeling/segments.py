@@ -53,20 +53,39 @@ def _up(length: int, step: int) -> int:
     return -(-length // step) * step
 
 
-def segment(queries: Span, keys: Sequence[Span], seen: np.ndarray | None = None) -> Segment:
-    """A segment in which ``seen [queries, last keys]`` says who sees whom of the last span; None: everything is seen."""
-    length, widths = queries[1] - queries[0], [stop - start for start, stop in keys]
+@dataclass(frozen=True)
+class Rectangle:
+    """Queries that look at the same spans of keys, the last of which may belong to several rows."""
+
+    queries: Span
+    keys: tuple[Span, ...]
+    rows: tuple[tuple[int, ...], tuple[int, ...]] | None = None
+    """Lengths of the rows among the queries and in the last span: each looks at its own; None: a single row."""
+    causal: bool = False
+    """Queries and keys are the same tokens, and later ones are hidden."""
+
+    def seen(self) -> np.ndarray | None:
+        """``[queries, last keys]``: who looks at whom in the last span; None: everyone at everything."""
+        if self.rows is None and not self.causal:
+            return None
+        lengths, others = self.rows or ((self.queries[1] - self.queries[0],),) * 2
+        seen = np.repeat(np.arange(len(lengths)), lengths)[:, None] == np.repeat(np.arange(len(others)), others)
+        return np.tril(seen) if self.causal else seen
+
+
+def segments(rectangles: Sequence[Rectangle]) -> Segments:
+    """The layout of ``rectangles``, in which every real query is in exactly one."""
+    return Segments(tuple(map(_segment, rectangles)))
+
+
+def _segment(rectangle: Rectangle) -> Segment:
+    length, widths = rectangle.queries[1] - rectangle.queries[0], [stop - start for start, stop in rectangle.keys]
     bias = np.full((_up(length, QUERY_STEP), _up(sum(widths), KEY_STEP)), MASKED, np.float32)
     bias[:, : sum(widths)] = 0
+    seen = rectangle.seen()
     if seen is not None:
         bias[:length, sum(widths[:-1]) : sum(widths)] = np.where(seen, 0, MASKED)
-    return Segment(queries, tuple(keys), torch.from_numpy(bias).bfloat16())
-
-
-def same_row(lengths: Sequence[int], others: Sequence[int], causal: bool = False) -> np.ndarray:
-    """``[sum(lengths), sum(others)]``: whether token and other token belong to the same row (``causal``: and it is not a later one)."""
-    seen = np.repeat(np.arange(len(lengths)), lengths)[:, None] == np.repeat(np.arange(len(others)), others)
-    return np.tril(seen) if causal else seen
+    return Segment(rectangle.queries, rectangle.keys, torch.from_numpy(bias).bfloat16())
 
 
 def runs(toolset_of: Sequence[int], *lengths: Sequence[int]) -> list[Span]:
