@@ -45,11 +45,19 @@ REQUESTS = (
 def body(number: int) -> dict[str, Any]:
     """Question ``number``, with the first tools of the home toolset."""
     raw = json.loads((ROOT / "data" / "toolsets" / "home.json").read_text(encoding="utf-8"))
-    tools = [{"type": "function", "function": tool} for tool in (raw["tools"] if isinstance(raw, dict) else raw)[:TOOLS]]
-    return {"model": "needle", "messages": [{"role": "user", "content": REQUESTS[number % len(REQUESTS)]}], "tools": tools}
+    tools = [
+        {"type": "function", "function": tool} for tool in (raw["tools"] if isinstance(raw, dict) else raw)[:TOOLS]
+    ]
+    return {
+        "model": "needle",
+        "messages": [{"role": "user", "content": REQUESTS[number % len(REQUESTS)]}],
+        "tools": tools,
+    }
 
 
-async def seconds(ask: Callable[[dict[str, Any]], Awaitable[Any]], clients: int, questions: list[dict[str, Any]]) -> float:
+async def seconds(
+    ask: Callable[[dict[str, Any]], Awaitable[Any]], clients: int, questions: list[dict[str, Any]]
+) -> float:
     """Wall-clock seconds until ``clients``, each with one question at a time, have had all answered."""
     waiting = list(reversed(questions))
 
@@ -110,9 +118,20 @@ def main() -> None:
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 8])
     parser.add_argument("--requests", type=int, default=32, help="Requests in a round, for each number of clients.")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--workers", type=int, default=1, help="Batches that the server answers at once.")
     parser.add_argument("--sdk", action="store_true", help="Clients of the openai SDK.")
     options = parser.parse_args()
-    command = [sys.executable, "-m", "needle.cli", "serve", "--port", "0", *(["--model", options.model] if options.model else [])]
+    command = [
+        sys.executable,
+        "-m",
+        "needle.cli",
+        "serve",
+        "--port",
+        "0",
+        "--workers",
+        str(options.workers),
+        *(["--model", options.model] if options.model else []),
+    ]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
     try:
         assert server.stdout is not None
@@ -124,10 +143,14 @@ def main() -> None:
         server.wait(30)
     first = found[options.clients[0]]
     for clients, rounds in found.items():
-        clock, cpu = ([one[column] / base[column] for one, base in zip(rounds, first, strict=True)] for column in (0, 1))
+        clock, cpu = (
+            [one[column] / base[column] for one, base in zip(rounds, first, strict=True)] for column in (0, 1)
+        )
         rate, _, rows = (statistics.median(column) for column in zip(*rounds, strict=True))
         each = ", ".join(f"{ratio:.2f}" for ratio in clock)
-        ratios = f"{statistics.median(clock):5.2f} x by the clock (rounds: {each}), {statistics.median(cpu):5.2f} x by CPU"
+        ratios = (
+            f"{statistics.median(clock):5.2f} x by the clock (rounds: {each}), {statistics.median(cpu):5.2f} x by CPU"
+        )
         print(f"{clients:3d} clients: {rate:7.1f} answers/s  {ratios}  {rows:.1f} rows a batch")
 
 

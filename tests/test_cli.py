@@ -31,7 +31,7 @@ OPTIONS = {
     "report": "FIRST SECOND --out",
     "leaderboard": "DIRECTORIES --out",
     "run": "QUERY --tools --model --system --free --threshold --fallback --explain",
-    "serve": "--model --port --host --key-env --threshold --fallback --cors",
+    "serve": "--model --port --host --key-env --threshold --fallback --workers --cors",
     "playground": "--model --tools --out --port",
     "calibrate": "--traces --model --out --limit --seed",
     "export": "--out --model --bits --rows --check",

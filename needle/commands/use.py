@@ -83,11 +83,12 @@ def serve(
     key_env: Annotated[str | None, typer.Option(help="Environment variable with the key that clients must send.")] = None,
     threshold: Threshold = None,
     fallback: Fallback = None,
+    workers: Annotated[int, typer.Option(help="Batches that are answered at once, on a core each.", min=1)] = 1,
     cors: Annotated[list[str] | None, typer.Option(help="Web page that may ask from a browser, such as https://example.com. May be repeated.")] = None,
 ) -> None:
     """Answer OpenAI's chat completions over HTTP, with calls, until Ctrl-C."""
     from needle.models import open_caller
-    from needle.serve import LOOPBACK
+    from needle.serve import LOOPBACK, Limits
     from needle.serve import serve as run_server
 
     key = os.environ.get(key_env, "") if key_env else None
@@ -98,7 +99,7 @@ def serve(
     callers = {name: open_caller(one, threshold=threshold, fallback=fallback) for name, one in _named(model or []).items()}
     who = " and ".join(caller.name for caller in callers.values())
     served = callers if len(callers) > 1 or "needle" not in callers else callers["needle"]
-    run_server(served, host=host, port=port, key=key, origins=cors or (), announce=lambda url: say(f"{who} answers until Ctrl-C at {url}"))
+    run_server(served, host=host, port=port, key=key, origins=cors or (), limits=Limits(workers=workers), announce=lambda url: say(f"{who} answers until Ctrl-C at {url}"))
 
 
 def _named(models: list[str]) -> dict[str, str | None]:

@@ -42,13 +42,18 @@ class _Waiting:
 
 
 class Batcher:
-    """The queue before one caller. Belongs to one event loop at a time; the caller is never entered twice at once."""
+    """The queue before one caller. Belongs to one event loop at a time; the caller is entered by ``limits.workers``
+    threads at once, by one unless more are allowed."""
 
     def __init__(self, caller: Caller, limits: Limits, metrics: Metrics) -> None:
         self.caller, self.limits, self.metrics = caller, limits, metrics
         self._waiting: deque[_Waiting] = deque()
-        self._worker: asyncio.Task[None] | None = None
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="needle-serve")
+        self._workers: set[asyncio.Task[None]] = set()
+        self._threads = ThreadPoolExecutor(limits.workers, thread_name_prefix="needle-serve")
+        self._busy: list[int] = []
+        """Sizes of the batches that are being answered."""
+        self._expected, self._patient_until = 0, 0.0
+        """How many requests the next batches may come to, and the moment (of the loop's clock) until which to wait."""
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -68,46 +73,56 @@ class Batcher:
         self.check_room()
         future: asyncio.Future[CallResult] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Waiting(request, future, gone, None if explain else told, explain))
-        if self._worker is None or self._worker.done():
-            self._worker = asyncio.create_task(self._work())
+        if len(self._workers) < self.limits.workers:
+            self._workers.add(worker := asyncio.create_task(self._work()))
+            worker.add_done_callback(self._workers.discard)
         try:
             return await asyncio.wait_for(future, self.limits.answer_seconds)
         except TimeoutError:
             words = f"no answer within {self.limits.answer_seconds:g} seconds; send less, or try when it is quieter"
             raise ApiError(504, words, code="timeout", headers={"x-should-retry": "false"}) from None
 
-    async def _gather(self, expected: int, patience: float) -> None:
-        """Wait until ``expected`` requests are here, ``patience`` seconds at most, but for the first moment in any
-        case."""
+    async def _gather(self) -> None:
+        """Wait for the first moment, and then for those who are expected, until patience ends."""
         loop = asyncio.get_running_loop()
         began = loop.time()
         while len(self._waiting) < self.limits.batch:
-            spent = loop.time() - began
-            if spent >= self.limits.window_seconds and (len(self._waiting) >= expected or spent >= patience):
+            now = loop.time()
+            late = now >= self._patient_until or len(self._waiting) >= self._expected
+            if late and now - began >= self.limits.window_seconds:
                 return
             await asyncio.sleep(min(self.limits.window_seconds, 0.001))
 
+    async def _take(self) -> list[_Waiting]:
+        """The next batch: a fair share of those who wait, for each thread that is free."""
+        free = max(1, self.limits.workers - len(self._busy))
+        share = min(self.limits.batch, -(-len(self._waiting) // free))
+        batch: list[_Waiting] = []
+        while self._waiting and len(batch) < share:
+            one = self._waiting.popleft()
+            left = await one.gone()
+            if one.future.done():  # it has waited too long
+                continue
+            if left:
+                one.future.set_exception(ApiError(CLIENT_GONE, "the client has hung up", code="client_gone"))
+            else:
+                batch.append(one)
+        return batch
+
     async def _work(self) -> None:
-        expected, patience = 1, 0.0
+        loop = asyncio.get_running_loop()
         while self._waiting:
-            await self._gather(expected, patience)
-            batch: list[_Waiting] = []
-            while self._waiting and len(batch) < self.limits.batch:
-                one = self._waiting.popleft()
-                left = await one.gone()
-                if one.future.done():  # it has waited too long
-                    continue
-                if left:
-                    one.future.set_exception(ApiError(CLIENT_GONE, "the client has hung up", code="client_gone"))
-                else:
-                    batch.append(one)
+            await self._gather()
+            batch = await self._take()
             if not batch:
                 continue
             self.metrics.batch(len(batch))
-            loop = asyncio.get_running_loop()
+            self._busy.append(len(batch))
             began = loop.time()
-            results = await loop.run_in_executor(self._thread, self._ask, batch, loop)
-            expected, patience = len(batch) + len(self._waiting), PATIENCE * (loop.time() - began)
+            results = await loop.run_in_executor(self._threads, self._ask, batch, loop)
+            self._busy.remove(len(batch))
+            self._expected = -(-(len(batch) + sum(self._busy) + len(self._waiting)) // self.limits.workers)
+            self._patient_until = loop.time() + PATIENCE * (loop.time() - began)
             for one, result in zip(batch, results, strict=True):
                 if one.future.done():
                     continue

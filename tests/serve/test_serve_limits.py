@@ -180,6 +180,21 @@ def test_a_full_queue_sends_away_with_429_and_recovers(caller):
     assert run(app, work).choices[0].finish_reason == "tool_calls"
 
 
+def test_workers_share_what_waits_and_answer_at_once(caller):
+    app = create_app(caller, limits=Limits(workers=2, window_seconds=0.02))
+    caller.gate.clear()
+
+    async def work(client):
+        tasks = [asyncio.create_task(client.chat.completions.create(**GOOD)) for _ in range(6)]
+        while len(caller.batches) < 2:
+            await asyncio.sleep(0.001)
+        caller.gate.set()
+        return await asyncio.gather(*tasks)
+
+    assert all(answer.choices[0].finish_reason == "tool_calls" for answer in run(app, work))
+    assert len(caller.threads) == 2 and sum(map(len, caller.batches)) == 6 and max(map(len, caller.batches[:2])) <= 3
+
+
 def test_an_answer_that_takes_too_long_is_504_and_is_not_retried(caller):
     app = create_app(caller, limits=Limits(answer_seconds=0.02))
     caller.gate.clear()
