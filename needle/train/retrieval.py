@@ -69,13 +69,16 @@ def fit_head(
     heads = [torch.nn.Parameter(shared.clone()), torch.nn.Parameter(shared.clone())]
     optimizer = torch.optim.AdamW(heads, lr=2e-3, weight_decay=0.05)
     rows, batch = len(right), 256
+    belongs_NM = np.zeros((rows, len(tools_MD)), dtype=bool)
+    for place, own in enumerate(right):
+        belongs_NM[place, list(own)] = True
     steps = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=epochs * -(-rows // batch))
     for _ in range(epochs):
         order = generator.permutation(rows)
         for start in range(0, rows, batch):
             places = order[start : start + batch]
             positives = np.array([generator.choice(right[place]) for place in places])
-            also = torch.tensor([[tool in set(right[place]) for tool in positives] for place in places])
+            also = torch.from_numpy(belongs_NM[places][:, positives])
             scores = _project(asked[places], heads[0]) @ _project(known[positives], heads[1]).T / TEMPERATURE
             also.fill_diagonal_(False)
             loss = F.cross_entropy(scores.masked_fill(also, -1e9), torch.arange(len(places)))
