@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from needle.errors import UserError
@@ -36,6 +36,11 @@ class FallbackCaller(Caller):
         """What decides the answers beside the name: settings of both callers."""
         callers = {"first": self.first, "fallback": self.fallback}
         return {role: dict(getattr(caller, "settings", None) or {}) for role, caller in callers.items() if caller}
+
+    def prepare(self, tools: Iterable[Any]) -> Any:
+        """What the first caller makes of a toolset ahead of requests (``StudentCaller.prepare``); the tools themselves where it makes nothing."""
+        ready = getattr(self.first, "prepare", None)
+        return ready(tools) if ready else tools
 
     def prompt_length(self, request: Request) -> int:
         """Tokens (characters over four, where the first caller does not count them) of a request with its tools."""
