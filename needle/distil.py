@@ -139,7 +139,7 @@ def train(
 
     settings = dict(settings or {})
     soft = Soft(loss, tuple(teachers), teacher_cache, preferences)
-    _check(preset, soft, settings.get("on_policy", 0.0))
+    _check(preset, soft, settings)
     if loss == "soft":
         settings.setdefault("vote_weight", VOTE_WEIGHT)
     last = _last(out, resume)
@@ -175,7 +175,7 @@ def _digest(split: Split) -> str:
     return hashlib.blake2b("\n".join(lines).encode(), digest_size=6).hexdigest()
 
 
-def _check(preset: str, soft: Soft, on_policy: float) -> None:
+def _check(preset: str, soft: Soft, settings: dict[str, Any]) -> None:
     """Raises ``UserError`` for a preset or loss that is unknown or does not fit the teachers."""
     from needle.student.modeling import PRESETS
 
@@ -188,7 +188,9 @@ def _check(preset: str, soft: Soft, on_policy: float) -> None:
         )
     if soft.loss != "soft" and soft.cache is not None:
         raise UserError(f"--teacher-cache with --loss {soft.loss}: what teachers said is for --loss soft")
-    if on_policy and (soft.loss != "soft" or not soft.teachers):
+    if settings.get("preference") and soft.preferences is None:
+        raise UserError(f"--{settings['preference']} without --preferences: give the file of pairs that it is about")
+    if settings.get("on_policy") and (soft.loss != "soft" or not soft.teachers):
         raise UserError("--on-policy: samples of the student are scored by teachers in the loop; give --loss soft with --teacher")
 
 

@@ -23,6 +23,7 @@ from needle.student.modeling import NeedleConfig, NeedleModel
 from needle.student.modeling.model import to_device
 from needle.student.rendering import render_answer, render_request, render_tools
 from needle.traces.formats import calls_from, trace_from_dict
+from needle.traces.read import raw_rows
 from needle.traces.write import atomic
 from needle.train.batches import collate
 from needle.train.cache import example_key
@@ -50,18 +51,16 @@ def read_pairs(path: Path, tokenizer: Tokenizer, config: NeedleConfig) -> list[P
 
     Raises ``UserError`` for a file that is not of that shape, with the line, and where no pair is left.
     """
-    pairs, long = [], 0
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not readable ({error}); give a file from `needle traces preferences`") from error
-    for number, line in enumerate(lines, 1):
+    pairs, lines, long = [], 0, 0
+    for number, row in raw_rows(path):
+        lines += 1
         try:
-            row = json.loads(line)
+            if isinstance(row, str):
+                raise UserError(row)
             trace = trace_from_dict({"messages": [*row["prompt"], *row["chosen"]], "tools": row["tools"]})
             rejected = calls_from(row["rejected"][0].get("tool_calls") or [])
         except (ValueError, KeyError, TypeError, IndexError, AttributeError, UserError) as error:
-            raise UserError(f"{path}:{number}: not a preference pair ({type(error).__name__}: {error}); docs/formats.md says what one is") from error
+            raise UserError(f"{path}:{number}: not a preference pair ({type(error).__name__}: {error}); `needle traces preferences` writes such files") from error
         tools, request = tuple(render_tools(tokenizer, trace.tools)), tuple(render_request(tokenizer, trace.request))
         answers = [tuple(render_answer(tokenizer, calls, trace.tools)[0]) for calls in (trace.calls, rejected)]
         fits = max(map(len, answers)) <= config.max_target_tokens and len(request) <= config.max_request_tokens
@@ -70,7 +69,7 @@ def read_pairs(path: Path, tokenizer: Tokenizer, config: NeedleConfig) -> list[P
         elif answers[0] != answers[1]:
             pairs.append(Pair(*(Example(tools, request, answer, (0,) * len(answer)) for answer in answers)))
     if not pairs:
-        raise UserError(f"{path}: no pair to learn from ({len(lines)} lines, {long} longer than the context)")
+        raise UserError(f"{path}: no pair to learn from ({lines} lines, {long} longer than the context)")
     return pairs
 
 
@@ -111,7 +110,7 @@ class Preferences:
         return cls(pairs, config, margins)
 
     def drawn(self, step: int, rank: int = 0) -> list[int]:
-        """Places of the pairs of a step: each pass over all is in another order, and every process draws others."""
+        """Places of the pairs of a step: none twice in a step, drawn anew at every step and by every process."""
         count = min(self.config.preference_pairs, len(self.pairs))
         return random.Random(f"{self.config.seed}/pairs/{step}/{rank}").sample(range(len(self.pairs)), count)
 

@@ -1,8 +1,9 @@
 """On-policy rounds: in some steps the student answers the requests itself, and the teachers say at each of its tokens what they would have.
 
 Where a student goes wrong it gets into states that no recorded answer shows; this teaches it what to do there (generalised knowledge
-distillation: Agarwal et al., arXiv:2306.13649). Samples keep to the grammar of the tools, as the student's answers do when it is used, unless they are to be free of it.
-Which steps are sampled, and every sample, follow from the seed, the step and the weights, so that a run can be continued.
+distillation: Agarwal et al., arXiv:2306.13649). Samples keep to the grammar of the tools, as the student's answers do when it is used, unless
+they are to be free of it. Which steps are sampled, and every sample, follow from the seed, the step and the weights, so that a run can be
+continued.
 """
 
 from __future__ import annotations

@@ -91,6 +91,7 @@ def test_any_setting_is_read_from_the_command_line() -> None:
     ({"loss": "mutual", "teachers": ["llama"]}, "all students are of this project"),
     ({"loss": "mutual", "settings": {"on_policy": 0.5}}, "--on-policy"),
     ({"preferences": "nowhere.jsonl"}, "needle traces preferences"),
+    ({"settings": {"preference": "dpo"}}, "--dpo without --preferences"),
     ({"preferences": "pairs.jsonl", "settings": {"preference": "ppo"}}, "simpo or dpo"),
 ])  # fmt: skip
 def test_ways_that_do_not_fit_are_refused_in_one_line_before_anything_is_written(home: Path, ways: dict, words: str) -> None:
