@@ -1,12 +1,12 @@
 """Ways to distil, on the same rows and steps: labels, one teacher, an ensemble, students that teach each other, on-policy steps.
 
-    python benchmarks/distillation.py --out runs/ways                                          # nano students, some five hours of one core
+    python benchmarks/distillation.py --out runs/ways                                          # nano students, a night of one core
     python benchmarks/distillation.py --out runs/ways --preset base --minutes 9 --toolsets 0   # an accelerator, all toolsets
     python benchmarks/distillation.py --out runs/try --steps 2 --seeds 2 --toolsets 4 --validation-rows 4   # does it run at all
 
 Students start from random weights. The teacher is the bundled base, which has seen more data than they do; with ``--teacher-steps N`` it is
 made here first, from the same rows, by N steps. The ensemble is the hard-label students of the other seeds. Every arm of a seed sees the
-same rows in the same order; a pair that learns together costs twice as much a row, teachers in the loop about half as much again.
+same rows in the same order; a pair that learns together costs twice as much a row, and so does the bundled base in the loop of a nano student.
 
 Prints held-out scores (toolsets that no arm trains on): mean and standard error over seeds, and the gain over hard labels with its 95 %
 interval (Student's t over seeds, paired). A run that is there already is not made again, one that was stopped goes on.

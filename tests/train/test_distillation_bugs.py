@@ -170,6 +170,18 @@ def test_a_loss_divided_twice_or_scaled_by_the_number_of_passes(examples: list[E
             assert cut[name] == pytest.approx(whole[name], rel=1e-4), name
 
 
+def test_padding_that_is_learnt_from(examples: list[Example]) -> None:
+    found = []
+    for multiple in (1, 64):
+        student, teacher = tiny_model(0, initializer_range=0.1), tiny_model(1, initializer_range=0.1)
+        batch = collate(examples, settings().token_weights, multiple=multiple)
+        logits = student.logits(student(batch.source, batch.target))
+        parts = objective(settings(divergence=0.5), logits, [], Teachers([teacher]).targets(batch, torch.float32, 1.0), batch, 0.5)
+        sum(share * loss for share, loss in parts.values()).backward()
+        found.append((parts["soft_loss"][1].detach(), torch.cat([weight.grad.flatten() for weight in student.parameters()])))
+    torch.testing.assert_close(found[0], found[1], rtol=1e-4, atol=1e-4)
+
+
 def test_a_loss_that_depends_on_the_length_of_the_answers() -> None:
     student, teacher, weights = _drawn(0)
     once = soft_label_loss(student, SoftTargets(teacher.softmax(-1)), weights) / weights.sum()
