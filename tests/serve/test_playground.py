@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
+import signal
+import subprocess
+import sys
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -57,6 +62,15 @@ def test_every_answer_says_what_the_page_may_load(page):
         assert "default-src 'none'" in policy and "unsafe-inline" not in policy and "http" not in policy
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert (answer.status_code == 200) == (".." not in path and "%2e" not in path and path != "/nothing")
+
+
+def test_of_a_model_folder_only_the_model_can_be_read(page, desk, tmp_path, monkeypatch):
+    for name in ("config.json", "secret.txt"):
+        (tmp_path / name).write_text("{}")
+    monkeypatch.setattr(desk, "browser_model", lambda: tmp_path)
+    assert get(page, "/model/config.json", {"host": "localhost"}).status_code == 200
+    for name in ("secret.txt", "calibration.json", "../desk/corrections.jsonl"):
+        assert get(page, f"/model/{name}", {"host": "localhost"}).status_code == 404, name
 
 
 def test_tools_are_read_and_judged_as_the_program_does_it(page):
@@ -123,3 +137,26 @@ def test_the_packaged_examples_are_those_of_the_source_tree():
     assert {one["name"] for one in examples()} == {path.stem for path in (ROOT / "data" / "toolsets").glob("*.json")}
     for one in examples():
         assert one["text"] == (ROOT / "data" / "toolsets" / f"{one['name']}.json").read_text() and one["requests"]
+
+
+def test_the_command_serves_the_page_until_ctrl_c(tmp_path):
+    command = [sys.executable, "-m", "needle.cli", "playground", "--model", "baseline:never", "--port", "0", "--out", str(tmp_path / "desk")]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        words = process.stdout.readline() + process.stdout.readline()
+        url = re.search(r"The page is at (http://127\.0\.0\.1:\d+) until", words)
+        assert url and "corrections.jsonl" in words, (words, process.stderr.read() if process.poll() is not None else "")
+        with urllib.request.urlopen(url[1]) as page:
+            assert b"<title>Playground" in page.read()
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert (process.returncode, err) == (0, "") and not (tmp_path / "desk").exists()
+
+
+@pytest.mark.parametrize(("options", "words"), [
+    (["--model", "baseline:nobody"], "nobody"), (["--tools", "missing.json"], "missing.json: no such file"), (["--port", "70000"], "port 70000 does not exist"),
+])  # fmt: skip
+def test_a_page_that_cannot_start_says_why_in_one_line(cli, options, words):
+    assert words in cli("playground", *(options if "--model" in options else [*options, "--model", "baseline:never"])).complaint

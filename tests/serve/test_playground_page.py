@@ -106,6 +106,14 @@ def test_nothing_that_model_tools_or_files_say_is_ever_markup(page, desk):
     assert page.evaluate("fetch('https://example.com').then(() => 'sent', () => 'blocked')") == "blocked"
 
 
+def test_spans_count_characters_as_python_does(page):
+    found = page.evaluate("""import("/page/spans.js").then(({pieces, spansOf}) => [
+      pieces("😀 the hall 🏠", spansOf("", [], [{path: "0.room", start: 6, end: 10, score: 1}])).map(piece => piece.text),
+      spansOf("Dim Living Room to 20 or 200", [{name: "dim", arguments: {room: "living_room", level: 20, more: ["or"]}}], []).map(span => [span.path, span.start, span.end]),
+      spansOf("abc", [], [{path: "0.a", start: 0, end: 2, score: 1}, {path: "0.b", start: 0, end: 2, score: 1}, {path: "0.c", start: 1, end: 3, score: 1}]).map(span => span.paths)])""")
+    assert found == [["😀 the ", "hall", " 🏠"], [["0.room", 4, 15], ["0.level", 19, 21], ["0.more.0", 22, 24]], [["0.a", "0.b"]]]
+
+
 def test_everything_has_a_name_and_is_reached_by_the_keyboard(page):
     ask(page, 'set_lights {"room": "hall"}')
     page.click("#correct")

@@ -38,6 +38,10 @@ from needle.serve.playground.files import examples, static
 from needle.serve.playground.guard import Guard, read_json
 from needle.tools import Request, ToolCall, ToolSpec
 
+MODEL_FILES = frozenset(
+    ("config.json", "needle.json", "tokenizer.json", "calibration.json", "encoder.onnx", "decoder.onnx", "model.safetensors")
+)
+"""What the browser may read of an exported model; the folder may hold more."""
 Endpoint = Callable[[HttpRequest], Awaitable[Any]]
 
 
@@ -94,6 +98,8 @@ class _Playground:
             "usage": result.usage,
             "raw": result.raw,
             "error": result.error,
+            "offered": result.offered,
+            "tools": len(asked.tools),
             "violations": [] if result.error else _violations(list(result), asked.tools),
             "model": self.batcher.caller.name,
         }
@@ -146,8 +152,11 @@ class _Playground:
         return await self.state(request)
 
     async def model_file(self, request: HttpRequest) -> Response:
+        name = request.path_params["name"]
+        if name not in MODEL_FILES:
+            raise ApiError(404, f"there is nothing at {request.url.path}", code="not_found")
         folder: Path = await asyncio.to_thread(self.desk.browser_model)
-        return await static(folder)(request)
+        return await static(folder, name)(request)
 
 
 def _json(endpoint: Endpoint) -> Callable[[HttpRequest], Awaitable[Response]]:

@@ -36,7 +36,7 @@ def static(folder: str | Path, name: str | None = None) -> Callable[[HttpRequest
 
     async def send(request: HttpRequest) -> Response:
         wanted = name if name is not None else request.path_params["name"]
-        path = (await asyncio.to_thread(_listing, root)).get(wanted)
+        path = (await asyncio.to_thread(_listing, root, name is None)).get(wanted)
         if path is None:
             raise ApiError(404, f"there is nothing at {request.url.path}", code="not_found")
         headers = {"content-encoding": "gzip"} if path.suffix == ".gz" and path.name != wanted.rpartition("/")[2] else {}
@@ -45,9 +45,9 @@ def static(folder: str | Path, name: str | None = None) -> Callable[[HttpRequest
     return send
 
 
-def _listing(root: Path) -> dict[str, Path]:
-    """The files below a folder by the name under which they are asked for."""
-    files = [path for path in sorted(root.rglob("*")) if path.is_file()]
+def _listing(root: Path, deep: bool) -> dict[str, Path]:
+    """The files of a folder (and, ``deep``, below it) by the name under which they are asked for."""
+    files = [path for path in sorted(root.rglob("*") if deep else root.iterdir()) if path.is_file()]
     return {path.relative_to(root).as_posix().removesuffix(".gz"): path for path in files}
 
 

@@ -56,6 +56,7 @@ function figures(answer) {
   }
   if (answer.seconds !== null && answer.seconds !== undefined) found.push(make("span", { id: "timing" }, "Model ", make("b", {}, time(answer.seconds)), answer.round ? `, with the way there ${time(answer.round)}` : ""));
   if (answer.usage?.prompt_tokens) found.push(make("span", {}, `${answer.usage.prompt_tokens} tokens read, ${answer.usage.completion_tokens} written`));
+  if (answer.offered) found.push(make("span", {}, `of ${answer.tools} tools the model was shown the ${answer.offered.length} that fit best`));
   found.push(make("span", { class: "model" }, answer.where === "browser" ? "in this browser" : answer.model.split(" (")[0]));
   return found;
 }

@@ -72,6 +72,17 @@ async function askHere({ query, system, tools }) {
   return { ...answer, ...checked, model: byId("model").title, where: "browser" };
 }
 
+/** Load the model as soon as the browser is chosen; back to the server where it cannot be. */
+async function loadHere() {
+  try {
+    const { bytes, threads } = await local.load();
+    if (inBrowser()) notice(`The model is in this browser: ${(bytes / 1e6).toFixed(1)} MB, ${threads === 1 ? "1 thread" : `${threads} threads`}. Requests stay here; the server only checks the calls and saves what you say is right.`);
+  } catch (error) {
+    document.querySelector("#where input[value=server]").checked = true;
+    notice(`The model cannot run in this browser: ${error.message}`, true);
+  }
+}
+
 async function save(calls) {
   const { query, system, tools, toolset, answer } = asked;
   const { calls: said, confidence, error, model } = answer;
@@ -92,6 +103,7 @@ function listen() {
   byId("query").addEventListener("keydown", (event) => {
     if (event.key === "Enter" && !event.shiftKey && !event.isComposing) { event.preventDefault(); ask(); }
   });
+  for (const choice of document.querySelectorAll("#where input")) choice.addEventListener("change", () => { if (inBrowser()) loadHere(); else notice(""); });
   byId("example").addEventListener("change", (event) => openExample(event.target.value));
   byId("right").addEventListener("click", () => save(asked.answer.calls).catch((error) => notice(error.message, true)));
   byId("correct").addEventListener("click", () => { byId("judge").hidden = true; correction.open(asked.tools, asked.answer.calls); });
