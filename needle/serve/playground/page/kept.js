@@ -94,16 +94,18 @@ function left(status) {
   if (status.state === "stopping") return "stopping after this step";
   if (!status.seconds_left) return `${percent}, starting`;
   const seconds = status.seconds_left;
-  return `${percent}, about ${seconds < 90 ? `${Math.round(seconds)} seconds` : `${Math.round(seconds / 60)} minutes`} left`;
+  return `${percent}, about ${seconds < 90 ? count(Math.round(seconds), "second") : count(Math.round(seconds / 60), "minute")} left`;
 }
 
-function words(status, count, fewest) {
+const count = (number, word) => `${number} ${word}${number === 1 ? "" : "s"}`;
+
+function words(status, rows, fewest) {
   const exact = status.exact.length ? `${Math.round(100 * Math.max(...status.exact.map(([, share]) => share)))} % of the held-out rows are right` : "";
   if (status.state === "failed") return [`The fine-tune failed: ${status.error}`, true];
   if (status.state === "running" || status.state === "stopping") return [exact ? `So far ${exact}.` : "The run has started."];
   if (status.state === "done") return [`Done: ${exact || "no figure yet"}. The checkpoint is in ${status.out}/best.`];
   if (status.state === "cancelled") return [status.usable ? `Cancelled; the best so far is in ${status.out}/best.` : "Cancelled."];
-  return [count < fewest ? `A fine-tune needs ${fewest} corrections; there ${count === 1 ? "is" : "are"} ${count}.` : ""];
+  return [rows < fewest ? `A fine-tune needs ${fewest} corrections; there ${rows === 1 ? "is" : "are"} ${rows}.` : ""];
 }
 
 const SVG = "http://www.w3.org/2000/svg";
