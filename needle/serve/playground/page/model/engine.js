@@ -66,7 +66,7 @@ class Stepper {
     this.engine = engine;
     this.length = 0;
     this.fixed = { ...fixed, sizes: whole(ort, sizes, [2]), source_bias: real(ort, new Float32Array(sizes[0] + sizes[1]), [1, 1, 1, sizes[0] + sizes[1]]) };
-    this.past = real(ort, new Float32Array(0), [2 * config.num_decoder_layers, 1, config.num_key_value_heads, 0, engine.head]);
+    this.past = real(ort, new Float32Array(0), [1, 2 * config.num_decoder_layers * config.num_key_value_heads, 0, engine.head]);
   }
 
   /** Append tokens; the logits after the last one. */
