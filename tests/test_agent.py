@@ -323,6 +323,14 @@ def test_tomorrow_is_a_day_of_the_calendar_where_a_tool_takes_one():
         assert model.seen[0].system is None and step.call == model.calls[0]
 
 
+def test_one_call_can_be_awaited_and_a_caller_that_decides_at_once_streams_whole_calls():
+    model = Scripted(HALL)
+    assert asyncio.run(model.acall("x", [dim], system="It is Monday.")) == [ToolCall(*HALL)]
+    assert model.seen[0].system == "It is Monday." and model.seen[0].tools == (dim.spec,)
+    piece, whole = model.stream("x", [dim])
+    assert (piece.call, piece.name, json.loads(piece.arguments)) == (0, *HALL) and whole == [ToolCall(*HALL)]
+
+
 def test_a_tool_with_a_schema_of_its_own_is_checked_by_it():
     spec = ToolSpec(
         "send", "", {"type": "object", "properties": {"n": {"type": "integer", "maximum": 5}}, "required": ["n"]}

@@ -16,7 +16,9 @@ is known here.
 
 from __future__ import annotations
 
+import functools
 import inspect
+import json
 import re
 import typing
 from collections.abc import Callable
@@ -50,10 +52,21 @@ def tool(*, name: str | None = None, description: str | None = None) -> Callable
 
 
 def tool(function: F | None = None, *, name: str | None = None, description: str | None = None) -> F | Callable[[F], F]:
-    """Make a function a tool: it stays callable and gains ``.spec``. Bare, or with a name or description of its own."""
+    """Make a function a tool: it stays callable and gains ``.spec``. Bare, or with a name or description of its own.
+
+    Methods are decorated in their class; a method of an object (``tool(hub.dim)``) comes back wrapped, as it takes no attributes.
+    """
 
     def attach(target: F) -> F:
-        target.spec = spec_from_function(target, name=name, description=description)  # type: ignore[attr-defined]
+        spec = spec_from_function(target, name=name, description=description)
+        if inspect.ismethod(target):
+            inner = target
+
+            @functools.wraps(inner)
+            def target(*given: Any, **named: Any) -> Any:  # type: ignore[misc]
+                return inner(*given, **named)
+
+        target.spec = spec  # type: ignore[attr-defined]
         return target
 
     return attach if function is None else attach(function)
@@ -72,13 +85,14 @@ def spec_from_function(
     attached = getattr(function, "spec", None)
     if isinstance(attached, ToolSpec) and name is None and description is None:
         return attached
-    name = name or getattr(function, "__name__", type(function).__name__)
-    summary, described = _docstring(inspect.getdoc(function) or "")
-    hints = _hints(function, name)
+    source = _source(function)
+    name = name or getattr(source, "__name__", type(source).__name__)
+    summary, described = _docstring(_documentation(source))
+    hints = _hints(source, name)
     properties: dict[str, Any] = {}
     required: list[str] = []
     parameters: dict[str, Any] = {"type": "object", "properties": properties}
-    arguments = inspect.signature(function).parameters.values()
+    arguments = _arguments(function)
     schemas, definitions = _schemas({p.name: _annotation(p, hints) for p in arguments if p.kind not in _VARIADIC}, name)
     for parameter in arguments:
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.POSITIONAL_ONLY):
@@ -125,6 +139,29 @@ def spec_from_model(model: type[BaseModel], *, name: str | None = None) -> ToolS
         if key in properties:
             properties[key].setdefault("description", text)
     return ToolSpec(name or model.__name__, summary, schema)
+
+
+def _source(function: Callable[..., Any]) -> Callable[..., Any]:
+    """What name, docstring and hints are read from: of ``functools.partial`` the function inside."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    return function
+
+
+def _documentation(source: Callable[..., Any]) -> str:
+    """The docstring; of an object that can be called that of its class, or of its ``__call__``."""
+    if inspect.isroutine(source):
+        return inspect.getdoc(source) or ""
+    return type(source).__doc__ or inspect.getdoc(type(source).__call__) or ""
+
+
+def _arguments(function: Callable[..., Any]) -> list[inspect.Parameter]:
+    """The parameters that a caller gives: without ``self`` of a function that is being decorated inside of a class."""
+    arguments = list(inspect.signature(function).parameters.values())
+    inside = "." in getattr(function, "__qualname__", "").rpartition("<locals>.")[2]
+    if inside and inspect.isfunction(function) and arguments and arguments[0].name in ("self", "cls"):
+        return arguments[1:]
+    return arguments
 
 
 _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
@@ -191,8 +228,10 @@ def _with_default(schema: dict[str, Any], default: Any) -> dict[str, Any]:
             return (real[0] if len(real) == 1 else {"anyOf": real}) | rest
         return schema
     try:
-        return schema | {"default": TypeAdapter(type(default)).dump_python(default, mode="json")}
-    except (PydanticSchemaGenerationError, ValueError):
+        shown = TypeAdapter(type(default)).dump_python(default, mode="json")
+        json.dumps(shown, allow_nan=False)
+        return schema | {"default": shown}
+    except (PydanticSchemaGenerationError, ValueError, TypeError):
         return schema  # a default that is no JSON value cannot be shown; the argument is optional all the same
 
 

@@ -2,6 +2,7 @@
 
 import datetime
 import enum
+import functools
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Optional
 
@@ -12,6 +13,8 @@ from typing_extensions import TypedDict
 
 from needle.errors import UserError
 from needle.tools import read_tools, spec_from_function, spec_from_model, tool, validate_calls
+from needle.tools.bind import bind
+from needle.tools.execute import execute
 
 
 class Color(enum.Enum):
@@ -138,7 +141,44 @@ def test_methods_and_keyword_arguments_work():
 
     spec = read_tools([Lamp().dim])[0]
     assert list(spec.properties) == ["percent"] and spec.parameters["additionalProperties"] is True
-    assert spec_from_function(Lamp()).properties["on"] == {"type": "boolean"}
+    spec = spec_from_function(Lamp())
+    assert spec.properties["on"] == {"type": "boolean"} and spec.description == "Switch."
+
+
+class Hub:
+    @tool
+    async def dim(self, room: str, level: float = float("inf")) -> str:
+        """Dim a room."""
+        return f"{room} of {type(self).__name__}"
+
+    def lock(self, door: str) -> str:
+        """Lock a door."""
+        return f"{door} by {type(self).__name__}"
+
+
+def test_decorated_methods_do_not_ask_for_self_and_run_on_their_object():
+    dim, lock = Hub().dim, tool(Hub().lock)
+    assert dim.spec.parameters == Hub.dim.spec.parameters
+    assert dim.spec.properties == {"room": {"type": "string"}, "level": {"type": "number"}}, "JSON has no infinity"
+    assert dim.spec.required == ("room",) and lock.spec.required == ("door",) and lock("front") == "front by Hub"
+    bound = bind([dim, lock])
+    assert execute(bound["dim"].function, bound["dim"].convert({"room": "hall"})) == "hall of Hub"
+
+
+def test_a_partial_function_is_the_function_with_what_is_left_to_say():
+    def send(channel: str, text: str, loud: bool = False) -> str:
+        """Send a text.
+
+        Args:
+            text: What to say.
+        """
+        return f"{channel}: {text}{'!' * loud}"
+
+    spec = spec_from_function(functools.partial(send, "news", loud=True))
+    assert (spec.name, spec.description, spec.required) == ("send", "Send a text.", ("text",))
+    assert spec.properties["text"] == {"type": "string", "description": "What to say."}
+    bound = bind([functools.partial(send, "news", loud=True)])["send"]
+    assert bound(**bound.convert({"text": "hi"})) == "news: hi!"
 
 
 class Address(BaseModel):
