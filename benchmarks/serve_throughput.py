@@ -118,7 +118,7 @@ def main() -> None:
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 8])
     parser.add_argument("--requests", type=int, default=32, help="Requests in a round, for each number of clients.")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--workers", type=int, default=1, help="Batches that the server answers at once.")
+    parser.add_argument("--workers", type=int, default=1, help="Batches that the server answers at once, on a core each.")
     parser.add_argument("--sdk", action="store_true", help="Clients of the openai SDK.")
     options = parser.parse_args()
     command = [

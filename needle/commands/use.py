@@ -83,7 +83,7 @@ def serve(
     key_env: Annotated[str | None, typer.Option(help="Environment variable with the key that clients must send.")] = None,
     threshold: Threshold = None,
     fallback: Fallback = None,
-    workers: Annotated[int, typer.Option(help="Batches that are answered at once, on a core each.", min=1)] = 1,
+    workers: Annotated[int | None, typer.Option(help="Batches that are answered at once, on a core each. Default for a student: one for each core, 4 at most.", min=1)] = None,
     cors: Annotated[list[str] | None, typer.Option(help="Web page that may ask from a browser, such as https://example.com. May be repeated.")] = None,
 ) -> None:
     """Answer OpenAI's chat completions over HTTP, with calls, until Ctrl-C."""
@@ -99,6 +99,7 @@ def serve(
     callers = {name: open_caller(one, threshold=threshold, fallback=fallback) for name, one in _named(model or []).items()}
     who = " and ".join(caller.name for caller in callers.values())
     served = callers if len(callers) > 1 or "needle" not in callers else callers["needle"]
+    workers = workers or (min(os.cpu_count() or 1, 4) if all(caller.parallel for caller in callers.values()) else 1)
     run_server(served, host=host, port=port, key=key, origins=cors or (), limits=Limits(workers=workers), announce=lambda url: say(f"{who} answers until Ctrl-C at {url}"))
 
 

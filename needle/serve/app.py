@@ -53,7 +53,7 @@ def create_app(
 
     Args:
         caller: who answers, or several by the name that a request's ``model`` gives (without one: the first). Each is
-            entered by one thread at a time.
+            entered by ``limits.workers`` threads at once, one by default.
         key: when given, every route but ``/healthz`` wants it as ``Authorization: Bearer``. Only its hash is kept.
         limits: bounds of size, time and queue; each caller has a queue of its own.
         name: id of a single model for clients; it then answers whatever model they name.

@@ -106,6 +106,8 @@ class StudentCaller(Caller):
         self._tools: dict[str, list[int]] = {}
         self._lock = threading.Lock()
 
+    parallel = True
+
     def answer(self, requests: Sequence[Request]) -> list[CallResult]:
         """Answer in batches of similar requests, tools of a batch read once for all requests that share them."""
         return self._answer(requests, self.explain)

@@ -149,6 +149,8 @@ class Caller(ABC):
     """Anything that answers requests with calls."""
 
     name: str = "caller"
+    parallel: bool = False
+    """Whether several threads may ask at once and gain by it."""
 
     @abstractmethod
     def answer(self, requests: Sequence[Request]) -> list[CallResult]:

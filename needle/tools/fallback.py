@@ -29,6 +29,7 @@ class FallbackCaller(Caller):
         if not 0 <= threshold <= 1:
             raise UserError(f"threshold {threshold:g}: a probability from 0 to 1")
         self.first, self.fallback, self.threshold = first, fallback, threshold
+        self.parallel = first.parallel and (fallback is None or fallback.parallel)
         self.name = f"{first.name}, below {threshold:g} {fallback.name if fallback else 'unsure'}"
 
     @property
