@@ -66,7 +66,7 @@ def read_split(paths: Sequence[Path], seed: int = 0) -> Split:
 
     train, validation, problems = [], [], []
     for path in paths:
-        path, uses = _weighed(path)
+        path, uses = weighed(path)
         files = split_files(path) if path.is_dir() else {}
         if "train" in files:
             rows, bad = read_traces(files["train"])
@@ -88,7 +88,7 @@ def read_split(paths: Sequence[Path], seed: int = 0) -> Split:
     return Split(train, validation, [str(problem) for problem in problems])
 
 
-def _weighed(name: Path | str) -> tuple[Path, float]:
+def weighed(name: Path | str) -> tuple[Path, float]:
     """Path and weight of ``PATH@WEIGHT``; the weight is 1 where none is given, or where that is the name of a file."""
     found = re.fullmatch(r"(.+)@([0-9]*\.?[0-9]+)", str(name))
     return (Path(found[1]), float(found[2])) if found and not Path(name).exists() else (Path(name), 1.0)
@@ -156,7 +156,7 @@ def train(
             "unusable": len(split.problems), "too_long": trainer.examples.too_long, "students": len(trainer.students.models), "parameters": trainer.model.parameter_groups(),
             "problems": split.problems})  # fmt: skip
     origin = {
-        "start": base or BUNDLED_NAME, "preset": preset, "loss": loss, "teachers": list(teachers), "data": [_weighed(path) for path in traces],
+        "start": base or BUNDLED_NAME, "preset": preset, "loss": loss, "teachers": list(teachers), "data": [weighed(path) for path in traces],
         "unusable": len(split.problems), "replayed": len(trainer.examples) + trainer.examples.too_long - len(split.train),
     }  # fmt: skip
     watch = watch_run(trainer, split.train, origin, logs, report)
@@ -280,7 +280,7 @@ def _scorers(names: Sequence[str], tokenizer: Any, device: Any) -> tuple[list[An
 
     scorers, weights = [], []
     for name in names:
-        path, weight = _weighed(name)
+        path, weight = weighed(name)
         scorers.append(load_teacher(checkpoint_folder(str(path)), str(path), tokenizer))
         scorers[-1].weights.to(device)
         weights.append(weight)
@@ -322,7 +322,7 @@ def teach(
 
     if not teachers:
         raise UserError("nobody to ask: give --teacher CKPT (several are averaged)")
-    device, tokenizer = World().device, load_tokenizer(checkpoint_folder(str(_weighed(teachers[0])[0])))
+    device, tokenizer = World().device, load_tokenizer(checkpoint_folder(str(weighed(teachers[0])[0])))
     scorers, shares = _scorers(teachers, tokenizer, device)
     ensemble = Teachers(scorers, shares)
     cache = open_cache(out, ensemble, tokenizer, k, draws, temperature)

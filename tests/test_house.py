@@ -19,6 +19,7 @@ ALLOWED = {
     "corpora": {"tools", "traces", "teacher", "student"},
     "student": {"tools"},
     "train": {"tools", "traces", "student"},
+    "hf": {"tools", "traces", "train"},
     "evals": {"tools", "traces"},
     "device": {"tools", "student"},
     "serve": {"tools", "device"},
@@ -27,10 +28,14 @@ ALLOWED = {
 """Room to the rooms that it may import. Every room may import itself and ``needle.errors``."""
 GLUE = "commands"
 """The room of the verbs: glue like ``TOP``, with nothing in it that another room could need."""
+<<<<<<< HEAD
 TOP = {"__init__", "__main__", "agent", "base", "calibrate", "cli", "distil", "doctor", "export", "extraction", "models", "playground", "quickstart", "runs", "terminal", "watch"}
+=======
+TOP = {"__init__", "__main__", "agent", "base", "cli", "distil", "distil_hf", "doctor", "extraction", "models", "playground", "quickstart", "runs", "terminal", "watch"}
+>>>>>>> 019a77f (Hugging Face students: needle train --base hf:..., hard labels or soft ones of teachers with the same tokenizer and of vLLM endpoints, adapters by peft; one place writes prompts and answers of chat models)
 """Modules beside the rooms: glue, which may import everything."""
 HEAVY = {"torch", "transformers", "tensorboard"}
-HEAVY_ROOMS = ("student/modeling/", "train/", "corpora/")
+HEAVY_ROOMS = ("student/modeling/", "train/", "corpora/", "hf/")
 """Where heavy packages may be imported when a module is loaded."""
 MOST_LINES, MEDIAN_LINES = 400, 180
 

@@ -17,7 +17,7 @@ app = typer.Typer()
 def train(
     traces: Annotated[list[Path], typer.Option("--traces", help="Folder with train and validation files, or trace files; repeatable.")],
     out: Out,
-    base: Annotated[str | None, typer.Option(help="Checkpoint to start from, or none. Default: the bundled base.")] = None,
+    base: Annotated[str | None, typer.Option(help="Checkpoint to start from, none, or hf:PATH_OR_ID (a causal model of Hugging Face). Default: the bundled base.")] = None,
     preset: Annotated[str, typer.Option(help="Size when starting from none: nano, base or proxy.")] = "base",
     loss: Annotated[str, typer.Option(help="hard, soft (teachers, their cache, or votes of the rows), or mutual (students teach each other).")] = "hard",
     teacher: Annotated[list[str] | None, typer.Option(help="Checkpoint to learn from, or CKPT@WEIGHT; several are averaged. With mutual: a peer that learns too.")] = None,
@@ -38,6 +38,7 @@ def train(
 ) -> None:
     """Fit a student on traces; the checkpoint with the best held-out exact match is kept. Exit code 1: nothing better than the start was found."""
     from needle.distil import train as run
+    from needle.distil_hf import train_causal
 
     settings = _given(minutes=minutes, steps=steps, quantize_bits=bits, rows=rows, lora=lora, on_policy=on_policy, preference="dpo" if dpo else None, shard=shard, seed=seed)
     if given:
@@ -45,12 +46,17 @@ def train(
 
         settings |= TrainConfig.read(given)
     with training_tracker() as progress:
-        report = run(
-            traces, out, base=base, preset=preset, loss=loss, teachers=teacher or (), teacher_cache=teacher_cache, preferences=preferences,
-            resume=resume, settings=settings, report=progress, logs=curves or ("tensorboard",),
-        )  # fmt: skip
+        if (base or "").startswith("hf:"):
+            other = [name for name, value in (("--teacher-cache", teacher_cache), ("--preferences", preferences)) if value]
+            report = train_causal(traces, out, base, loss=loss, teachers=teacher or (), other=other, resume=resume, settings=settings, report=progress)
+        else:
+            report = run(
+                traces, out, base=base, preset=preset, loss=loss, teachers=teacher or (), teacher_cache=teacher_cache, preferences=preferences,
+                resume=resume, settings=settings, report=progress, logs=curves or ("tensorboard",),
+            )  # fmt: skip
     _show(report)
-    say(f"The report is in {out / 'report.html'}")
+    if (out / "report.html").is_file():
+        say(f"The report is in {out / 'report.html'}")
     say(f"The checkpoint is in {out / 'best'}")
     if not report.learnt:
         raise typer.Exit(1)

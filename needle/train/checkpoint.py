@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Container
+from collections.abc import Container, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +36,7 @@ def save_checkpoint(
     ``extra``: further models of the run (peers, averages) by file name. Raises ``OSError`` or ``SafetensorError`` when it cannot be written;
     then nothing is left of it, and the older folder is as it was.
     """
-    fresh, old = folder.with_name(folder.name + ".new"), _old(folder)
-    shutil.rmtree(fresh, ignore_errors=True)
-    try:
-        fresh.mkdir(parents=True)
+    with replaced(folder) as fresh:
         model.config.save_pretrained(fresh)
         _save_weights(fresh / WEIGHTS, model.state_dict())
         save_tokenizer(fresh, tokenizer)
@@ -47,6 +45,19 @@ def save_checkpoint(
         if optimizers is not None:
             _save_weights(fresh / OPTIMIZER, _optimizer_tensors(optimizers))
         (fresh / STATE).write_text(json.dumps(state, indent=1))
+
+
+@contextmanager
+def replaced(folder: Path) -> Iterator[Path]:
+    """An empty folder beside that takes the place of ``folder`` once the block has ended, all on disk.
+
+    After an error nothing is left of it, and an older folder is as it was. ``whole`` mends what a kill between the two renames leaves.
+    """
+    fresh, old = folder.with_name(folder.name + ".new"), _old(folder)
+    shutil.rmtree(fresh, ignore_errors=True)
+    try:
+        fresh.mkdir(parents=True)
+        yield fresh
         for path in fresh.iterdir():
             _to_disk(path)
     except BaseException:

@@ -106,7 +106,7 @@ def compute_type(precision: str) -> torch.dtype:
     return torch.bfloat16 if precision == "bf16" or (precision == "auto" and native) else torch.float32
 
 
-def _rank(scores: dict[str, float]) -> tuple[float, float]:
+def rank_of(scores: dict[str, float]) -> tuple[float, float]:
     """What decides which checkpoint is best: exact match, and of equals (a few held-out rows have few values) the lower loss."""
     return scores["exact"], -scores.get("loss", 0.0)
 
@@ -287,8 +287,8 @@ class Trainer:
             found |= {f"validation_{name}" + (f"_peer{number}" if number else ""): value for name, value in scores.items()}
             self.tried = max(self.tried, scores["exact"]) if self.step else self.tried
             # weights that will be rounded before they ship are no rival to weights that are
-            if not self.best or _rank(scores) >= _rank(self.best) or (rounded and not self.best_rounded):
-                self.unimproved = 0 if not self.best or _rank(scores) > _rank(self.best) else self.unimproved
+            if not self.best or rank_of(scores) >= rank_of(self.best) or (rounded and not self.best_rounded):
+                self.unimproved = 0 if not self.best or rank_of(scores) > rank_of(self.best) else self.unimproved
                 self.best, self.best_rounded = {**scores, "step": self.step}, rounded
                 save_checkpoint(self.out / "best", model, self.tokenizer, {"scores": self.best, "config": self.config.to_dict()})
                 if (calibration := getattr(self.validate, "calibration", None)) is not None:

@@ -17,15 +17,7 @@ from needle.errors import UserError
 from needle.evals.adapters.text import Output, TextCaller
 from needle.evals.parsers import AUTO
 from needle.tools.caller import Request
-
-TEMPLATE, PLAIN = "chat template", "plain words"
-PLAIN_PROMPT = (
-    "You call tools. These are the tools, as JSON schemas:\n{tools}\n"
-    'Answer with a JSON list of the calls that the request needs, as in [{{"name": "tool", "arguments": {{}}}}], '
-    "or with [] when no tool fits. Write nothing else."
-)
-"""What a model is told whose chat template knows no tools."""
-
+from needle.tools.chat import PLAIN, TEMPLATE, prompt_of, template_knows_tools
 
 class HuggingFaceCaller(TextCaller):
     """Greedy answers of a causal language model, in batches of similar length within a budget of tokens."""
@@ -156,55 +148,6 @@ def _generate(model: Any, ids: list[list[int]], mask: list[list[int]], **options
     with torch.inference_mode():
         given = {"input_ids": torch.tensor(ids, device=place), "attention_mask": torch.tensor(mask, device=place)}
         return model.generate(**given, **options)[:, len(ids[0]) :].tolist()
-
-
-def chat_tools(request: Request) -> list[dict[str, Any]]:
-    """The tools in the shape that chat templates expect (OpenAI's)."""
-    return [{"type": "function", "function": tool.to_dict()} for tool in request.tools]
-
-
-def chat_messages(request: Request, system: bool = True) -> list[dict[str, Any]]:
-    """The request as chat turns; ``system`` False puts the facts before the request, for templates without."""
-    if not request.system:
-        return [*request.messages, {"role": "user", "content": request.query}]
-    if system:
-        turns = [*request.messages, {"role": "user", "content": request.query}]
-        return [{"role": "system", "content": request.system}, *turns]
-    return [*request.messages, {"role": "user", "content": f"{request.system}\n\n{request.query}"}]
-
-
-def prompt_of(tokenizer: Any, request: Request, style: str = TEMPLATE) -> str:
-    """The text that the model reads for a request."""
-    options: dict[str, Any] = {"tokenize": False, "add_generation_prompt": True}
-    if style == TEMPLATE:
-        options["tools"] = chat_tools(request) or None
-        try:
-            return str(tokenizer.apply_chat_template(chat_messages(request), **options))
-        except Exception:  # noqa: BLE001 - templates that know no system turn raise as they please
-            return str(tokenizer.apply_chat_template(chat_messages(request, system=False), **options))
-    told = PLAIN_PROMPT.format(tools=json.dumps([tool.to_dict() for tool in request.tools], ensure_ascii=False))
-    text = f"{told}\n\n{request.system or ''}\n\nRequest: {request.query}".replace("\n\n\n\n", "\n\n")
-    if not getattr(tokenizer, "chat_template", None):
-        return f"{text}\nAnswer: "
-    turns = [*request.messages, {"role": "user", "content": text}]
-    return str(tokenizer.apply_chat_template(turns, **options))
-
-
-def template_knows_tools(tokenizer: Any) -> bool:
-    """Whether the chat template writes the tools that it is given."""
-    if not getattr(tokenizer, "chat_template", None):
-        return False
-    tool = {
-        "type": "function",
-        "function": {"name": "zq_probe", "description": "d", "parameters": {"type": "object", "properties": {}}},
-    }
-    turns = [{"role": "user", "content": "hello"}]
-    try:
-        return "zq_probe" in tokenizer.apply_chat_template(
-            turns, tools=[tool], tokenize=False, add_generation_prompt=True
-        )
-    except Exception:  # noqa: BLE001 - see prompt_of
-        return False
 
 
 def _revision(path_or_id: str, model: Any) -> str:
