@@ -6,8 +6,9 @@ The same rows, the same losses and the same verdict on held-out rows as for the 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from needle.hf.load import Causal
     from needle.hf.rows import ChatRow
     from needle.hf.trainer import Teaching
+    from needle.hf.tune import TuneConfig
 
 TOP_K = 20
 """Tokens a place that an endpoint is asked for: vLLM's default limit."""
@@ -28,7 +30,7 @@ PASSES = 3
 """Passes over the rows without a budget: large models know most of it, and more passes teach them rows by heart."""
 HELD_OUT = 100
 """Most held-out rows that a validation answers."""
-KNOWN = ("steps", "rows", "micro_rows", "lora", "rate", "warmup", "validations", "patience", "soft_weight", "seed")
+KNOWN = ("steps", "rows", "micro_rows", "lora", "rate", "warmup", "validations", "patience", "soft_weight", "temperature", "divergence", "skew", "seed")
 """Settings that such a run has."""
 
 
@@ -62,12 +64,13 @@ def train_causal(
     config = TuneConfig(**{name: plan[name] for name in KNOWN if name in plan})
     held = random.Random(config.seed).sample(split.validation, min(len(split.validation), HELD_OUT))
     held_rows = renderer.rows(held)
-    teaching = _teaching(teachers, student, rows, out, config.soft_weight, report)
+    teaching = _teaching(teachers, student, rows, out, config)
     toolsets = {fingerprint(tools) for tools in {id(trace.tools): trace.tools for trace in split.train}.values()}
     report({"rows": len(rows), "toolsets": len(toolsets), "validation_rows": len(held), "unusable": len(split.problems), "too_long": renderer.too_long,
             "parameters": {"total": sum(weight.numel() for weight in student.model.parameters())}, "problems": split.problems})  # fmt: skip
     judge = _judge(held, max(len(row.answer) for row in (*rows, *held_rows)))
-    return tune(student, rows, held_rows, config, teaching, out, judge, report, resume)
+    origin = {"base": base, "loss": loss, "teachers": list(teachers), "rows of --traces": rows_digest(row.key for row in rows)}
+    return tune(student, rows, held_rows, config, teaching, out, judge, report, resume, origin)
 
 
 def _check(out: Path, loss: str, teachers: Sequence[str], resume: bool, foreign: Sequence[str]) -> None:
@@ -84,6 +87,11 @@ def _check(out: Path, loss: str, teachers: Sequence[str], resume: bool, foreign:
         raise UserError(f"{out}: {words}")
 
 
+def rows_digest(keys: Iterable[str]) -> str:
+    """Short name of the rows."""
+    return hashlib.blake2b("".join(keys).encode(), digest_size=6).hexdigest()
+
+
 def _judge(held: Sequence[Trace], longest: int) -> Callable[[Causal], float]:
     """Exact match of a model's own answers, by the adapter and the matcher of the evaluation."""
 
@@ -97,25 +105,27 @@ def _judge(held: Sequence[Trace], longest: int) -> Callable[[Causal], float]:
     return judge
 
 
-def _teaching(
-    names: Sequence[str], student: Causal, rows: Sequence[ChatRow], out: Path, weight: float, report: Callable[[dict[str, Any]], None]
-) -> Teaching:
+def _teaching(names: Sequence[str], student: Causal, rows: Sequence[ChatRow], out: Path, config: TuneConfig) -> Teaching:
+    """Who teaches: models in the loop, or what an endpoint says, asked now."""
     from needle.hf.load import check_same_vocabulary, load_causal
     from needle.hf.targets import EndpointTargets
     from needle.hf.trainer import CausalScorer, Teaching
     from needle.train.teachers import Teachers
 
+    mix = {"weight": config.soft_weight, "temperature": config.temperature, "divergence": config.divergence, "skew": config.skew}
     if names and not names[0].startswith("hf:"):
+        if config.temperature != 1:
+            raise UserError(f"--set temperature={config.temperature}: what an endpoint says has temperature 1; leave it out, or take the model as hf:...")
         said = EndpointTargets(out / "teacher.jsonl", names[0], TOP_K, student.tokenizer)
         said.complete(rows, lambda texts, keep: _ask(names[0], student.tokenizer, texts, keep))
-        return Teaching(said=said, weight=weight)
+        return Teaching(said=said, **mix)
     scorers, shares = [], []
     for name, share in map(weighed, names):
         teacher = load_causal(str(name), exact=False)
         check_same_vocabulary(student.tokenizer, teacher.tokenizer, str(name))
         scorers.append(CausalScorer(teacher.model, str(name), len(student.tokenizer)))
         shares.append(share)
-    return Teaching(Teachers(scorers, shares) if scorers else None, weight=weight)
+    return Teaching(Teachers(scorers, shares) if scorers else None, **mix)
 
 
 def _ask(endpoint: str, tokenizer: Any, texts: Sequence[Sequence[int]], keep: Callable[[int, Any], None]) -> None:

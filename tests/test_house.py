@@ -28,11 +28,7 @@ ALLOWED = {
 """Room to the rooms that it may import. Every room may import itself and ``needle.errors``."""
 GLUE = "commands"
 """The room of the verbs: glue like ``TOP``, with nothing in it that another room could need."""
-<<<<<<< HEAD
-TOP = {"__init__", "__main__", "agent", "base", "calibrate", "cli", "distil", "doctor", "export", "extraction", "models", "playground", "quickstart", "runs", "terminal", "watch"}
-=======
-TOP = {"__init__", "__main__", "agent", "base", "cli", "distil", "distil_hf", "doctor", "extraction", "models", "playground", "quickstart", "runs", "terminal", "watch"}
->>>>>>> 019a77f (Hugging Face students: needle train --base hf:..., hard labels or soft ones of teachers with the same tokenizer and of vLLM endpoints, adapters by peft; one place writes prompts and answers of chat models)
+TOP = {"__init__", "__main__", "agent", "base", "calibrate", "cli", "distil", "distil_hf", "doctor", "export", "extraction", "models", "playground", "quickstart", "runs", "terminal", "watch"}
 """Modules beside the rooms: glue, which may import everything."""
 HEAVY = {"torch", "transformers", "tensorboard"}
 HEAVY_ROOMS = ("student/modeling/", "train/", "corpora/", "hf/")

@@ -58,6 +58,12 @@ class TuneConfig:
     """Stop when nothing got better over so many of them in a row."""
     soft_weight: float = 0.5
     """With a teacher: share of the soft-label loss."""
+    temperature: float = 1.0
+    """With teachers: temperature of both distributions."""
+    divergence: float = 0.0
+    """With teachers: member of the generalised Jensen-Shannon family, see ``needle.train.losses``."""
+    skew: float = 0.0
+    """With teachers: share of the teacher that is mixed into the student's place."""
     seed: int = 0
     """Of the adapters and the order of rows."""
 
@@ -65,8 +71,9 @@ class TuneConfig:
 class _Watch(TrainerCallback):
     """Validates, keeps the best, writes the log."""
 
-    def __init__(self, student: Causal, config: TuneConfig, judge: Callable[[], dict[str, float]], out: Path, report: Callable[[dict[str, Any]], None]) -> None:
-        self.student, self.config, self.judge, self.out, self.report = student, config, judge, out, report
+    def __init__(self, student: Causal, config: TuneConfig, judge: Callable[[], dict[str, float]], out: Path,
+                 report: Callable[[dict[str, Any]], None], origin: dict[str, Any]) -> None:  # fmt: skip
+        self.student, self.config, self.judge, self.out, self.report, self.origin = student, config, judge, out, report, origin
         self.best: dict[str, float] = {}
         self.tried, self.unimproved, self.since = -1.0, 0, time.monotonic()
         self.found: dict[str, float] = {}
@@ -94,7 +101,7 @@ class _Watch(TrainerCallback):
                     model.save_pretrained(fresh)
         else:
             self.unimproved += 1
-        state = {"config": asdict(self.config), "best": self.best, "tried": self.tried, "unimproved": self.unimproved}
+        state = {"config": asdict(self.config), "origin": self.origin, "best": self.best, "tried": self.tried, "unimproved": self.unimproved}
         with atomic(self.out / STATE) as path:
             path.write_text(json.dumps(state, indent=1), encoding="utf-8")
         self.since = time.monotonic()
@@ -145,11 +152,11 @@ def held_out_loss(model: nn.Module, rows: Sequence[ChatRow], pad: int, micro_row
 
 def tune(
     student: Causal, rows: Sequence[ChatRow], held: Sequence[ChatRow], config: TuneConfig, teaching: Teaching, out: Path, judge: Judge,
-    report: Callable[[dict[str, Any]], None] = lambda _: None, resume: bool = False,
+    report: Callable[[dict[str, Any]], None] = lambda _: None, resume: bool = False, origin: dict[str, Any] | None = None,
 ) -> TrainReport:  # fmt: skip
     """Train ``student`` on ``rows`` and leave the best checkpoint in ``out / "best"``; the start is kept when nothing is better.
 
-    Raises ``UserError`` when a library is missing, the loss is not finite, or the run in ``out`` has other settings.
+    ``origin``: what the run is made of beside its settings; a continued run must agree. Raises ``UserError`` when a library is missing, the loss is not finite, or the run in ``out`` has other settings.
     """
     began, pad = time.monotonic(), student.tokenizer.pad_token_id
     trainer = _trainer(student, rows, config, teaching, out)
@@ -159,11 +166,11 @@ def tune(
         exact = judge(Causal(model, student.tokenizer, student.name))
         return {"exact": exact, "loss": held_out_loss(model, held, pad, config.micro_rows)}
 
-    watch = _Watch(student, config, scores, out, report)
+    watch = _Watch(student, config, scores, out, report, origin or {})
     last = get_last_checkpoint(str(out / CHECKPOINTS)) if resume else None
     if resume:
         state = json.loads((out / STATE).read_text(encoding="utf-8"))
-        same_settings(state["config"], asdict(config), ("steps",))
+        same_settings(state["config"] | state["origin"], asdict(config) | watch.origin, ("steps",))
         watch.best, watch.tried, watch.unimproved = state["best"], state["tried"], state["unimproved"]
     else:
         out.mkdir(parents=True, exist_ok=True)

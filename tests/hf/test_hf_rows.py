@@ -12,6 +12,7 @@ from needle.evals.adapters.text import Output
 from needle.hf.rows import MASKED, Renderer
 from needle.hf.trainer import collate
 
+
 class _Shape:
     """Stands for a model where only its configuration is asked."""
 

@@ -122,6 +122,8 @@ def test_a_killed_run_goes_on_bit_for_bit(tiny_causal, traces: Path, tmp_path: P
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
     with pytest.raises(UserError, match="rows 4 there and 5 now"):
         train_causal([traces], tmp_path / "cut", base, loss="soft", teachers=[teacher], settings={**settings, "rows": 5}, resume=True)
+    with pytest.raises(UserError, match="loss soft there and hard now"):
+        train_causal([traces], tmp_path / "cut", base, settings=settings, resume=True)
     run(tmp_path / "cut", resume=True)
     first, second = (load_file(tmp_path / name / BEST) for name in ("whole", "cut"))
     assert all(torch.equal(first[name], second[name]) for name in first)

@@ -19,6 +19,7 @@ from needle.evals.parsers import AUTO
 from needle.tools.caller import Request
 from needle.tools.chat import PLAIN, TEMPLATE, prompt_of, template_knows_tools
 
+
 class HuggingFaceCaller(TextCaller):
     """Greedy answers of a causal language model, in batches of similar length within a budget of tokens."""
 
