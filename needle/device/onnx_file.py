@@ -53,7 +53,9 @@ def _attribute(name: str, value: Any) -> bytes:
     return _field(1, name) + b"".join(_field(8, int(item)) for item in value) + _field(20, 7)
 
 
-def _value(name: str, kind: str, shape: Sequence[int | str]) -> bytes:
+def _value(name: str, kind: str, shape: Sequence[int | str] | None) -> bytes:
+    if shape is None:
+        return _field(1, name) + _field(2, _field(1, _field(1, TYPES[kind])))
     dims = b"".join(_field(1, _field(1 if isinstance(dim, int) else 2, dim)) for dim in shape)
     return _field(1, name) + _field(2, _field(1, _field(1, TYPES[kind]) + _field(2, dims)))
 
@@ -84,12 +86,12 @@ class GraphWriter:
         self._constants: dict[tuple, str] = {}
         self._count = 0
 
-    def input(self, name: str, kind: str, shape: Sequence[int | str]) -> str:
-        """An input; dimensions are numbers or names."""
+    def input(self, name: str, kind: str, shape: Sequence[int | str] | None) -> str:
+        """An input; dimensions are numbers or names, None: of any shape."""
         self._inputs.append(_value(name, kind, shape))
         return name
 
-    def output(self, name: str, kind: str, shape: Sequence[int | str]) -> None:
+    def output(self, name: str, kind: str, shape: Sequence[int | str] | None) -> None:
         """Give out the value ``name``, which a node makes (``node(..., names=...)``)."""
         self._outputs.append(_value(name, kind, shape))
 

@@ -56,6 +56,21 @@ class OnnxStepper:
     def step(self, tokens: Sequence[Sequence[int]]) -> np.ndarray:
         """Append tokens to each row; logits ``[B, V]`` after the last one of each."""
         counts = np.array([len(ids) for ids in tokens])
+        return self._run(tokens, counts, counts[:, None] - 1)
+
+    def step_all(self, tokens: Sequence[int], last: int) -> np.ndarray:
+        """Append tokens to the only row; logits ``[last, V]`` after each of the ``last`` ones."""
+        count = len(tokens)
+        return self._run([tokens], np.array([count]), np.arange(count - last, count)[None, :, None])[0]
+
+    def drop(self, tokens: int) -> None:
+        """Take back so many tokens at the end of the only row."""
+        if tokens:
+            self._lengths = self._lengths - tokens
+            self._kept[0, self._kept.shape[1] - tokens :] = False
+
+    def _run(self, tokens: Sequence[Sequence[int]], counts: np.ndarray, last: np.ndarray) -> np.ndarray:
+        """Append tokens to each row; logits after those at ``last``."""
         width = int(counts.max())
         real_BC = np.arange(width) < counts[:, None]
         ids = np.zeros((len(tokens), width), dtype=np.int64)
@@ -63,7 +78,7 @@ class OnnxStepper:
         inputs = {
             "ids": ids,
             "positions": self._lengths[:, None] + np.minimum(np.arange(width), counts[:, None] - 1),
-            "last": counts[:, None] - 1,
+            "last": last,
             "bias": self._bias(real_BC),
         }
         for name, array in inputs.items():

@@ -206,7 +206,7 @@ class StudentCaller(Caller):
         if self.beams > 1:
             decoded = beam(stepper, matchers[0], self.constraint, limit, self.beams)[:1]
         else:
-            decoded = greedy(stepper, matchers, self.constraint, limit, told)
+            decoded = greedy(stepper, matchers, self.constraint, limit, told, request=batch[0][2] if len(batch) == 1 else ())
         seconds = (time.perf_counter() - began) / len(batch)
         results = [
             self._result(one.tools, len(rendered[1]) + len(rendered[2]), row, seconds)

@@ -17,6 +17,8 @@ from needle.student.tokenizer import BOS, EOS, PAD, SPECIAL_IDS
 
 _BOS, _EOS = SPECIAL_IDS[BOS], SPECIAL_IDS[EOS]
 _NEVER = np.float32(-1e30)
+DRAFT = 4
+"""Most tokens that are guessed at a time."""
 WIND_DOWN = 256
 """Answer tokens (or half the limit, if that is less) after which a constrained answer may only close what is open: an unsure model that
 rambles still ends in valid calls.
@@ -51,6 +53,16 @@ class Stepper(Protocol):
 
     def keep(self, rows: Sequence[int]) -> None:
         """Go on with these rows (in this order, repeats allowed)."""
+
+
+class DraftingStepper(Stepper, Protocol):
+    """A stepper that can look at several places at once and take tokens back; for a single row."""
+
+    def step_all(self, tokens: Sequence[int], last: int) -> np.ndarray:
+        """Append ``tokens``; return the logits ``[last, V]`` after each of the ``last`` ones."""
+
+    def drop(self, tokens: int) -> None:
+        """Take back so many tokens at the end."""
 
 
 class Choice(NamedTuple):
@@ -131,13 +143,17 @@ def likeliest(log_probabilities_V: np.ndarray) -> int:
 
 def greedy(
     stepper: Stepper, matchers: Sequence[LLMatcher | None], constraint: Constraint | None, max_tokens: int, told: Told | None = None,
-    pick: Pick = likeliest,
+    pick: Pick = likeliest, request: Sequence[int] = (),
 ) -> list[Decoded]:  # fmt: skip
     """The most likely token at each step (or what ``pick`` takes), for all rows side by side. Rows that end leave the batch.
 
-    ``told`` hears of each step.
+    ``told`` hears of each step. ``request``: tokens of the one row's request; what is being copied from it is tried in a single step, with the
+    same result.
     """
-    steps = greedy_steps(stepper, matchers, constraint, max_tokens, pick)
+    if request and len(matchers) == 1 and hasattr(stepper, "step_all"):
+        steps = drafted_steps(stepper, matchers[0], constraint, max_tokens, request, pick)
+    else:
+        steps = greedy_steps(stepper, matchers, constraint, max_tokens, pick)
     while True:
         try:
             row, new = next(steps)
@@ -178,6 +194,59 @@ def greedy_steps(
         Decoded(ids, tuple(chosen), np.concatenate(parts) if parts else None)
         for ids, chosen, parts in zip(answers, choices, looked, strict=True)
     ]
+
+
+def draft(answer: Sequence[int], request: Sequence[int], constraint: Constraint | None, matcher: LLMatcher | None) -> list[int]:
+    """What may follow if the answer goes on copying the request: the tokens after its last words there, as far as the grammar allows.
+
+    After prompt lookup decoding (Saxena, 2023), a form of speculative decoding (Leviathan et al., 2023).
+    """
+    for width in (3, 2, 1):
+        tail = list(answer[-width:])
+        if len(tail) == width and (constraint is None or any(map(constraint.tells, tail))):
+            for start in range(len(request) - width):
+                if list(request[start : start + width]) == tail:
+                    found = list(request[start + width : start + width + DRAFT])
+                    return found[: matcher.validate_tokens(found)] if matcher is not None else found
+    return []
+
+
+def drafted_steps(
+    stepper: DraftingStepper,
+    matcher: LLMatcher | None,
+    constraint: Constraint | None,
+    max_tokens: int,
+    request: Sequence[int],
+    pick: Pick = likeliest,
+) -> Iterator[tuple[int, list[int]]]:
+    """``greedy_steps`` for one row, in fewer steps: tokens copied from ``request`` are guessed, and kept where they would have been chosen."""
+    limit = min(WIND_DOWN, max_tokens // 2)
+    answer: list[int] = []
+    choices: list[Choice] = []
+    looked: list[np.ndarray] = []
+    pending, guess = [_BOS], []
+    while True:
+        logits = stepper.step_all([*pending, *guess], len(guess) + 1)
+        right, over = 0, False
+        while True:
+            log_probabilities = _masked(logits[right : right + 1], constraint, [matcher], [len(answer) >= limit])[0]
+            token = pick(log_probabilities)
+            choices.append(_choose(log_probabilities, token, len(answer)))
+            new = _advance(matcher, token)
+            answer += new
+            yield 0, new
+            over = token == _EOS or len(answer) >= max_tokens
+            same = next((at for at, one in enumerate(new) if guess[right + at : right + at + 1] != [one]), len(new))
+            right += same
+            if over or same < len(new):
+                break
+        if stepper.alignment:
+            looked.append(stepper.alignment[0][: len(pending) + right])
+        if over:
+            return [Decoded(answer, tuple(choices), np.concatenate(looked)[: len(answer)] if looked else None)]
+        stepper.drop(len(guess) - right)
+        pending = new[same:]
+        guess = draft(answer, request, constraint, matcher)
 
 
 def beam(stepper: Stepper, matcher: LLMatcher | None, constraint: Constraint | None, max_tokens: int, width: int) -> list[Decoded]:

@@ -98,6 +98,7 @@ class Constraint:
         self.tokenizer = LLTokenizer(tokenizer.to_str(), eos_token=SPECIAL_IDS[EOS])
         self._letter = tokenizer.token_to_id(LETTER)
         self._text, self._structure = (self._among(tokenizer, endings) for endings in (TEXT_ENDINGS, STRUCTURE_ENDINGS))
+        self._telling = np.array([len(tokenizer.id_to_token(place) or "") > 1 for place in range(self.tokenizer.vocab_size)])
         self._compiled: dict[tuple[str, Choice], LLMatcher] = {}
         self._lock = threading.Lock()
 
@@ -122,6 +123,10 @@ class Constraint:
         among = np.zeros(self.tokenizer.vocab_size, dtype=bool)
         among[[token for token in map(tokenizer.token_to_id, texts) if token is not None]] = True
         return among
+
+    def tells(self, token: int) -> bool:
+        """Whether a token is more than a single character: such a one says where in the request it was copied from."""
+        return bool(self._telling[token])
 
     def closing(self, allowed_V: np.ndarray) -> np.ndarray:
         """Of the allowed tokens those that close what is open; all of them where nothing can be closed."""
