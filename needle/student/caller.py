@@ -187,12 +187,16 @@ class StudentCaller(Caller):
     def prepare(self, tools: Iterable[Any]) -> PreparedTools:
         """Read a toolset ahead of its first request: its grammar, and its encoding, which is kept on disk as well.
 
-        Returns a toolset that ``call`` takes like any other. Raises ``UserError`` for tools that cannot be read, are too many or too long.
+        Returns a toolset that ``call`` takes like any other. Raises ``UserError`` for tools that cannot be read, or of which one alone is too long.
         """
         from needle.tools.read import read_tools  # here: the reader is not needed to answer
 
         specs = tuple(read_tools(tools))
-        key, ids, _ = self._render(Request("", specs))
+        request = Request("", specs)
+        if self._shown(request) is not request:  # a large set is indexed; which tools are encoded is known with the request
+            key, ids = self._rendered_tools(specs)
+            return PreparedTools(specs, key, len(ids))
+        key, ids, _ = self._render(request)
         self.engine.prepare(ids)
         return PreparedTools(specs, key, len(ids))
 

@@ -42,6 +42,14 @@ def test_a_set_that_fits_is_shown_whole_unless_fewer_are_asked_for(engine, token
         StudentCaller(engine, tokenizer, most_tools=0)
 
 
+def test_a_large_set_can_be_prepared_and_is_answered_the_same(engine, tokenizer):
+    caller = StudentCaller(engine, tokenizer)
+    ready = caller.prepare(TOOLS)
+    assert len(ready) == len(TOOLS) and ready.tokens > 96
+    whole, prepared = caller.call("any trains", TOOLS), caller.call("any trains", ready)
+    assert prepared == whole and prepared.offered == whole.offered
+
+
 def test_a_tool_that_is_chosen_is_always_shown(engine, tokenizer):
     request = Request("any trains", TOOLS, choice=Choice(only="get_stocks"))
     (result,) = StudentCaller(engine, tokenizer).answer([request])
