@@ -99,11 +99,12 @@ def _second(model: str | None, caller: Any, free: bool, options: dict[str, Any])
 def _show(results: Results, out: Path) -> None:
     from needle.evals import summary_table, to_markdown
     from needle.evals.escalation import escalation_lines
+    from needle.evals.offered import offered_lines
     from needle.evals.resources import resource_line
     from needle.evals.variants import variant_lines
 
     (out / "results.md").write_text(to_markdown(results), encoding="utf-8")
-    say("\n".join([summary_table(results), *variant_lines(results.summary), *escalation_lines(results.summary), resource_line(results.summary)]))
+    say("\n".join([summary_table(results), *variant_lines(results.summary), *escalation_lines(results.summary), *offered_lines(results.summary), resource_line(results.summary)]))
     say(f"The report is in {out / 'report.html'}")
 
 

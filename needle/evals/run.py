@@ -23,6 +23,7 @@ from needle.evals.cache import AnswerCache, reused
 from needle.evals.calibration import calibration
 from needle.evals.ceilings import ceilings
 from needle.evals.escalation import escalation
+from needle.evals.offered import offered
 from needle.evals.parsers import NATIVE, parser_named
 from needle.evals.provenance import model_facts, package_version, provenance, require_one_scorer
 from needle.evals.reading import reading, repaired_verdict
@@ -190,8 +191,8 @@ def _finish(out: Path, rows: Sequence[Row], manifest: dict[str, Any], second: Re
     parts["confidence"] = calibration(
         [None if row["infra_error"] else row["confidence"] for row in rows], [one.verdict.correct for one in scored]
     )
-    if (found := escalation(scored)) is not None:
-        parts["escalation"] = found
+    beside = {"escalation": escalation(scored), "offered": offered(scored)}
+    parts |= {name: found for name, found in beside.items() if found is not None}
     if second is not None:
         parts["variants"] = {FREE: attach(rows, cluster_labels([one.trace for one in scored]), second)}
     if "model" in manifest:

@@ -1,8 +1,9 @@
-"""Evaluating a model with a fallback: the share that went up, what it cost, and who was right."""
+"""Evaluating a model with a fallback: the share that went up, what it cost, and who was right; and one that sees a part of the tools."""
 
 from __future__ import annotations
 
 from needle.evals.escalation import escalation_lines
+from needle.evals.offered import offered_lines
 from needle.evals.run import evaluate, rescore
 from needle.tools import CallResult, ToolCall
 from needle.tools.fallback import FallbackCaller
@@ -40,3 +41,15 @@ def test_without_a_fallback_unsure_rows_are_counted_and_plain_runs_have_no_such_
     plain = evaluate(scripted(_small), make_suite(), tmp_path / "plain").summary
     assert "escalation" not in plain and escalation_lines(plain) == []
     assert plain["rates"] == marked["rates"]
+
+
+def test_a_run_over_large_toolsets_says_how_often_the_right_tools_were_shown(make_suite, scripted, tmp_path):
+    def shown(query: str) -> CallResult:
+        """The right tool is shown for odd levels; all of them for multiples of five."""
+        level = int(query.split()[-1])
+        return CallResult(offered=None if level % 5 == 0 else ["set_light"] if level % 2 else ["send"])
+
+    summary = evaluate(scripted(shown), make_suite(), tmp_path).summary
+    due = [level for level in range(30) if level % 5 and level % 3 != 2]
+    assert summary["offered"] == {"n": 24, "mean_tools": 1.0, "mean_all": 2.0, "due": len(due), "recall": sum(level % 2 for level in due) / len(due)}
+    assert "24 rows were shown 1.0 of 2.0 tools" in offered_lines(summary)[0] and rescore(tmp_path).summary["offered"] == summary["offered"]

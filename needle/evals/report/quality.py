@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from needle.evals.escalation import escalation_lines
+from needle.evals.offered import offered_lines
 from needle.evals.report.markup import Html, facts, section, tag
 from needle.evals.report.plots import columns, curve, dots, plot
 from needle.evals.rows import Row
@@ -37,9 +38,10 @@ def confidence(summary: Mapping[str, Any]) -> Html:
 
 
 def fallback(summary: Mapping[str, Any]) -> Html:
-    """What went to a second model and what came back; nothing for a run without a threshold."""
-    lines = escalation_lines(summary)
-    return section("fallback", "Asked of the fallback", tag("p", lines[0]), short="Fallback") if lines else Html("")
+    """What went to a second model, which tools were shown; nothing for a run with neither a threshold nor large toolsets."""
+    lines = [*escalation_lines(summary), *offered_lines(summary)]
+    paragraphs = [tag("p", line) for line in lines]
+    return section("fallback", "Fallback and offered tools", *paragraphs, short="Fallback") if lines else Html("")
 
 
 def _risk(found: Mapping[str, Any], at: str) -> Html:
