@@ -4,7 +4,8 @@
 
 The decoder is fed the right calls, so that what is measured is the pointing, not the calling. Gold spans: words that people marked in SNIPS'
 training requests (values as written) and in Schema-Guided Dialogue (dates and times written differently from how they are said), and values of
-the recorded traces that stand in their request exactly once. Heads are chosen on one half of the rows, everything is measured on the other.
+the recorded traces that stand in their request exactly once. Attention is that of the heads in the model's configuration (``set``), and of eight
+heads chosen on one half of the rows (``chosen``); everything is measured on the other half.
 """
 
 from __future__ import annotations
@@ -19,7 +20,10 @@ from pathlib import Path
 import torch
 
 from needle.evals.snips import TOOLS
-from needle.models import load
+from needle.models import checkpoint_folder
+from needle.student.decoding import aligned_heads
+from needle.student.modeling.storage import load_model
+from needle.student.tokenizer import load_tokenizer
 from needle.tools import Request, ToolCall, ToolSpec
 from needle.tools.arguments import flat_arguments
 from needle.tools.grounding.evidence import attended_span, find_evidence
@@ -142,17 +146,21 @@ def main() -> None:
     parser.add_argument("--model")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    caller = load(options.model)
-    model, tokenizer = caller.engine.model, caller.tokenizer
+    folder = checkpoint_folder(options.model)
+    model, tokenizer = load_model(folder), load_tokenizer(folder)
     sources = {"snips": snips(options.data / "snips", options.rows), "sgd": sgd(options.data / "sgd_compact", options.rows),
                "recorded": recorded(options.traces, options.rows)}  # fmt: skip
     items = {name: [(gold, looked(model, tokenizer, *gold[:2])) for gold in golds] for name, golds in sources.items()}
     halves = [[one for found in items.values() for one in found[half::2]] for half in (0, 1)]
     heads = choose_heads([(seen, spans[seen.path]) for (_, _, spans), found in halves[0] for seen in found if seen.path in spans])
-    print("heads (layer, head):", heads)
+    print("chosen (layer, head):", heads)
+    configured = [[layer, head] for layer, own in aligned_heads(model.config).items() for head in own]
     for name, found in items.items():
-        for method, (exact, f1, iou, n) in measure(found[1::2], heads).items():
-            print(f"{name:9} {method:9} exact {exact:.3f}  word F1 {f1:.3f}  IoU {iou:.3f}  ({n} values)", flush=True)
+        for which, some in (("set", configured), ("chosen", heads)):
+            for method, (exact, f1, iou, n) in measure(found[1::2], some).items():
+                words = f"{method} ({which})" if method != "text" else method
+                if words != "text" or which == "set":
+                    print(f"{name:9} {words:19} exact {exact:.3f}  word F1 {f1:.3f}  IoU {iou:.3f}  ({n} values)", flush=True)
 
 
 if __name__ == "__main__":

@@ -84,7 +84,7 @@ def load(
         threads: threads of one answer in ONNX Runtime.
         threshold: confidence below which an answer counts as unsure (0.7 where only a fallback is given).
         fallback: who answers then: another caller, or its name as in ``open_caller`` (``"http://...#model"``); None: the answer is marked.
-        options: those of ``StudentCaller``: ``constrained``, ``beams``, ``rows``, ``explain``.
+        options: those of ``StudentCaller``: ``constrained``, ``beams``, ``rows``, ``explain``, ``most_tools``.
 
     Raises:
         UserError: no such model, or a threshold that is no probability.
@@ -118,7 +118,7 @@ def _student(path_or_id: str | Path | None, engine: str = "auto", threads: int =
 
 def open_caller(
     model: str | None, *, traces: Sequence[Trace] = (), constrained: bool = True, beams: int = 1, parser: str = "auto", concurrency: int = 8,
-    threshold: float | None = None, fallback: str | None = None,
+    threshold: float | None = None, fallback: str | None = None, most_tools: int | None = None,
 ) -> Caller:  # fmt: skip
     """What ``--model`` names.
 
@@ -131,15 +131,17 @@ def open_caller(
         concurrency: requests that an endpoint gets at a time.
         threshold: see ``load``.
         fallback: name of the model that gets the requests of which ``model`` is unsure.
+        most_tools: of larger toolsets a student is shown so many tools that fit the request best.
 
     Raises:
         UserError: no such model, or an option that it does not have.
     """
-    caller = _open(model, traces, constrained, beams, parser, concurrency)
+    options = {"constrained": constrained, "beams": beams} | ({} if most_tools is None else {"most_tools": most_tools})
+    caller = _open(model, traces, options, parser, concurrency)
     return guarded(caller, threshold, fallback)
 
 
-def _open(model: str | None, traces: Sequence[Trace], constrained: bool, beams: int, parser: str, concurrency: int) -> Caller:
+def _open(model: str | None, traces: Sequence[Trace], options: dict[str, Any], parser: str, concurrency: int) -> Caller:
     from needle.evals.adapters import PREFIXES, open_adapter
     from needle.evals.parsers import parser_named
 
@@ -154,7 +156,7 @@ def _open(model: str | None, traces: Sequence[Trace], constrained: bool, beams: 
         return _open_endpoint(model, parser, concurrency)
     if parser != "auto":
         raise UserError(f"--parser {parser}: a student reads its own output; leave it out")
-    return _student(model, constrained=constrained, beams=beams)
+    return _student(model, **options)
 
 
 def _open_endpoint(model: str, parser: str, concurrency: int) -> Caller:

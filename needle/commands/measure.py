@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from needle.commands.options import Fallback, Out, Seed, Threshold
+from needle.commands.options import Fallback, MostTools, Out, Seed, Threshold
 from needle.errors import UserError
 from needle.terminal import say, tracker
 
@@ -38,6 +38,7 @@ def evaluate(
     batch: Annotated[int, typer.Option(help="Most rows that a local model answers together.")] = 64,
     threshold: Threshold = None,
     fallback: Fallback = None,
+    most_tools: MostTools = None,
     fail_under: FailUnder = None,
     selftest: Annotated[bool, typer.Option("--selftest", help="Show prompt, raw output and reading of one row, and stop.")] = False,
     rescore: Annotated[Path | None, typer.Option("--rescore", help="Score the saved outputs of this folder again; no model is run.")] = None,
@@ -60,7 +61,7 @@ def evaluate(
         return
     rows = load_suite(suite or SUITE, limit=limit, seed=seed)
     options: dict[str, Any] = {"traces": rows.traces, "beams": beams, "parser": parser, "concurrency": concurrency}
-    caller = open_caller(model, constrained=not free, threshold=threshold, fallback=fallback, **options)
+    caller = open_caller(model, constrained=not free, threshold=threshold, fallback=fallback, most_tools=most_tools, **options)
     if selftest:
         say(self_test(caller, next((trace for trace in rows.traces if trace.calls), rows.traces[0])))
         return

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from needle.commands.explain import explanation, notes
-from needle.commands.options import Fallback, Model, Out, Seed, Threshold, Tools
+from needle.commands.options import Fallback, Model, MostTools, Out, Seed, Threshold, Tools
 from needle.errors import UserError
 from needle.terminal import answer_line, say, stages
 
@@ -54,6 +54,7 @@ def run(
     free: Annotated[bool, typer.Option("--free", help="Decode without constraints.")] = False,
     threshold: Threshold = None,
     fallback: Fallback = None,
+    most_tools: MostTools = None,
     explain: Annotated[bool, typer.Option("--explain", help="Show the words of the request that each argument came from.")] = False,
 ) -> None:
     """Print the calls for one request as JSON."""
@@ -63,7 +64,7 @@ def run(
     specs = load_toolset(tools)
     if not query.strip():
         raise UserError("the request is empty; say what should be done")
-    caller = open_caller(model, constrained=not free, threshold=threshold, fallback=fallback)
+    caller = open_caller(model, constrained=not free, threshold=threshold, fallback=fallback, most_tools=most_tools)
     answer = caller.call(query, specs, system=system, explain=explain)
     if answer.error:
         raise UserError(f"no calls: {answer.error}")

@@ -108,6 +108,11 @@ class StudentCaller(Caller):
 
     parallel = True
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What decides the confidence beside the weights, for those who keep answers."""
+        return {} if self.calibration is None else {"calibration": [*self.calibration.weights, self.calibration.bias]}
+
     def answer(self, requests: Sequence[Request]) -> list[CallResult]:
         """Answer in batches of similar requests, tools of a batch read once for all requests that share them."""
         return self._answer(requests, self.explain)
