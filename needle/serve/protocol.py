@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import asyncio
 
+from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from needle.serve.errors import ApiError
 
 
 class PatientProtocol(H11Protocol):
@@ -19,8 +22,11 @@ class PatientProtocol(H11Protocol):
     _timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """A client has come."""
+        """A client has come; one too many is told so, and its connection closed."""
         super().connection_made(transport)
+        most, self.limit_concurrency = self.limit_concurrency, None  # uvicorn's own refusal is plain text
+        if most is not None and len(self.connections) > most:
+            self.app = _crowded
         self._timer = self.loop.call_later(self.header_seconds, self._give_up)
 
     def data_received(self, data: bytes) -> None:
@@ -47,3 +53,9 @@ class PatientProtocol(H11Protocol):
         self._timer = None
         if not self.transport.is_closing():
             self.transport.close()
+
+
+async def _crowded(scope: Scope, receive: Receive, send: Send) -> None:
+    words = "too many connections are open; try again in a moment"
+    headers = {"Retry-After": "1", "Connection": "close"}
+    await ApiError(503, words, code="crowded", headers=headers).response()(scope, receive, send)

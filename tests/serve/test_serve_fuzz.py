@@ -171,6 +171,22 @@ def test_deep_and_huge_bodies_are_refused_in_shape(live):
     assert live.fine()
 
 
+def test_one_connection_too_many_is_told_in_shape_and_there_is_room_again_later():
+    live, thread = start(Limits(connections=2))
+    held = [live.socket() for _ in range(2)]
+    for connection in held:
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n")
+        assert connection.recv(4096).startswith(b"HTTP/1.1 200")
+    response = live.http.post("/v1/chat/completions", json=GOOD)
+    assert response.status_code == 503 and response.json()["error"]["code"] == "crowded"
+    for connection in held:
+        connection.close()
+    while live.http.get("/healthz").status_code != 200:
+        time.sleep(0.01)
+    live.server.should_exit = True
+    thread.join(20)
+
+
 def test_an_answer_under_way_is_finished_before_the_server_ends():
     live, thread = start(Limits())
     live.caller.gate.clear()
