@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from needle.serve.errors import ApiError
 from needle.serve.limits import Limits
 from needle.serve.metrics import Metrics
+from needle.serve.pace import Pace
 from needle.tools import Caller, CallResult, Delta, Request
 
 Gone = Callable[[], Awaitable[bool]]
@@ -50,6 +51,7 @@ class Batcher:
         self._waiting: deque[_Waiting] = deque()
         self._workers: set[asyncio.Task[None]] = set()
         self._threads = ThreadPoolExecutor(limits.workers, thread_name_prefix="needle-serve")
+        self._pace = Pace()
         self._busy: list[int] = []
         """Sizes of the batches that are being answered."""
         self._expected, self._patient_until = 0, 0.0
@@ -96,7 +98,7 @@ class Batcher:
     async def _take(self) -> list[_Waiting]:
         """The next batch: a fair share of those who wait, for each thread that is free."""
         free = max(1, self.limits.workers - len(self._busy))
-        share = min(self.limits.batch, -(-len(self._waiting) // free))
+        share = self._pace.best(min(self.limits.batch, -(-max(1, len(self._waiting)) // free)))
         batch: list[_Waiting] = []
         while self._waiting and len(batch) < share:
             one = self._waiting.popleft()
@@ -121,6 +123,7 @@ class Batcher:
             began = loop.time()
             results = await loop.run_in_executor(self._threads, self._ask, batch, loop)
             self._busy.remove(len(batch))
+            self._pace.note(len(batch), loop.time() - began)
             self._expected = -(-(len(batch) + sum(self._busy) + len(self._waiting)) // self.limits.workers)
             self._patient_until = loop.time() + PATIENCE * (loop.time() - began)
             for one, result in zip(batch, results, strict=True):

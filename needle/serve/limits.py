@@ -24,7 +24,8 @@ class Limits:
     batch: int = 16
     """Requests that are answered together at most."""
     workers: int = 1
-    """Threads that ask the model at once, each with a batch of its own: a core each, for a caller that is thread-safe."""
+    """Threads that ask the model at once, each with a batch of its own: a core each, for a caller that is
+    thread-safe."""
     window_seconds: float = 0.002
     """Seconds to wait for company before a batch that is not full is answered."""
     tools: int = 512
