@@ -1,9 +1,8 @@
-"""How many requests to answer together, learned from what batches cost: some models gain by company, others only wait
-for it.
+"""How many requests to answer together, learned from what batches cost.
 
-A decoder that reads its weights once for all rows gains; one that is bound by arithmetic, or that has short cuts for a
-single row, may not, and then each request is served soonest alone. The cost of a request is kept for batches of 1, 2, 4
-... requests as a moving average.
+A decoder that reads its weights once for all rows gains by company; one that is bound by arithmetic, or has short cuts
+for a single row, may not, and then each request is served soonest alone. The cost of a request is kept for batches of
+1, 2, 4 ... requests as a moving average.
 """
 
 from __future__ import annotations
