@@ -1,15 +1,18 @@
-"""Ways to distil, on the same rows and steps: labels, one teacher, an ensemble, students that teach each other, on-policy steps.
+"""Ways to distil, on the same rows and steps: labels, one teacher, an ensemble, students that teach each other,
+on-policy steps.
 
-    python benchmarks/distillation.py --out runs/ways                                          # nano students, a night of one core
-    python benchmarks/distillation.py --out runs/ways --preset base --minutes 9 --toolsets 0   # an accelerator, all toolsets
-    python benchmarks/distillation.py --out runs/try --steps 2 --seeds 2 --toolsets 4 --validation-rows 4   # does it run at all
+    python benchmarks/distillation.py --out runs/ways                  # nano students, a night of one core
+    python benchmarks/distillation.py --out runs/ways --preset base --minutes 9 --toolsets 0  # an accelerator, all rows
+    python benchmarks/distillation.py --out runs/try --steps 2 --seeds 2 --toolsets 4 --validation-rows 4   # a try
 
-Students start from random weights. The teacher is the bundled base, which has seen more data than they do; with ``--teacher-steps N`` it is
-made here first, from the same rows, by N steps. The ensemble is the hard-label students of the other seeds. Every arm of a seed sees the
-same rows in the same order; a pair that learns together costs twice as much a row, and so does the bundled base in the loop of a nano student.
+Students start from random weights. The teacher is the bundled base, which has seen more data than they do; with
+``--teacher-steps N`` it is made here first, from the same rows, by N steps. The ensemble is the hard-label students
+of the other seeds. Every arm of a seed sees the same rows in the same order; a pair that learns together costs twice
+as much a row, and so does the bundled base in the loop of a nano student.
 
-Prints held-out scores (toolsets that no arm trains on): mean and standard error over seeds, and the gain over hard labels with its 95 %
-interval (Student's t over seeds, paired). A run that is there already is not made again, one that was stopped goes on.
+Prints held-out scores (toolsets that no arm trains on): mean and standard error over seeds, and the gain over hard
+labels with its 95 % interval (Student's t over seeds, paired). A run that is there already is not made again, one
+that was stopped goes on.
 """
 
 from __future__ import annotations
@@ -56,7 +59,8 @@ def arms(teacher: str) -> dict[str, Arm]:
 
 
 def subset(traces: Path, out: Path, toolsets: int, held: int) -> Path:
-    """A folder with the rows of so many training toolsets (0: all) and ``held`` validation rows, the same for every arm and seed."""
+    """A folder with the rows of so many training toolsets (0: all) and ``held`` validation rows, the same for every
+    arm and seed."""
     folder = out / f"rows-{toolsets}-{held}"
     if not (folder / "validation.jsonl").is_file():
         split = read_split([traces])
@@ -65,18 +69,24 @@ def subset(traces: Path, out: Path, toolsets: int, held: int) -> Path:
             groups[trace.toolset].append(trace)
         kept = random.Random(0).sample(sorted(groups), min(toolsets or len(groups), len(groups)))
         write_traces(folder / "train.jsonl", [trace for name in kept for trace in groups[name]])
-        write_traces(folder / "validation.jsonl", random.Random(0).sample(split.validation, min(held, len(split.validation))))
+        write_traces(
+            folder / "validation.jsonl", random.Random(0).sample(split.validation, min(held, len(split.validation)))
+        )
     return folder
 
 
-def run(out: Path, loss: str, teachers: list[str], settings: dict[str, Any], options: argparse.Namespace) -> dict[str, float]:
+def run(
+    out: Path, loss: str, teachers: list[str], settings: dict[str, Any], options: argparse.Namespace
+) -> dict[str, float]:
     """Scores of one run; read from its folder where it is finished."""
     scores = out / "scores.json"
     if scores.is_file():
         return json.loads(scores.read_text())
     settings = {"rows": options.rows, "validations": 2, "validation_rows": options.validation_rows, **settings}
     report = train(
-        [subset(options.traces, options.out, options.toolsets, options.validation_rows)], out, base="none", preset=options.preset, loss=loss, teachers=teachers,
+        [subset(options.traces, options.out, options.toolsets, options.validation_rows)],
+        out, base="none", preset=options.preset, loss=loss,
+        teachers=teachers,
         settings=settings, resume=(out / "last").exists(), logs=("none",),
     )  # fmt: skip
     found = {**report.best, "minutes": report.seconds / 60}
@@ -96,8 +106,13 @@ def run_arm(name: str, arm: Arm, seed: int, options: argparse.Namespace) -> dict
 def table_row(name: str, runs: list[dict[str, float]], hard: list[dict[str, float]]) -> str:
     """One line of the table."""
     gains = [100 * (run["exact"] - base["exact"]) for run, base in zip(runs, hard, strict=True)]
-    cells = [_cell([100 * run["exact"] for run in runs]), "" if runs is hard else _interval(gains), _cell([run["loss"] for run in runs], 3)]
-    return f"| {name} | {' | '.join(cells)} | {_cell([100 * run['tokens'] for run in runs])} | {mean(run['minutes'] for run in runs):.1f} |"
+    cells = [
+        _cell([100 * run["exact"] for run in runs]),
+        "" if runs is hard else _interval(gains),
+        _cell([run["loss"] for run in runs], 3),
+    ]
+    cells += [_cell([100 * run["tokens"] for run in runs]), f"{mean(run['minutes'] for run in runs):.1f}"]
+    return f"| {name} | {' | '.join(cells)} |"
 
 
 def _cell(values: list[float], digits: int = 1) -> str:
@@ -132,8 +147,14 @@ def main() -> None:
     if options.teacher_steps:
         teacher = str(options.out / "teacher")
         made = run(Path(teacher), "hard", [], {"seed": 99, "steps": options.teacher_steps}, options)
-        print(f"teacher of {options.teacher_steps} steps: {100 * made['exact']:.1f} % exact, loss {made['loss']:.3f}\n", flush=True)
-    print("| way | exact % | gain over hard | loss a token | tokens right % | minutes |\n|---|---:|---:|---:|---:|---:|", flush=True)
+        print(
+            f"teacher of {options.teacher_steps} steps: {100 * made['exact']:.1f} % exact, loss {made['loss']:.3f}\n",
+            flush=True,
+        )
+    print(
+        "| way | exact % | gain over hard | loss a token | tokens right % | minutes |\n|---|---:|---:|---:|---:|---:|",
+        flush=True,
+    )
     chosen = {name: arm for name, arm in arms(teacher).items() if not options.arms or name in (*options.arms, "hard")}
     hard: list[dict[str, float]] = []
     for name, arm in chosen.items():

@@ -1,13 +1,13 @@
 """What teachers say about rows, asked once and kept on disk.
 
-    DIR/cache.json    header: format, vocabulary, digest of the tokenizer, k or draws, temperature, digest and share of each teacher
-    DIR/index.bin     a record a row: 16 bytes that name its tokens (tools, request, answer), first position, number of positions
+    DIR/cache.json    header: format, vocabulary, digest of the tokenizer, k or draws, temperature, teachers
+    DIR/index.bin     a record a row: 16 bytes that name its tokens, first position, number of positions
     DIR/tokens.bin    uint16 [positions, k]: the likeliest tokens, or random draws
     DIR/shares.bin    float32 [positions, k + 1]: their probabilities, and that of all other tokens
 
-Files only grow, the index last: a killed run has lost the rows that the index does not name, and the same command goes on after them.
-A row is known by its token ids alone, so a varied row is simply not there. Draws are unbiased where the likeliest k are not (random
-sampling knowledge distillation, arXiv:2503.16870).
+Files only grow, the index last: a killed run has lost the rows that the index does not name, and the same command
+goes on after them. A row is known by its token ids alone, so a varied row is simply not there. Draws are unbiased
+where the likeliest k are not (random sampling knowledge distillation, arXiv:2503.16870).
 """
 
 from __future__ import annotations
@@ -75,7 +75,8 @@ class Cache:
 
     @classmethod
     def create(cls, folder: Path, header: Header) -> Cache:
-        """The cache in ``folder``, made if there is none. Raises ``UserError`` when one is there that belongs to something else."""
+        """The cache in ``folder``, made if there is none. Raises ``UserError`` when one is there that belongs to
+        something else."""
         if (folder / HEADER).exists():
             cache = cls.open(folder)
             different = [name for name, value in asdict(header).items() if asdict(cache.header)[name] != value]
@@ -83,7 +84,10 @@ class Cache:
                 raise UserError(f"{folder}: the cache there has another {' and '.join(different)}; give another folder")
             return cache
         if header.vocabulary > MOST_TOKENS or not 0 < header.k <= header.vocabulary:
-            raise UserError(f"{header.k} columns for a vocabulary of {header.vocabulary}: give 1 to all of at most {MOST_TOKENS} tokens")
+            raise UserError(
+                f"{header.k} columns for a vocabulary of {header.vocabulary}: give 1 to all of them "
+                f"(at most {MOST_TOKENS} tokens)"
+            )
         folder.mkdir(parents=True, exist_ok=True)
         for name in (INDEX, TOKENS, SHARES):
             (folder / name).touch()
@@ -98,23 +102,37 @@ class Cache:
             read = json.loads((folder / HEADER).read_text(encoding="utf-8"))
             header = Header(**{**read, "teachers": tuple(read["teachers"])})
         except (OSError, ValueError, TypeError, KeyError) as error:
-            raise UserError(f"{folder}: no teacher cache there ({HEADER}: {error}); make one with `needle teach`") from error
+            raise UserError(
+                f"{folder}: no teacher cache there ({HEADER}: {error}); make one with `needle teach`"
+            ) from error
         if header.format != FORMAT:
-            raise UserError(f"{folder}: a cache of format {header.format}, this version reads {FORMAT}; make it again with `needle teach`")
+            raise UserError(
+                f"{folder}: a cache of format {header.format}, this version reads {FORMAT}; "
+                "make it again with `needle teach`"
+            )
         return cls(folder, header)
 
     def check(self, tokenizer: Tokenizer, temperature: float) -> None:
         """Raises ``UserError`` when the cache speaks of another vocabulary, tokenizer or temperature."""
         mine = (tokenizer.get_vocab_size(), tokenizer_digest(tokenizer))
         if mine[0] != self.header.vocabulary:
-            raise UserError(f"{self.folder}: a cache of {self.header.vocabulary} tokens, the student has {mine[0]}; make one with its tokenizer")
+            raise UserError(
+                f"{self.folder}: a cache of {self.header.vocabulary} tokens, the student has {mine[0]}; "
+                "make one with its tokenizer"
+            )
         if mine[1] != self.header.tokenizer:
-            raise UserError(f"{self.folder}: a cache of another tokenizer; make one with the student's (`needle teach`)")
+            raise UserError(
+                f"{self.folder}: a cache of another tokenizer; make one with the student's (`needle teach`)"
+            )
         if temperature != self.header.temperature:
-            raise UserError(f"{self.folder}: a cache at temperature {self.header.temperature}, the run has {temperature}; make one at that")
+            raise UserError(
+                f"{self.folder}: a cache at temperature {self.header.temperature}, the run has {temperature}; "
+                "make one at that"
+            )
 
     def get(self, example: Example) -> tuple[np.ndarray, np.ndarray] | None:
-        """Tokens ``[n, k]`` and shares ``[n, k + 1]`` of a row's n answer positions; None for a row that is not there."""
+        """Tokens ``[n, k]`` and shares ``[n, k + 1]`` of a row's n answer positions; None for a row that is not
+        there."""
         place = self.rows.get(example_key(example))
         if place is None:
             return None
@@ -127,10 +145,16 @@ class Cache:
         for example in examples:
             records.append((np.void(example_key(example)), start, len(example.answer)))
             start += len(example.answer)
-        for name, content in ((TOKENS, tokens.astype("<u2")), (SHARES, shares.astype("<f4")), (INDEX, np.array(records, dtype=RECORD))):
+        for name, content in (
+            (TOKENS, tokens.astype("<u2")),
+            (SHARES, shares.astype("<f4")),
+            (INDEX, np.array(records, dtype=RECORD)),
+        ):
             with (self.folder / name).open("ab") as file:
                 file.write(content.tobytes())
-        self.rows |= {example_key(example): (record[1], record[2]) for example, record in zip(examples, records, strict=True)}
+        self.rows |= {
+            example_key(example): (record[1], record[2]) for example, record in zip(examples, records, strict=True)
+        }
         self._open()
 
     def _positions(self) -> int:
@@ -146,14 +170,23 @@ class Cache:
 
     def _heal(self) -> None:
         """Cut what a killed process left half written. Raises ``UserError`` when the index names more than there is."""
-        sizes = {name: (self.folder / name).stat().st_size if (self.folder / name).is_file() else -1 for name in (INDEX, TOKENS, SHARES)}
+        sizes = {
+            name: (self.folder / name).stat().st_size if (self.folder / name).is_file() else -1
+            for name in (INDEX, TOKENS, SHARES)
+        }
         whole = sizes[INDEX] // RECORD.itemsize * RECORD.itemsize
-        index = np.frombuffer((self.folder / INDEX).read_bytes()[:whole], dtype=RECORD) if whole > 0 else np.zeros(0, RECORD)
+        index = (
+            np.frombuffer((self.folder / INDEX).read_bytes()[:whole], dtype=RECORD)
+            if whole > 0
+            else np.zeros(0, RECORD)
+        )
         positions = int((index["start"] + index["length"]).max()) if len(index) else 0
         ends = {INDEX: whole, TOKENS: positions * self.header.k * 2, SHARES: positions * (self.header.k + 1) * 4}
         for name, end in ends.items():
             if sizes[name] < end or sizes[name] < 0:
-                raise UserError(f"{self.folder / name}: shorter than its index says; copy the cache again or make another")
+                raise UserError(
+                    f"{self.folder / name}: shorter than its index says; copy the cache again or make another"
+                )
             if sizes[name] > end:
                 with (self.folder / name).open("r+b") as file:
                     file.truncate(end)

@@ -1,4 +1,5 @@
-"""What a student is asked to do at one batch: the loss parts of labels, votes, teachers and peers, each with its share."""
+"""What a student is asked to do at one batch: the loss parts of labels, votes, teachers and peers, each with its
+share."""
 
 from __future__ import annotations
 
@@ -17,20 +18,24 @@ Parts = dict[str, tuple[float, Tensor]]
 
 
 def objective(
-    config: TrainConfig, mine_NV: Tensor, others: Sequence[Tensor], taught: SoftTargets | None, batch: Batch, progress: float,
-    sampled: bool = False,
+    config: TrainConfig, mine_NV: Tensor, others: Sequence[Tensor], taught: SoftTargets | None, batch: Batch,
+    progress: float, sampled: bool = False,
 ) -> Parts:  # fmt: skip
-    """Parts for the student with logits ``mine_NV``; ``others``: logits of its peers; ``taught``: what the teachers say.
+    """Parts for the student with logits ``mine_NV``; ``others``: logits of its peers; ``taught``: what the teachers
+    say.
 
-    ``loss`` (hard labels), ``votes_loss`` (shares of votes in the place of the label), ``soft_loss`` and ``peer_loss``; ``teacher_entropy``
-    is no part of the objective (share 0), only logged. The answers of a
-    ``sampled`` batch are the student's own: they are no labels, so only the teachers' word counts (GKD: Agarwal et al., arXiv:2306.13649).
+    ``loss`` (hard labels), ``votes_loss`` (shares of votes in the place of the label), ``soft_loss`` and
+    ``peer_loss``; ``teacher_entropy`` is no part of the objective (share 0), only logged. The answers of a
+    ``sampled`` batch are the student's own: they are no labels, so only the teachers' word counts (GKD: Agarwal et
+    al., arXiv:2306.13649).
     """
     sources: dict[str, tuple[float, SoftTargets]] = {}
     if taught is not None:
         sources["soft_loss"] = (1.0 if sampled else config.soft_weight, taught)
     if others:
-        heard = config.soft_weight * min(progress / config.peer_warmup, 1.0) if config.peer_warmup else config.soft_weight
+        heard = (
+            config.soft_weight * min(progress / config.peer_warmup, 1.0) if config.peer_warmup else config.soft_weight
+        )
         said = sum((other.detach().float() / config.temperature).softmax(-1) for other in others) / len(others)
         sources["peer_loss"] = (heard, SoftTargets(said))
     parts: Parts = {}
@@ -45,7 +50,8 @@ def objective(
 
 
 def entropy(targets: SoftTargets, weights_N: Tensor) -> Tensor:
-    """Sum over tokens of weight x entropy of the targets as they are kept: what a cross-entropy would have above the divergence."""
+    """Sum over tokens of weight x entropy of the targets as they are kept: what a cross-entropy would have above the
+    divergence."""
     rest = [] if targets.rest is None else [targets.rest[:, None]]
     shares = torch.cat((targets.probabilities, *rest), dim=-1)
     return (torch.special.entr(shares).sum(-1) * weights_N).sum()
@@ -66,7 +72,8 @@ def _labels(config: TrainConfig, mine_NV: Tensor, batch: Batch, share: float) ->
 
 
 def voted_targets(examples: Sequence[Example], like_NV: Tensor) -> SoftTargets | None:
-    """The votes of ``examples`` (rows in flat order) over the vocabulary and on the device of ``like_NV``; None where no row has any."""
+    """The votes of ``examples`` (rows in flat order) over the vocabulary and on the device of ``like_NV``; None where
+    no row has any."""
     places, spread, start = [], [], 0
     for example in examples:
         places += [start + place for place, _ in example.votes]

@@ -1,8 +1,9 @@
-"""Preference pairs beside the labels: the right answer is to become likelier than a wrong one that a teacher gave to the same request.
+"""Preference pairs beside the labels: the right answer is to become likelier than a wrong one that a teacher gave to
+the same request.
 
-Two losses: SimPO (log-probability a token, no reference) and DPO (against the model that training began with, whose margins are computed
-once and kept in the run's folder, so that no second model is held in memory). Both are added to the loss of the labels, which keeps the
-right answers likely in themselves.
+Two losses: SimPO (log-probability a token, no reference) and DPO (against the model that training began with, whose
+margins are computed once and kept in the run's folder, so that no second model is held in memory). Both are added to
+the loss of the labels, which keeps the right answers likely in themselves.
 """
 
 from __future__ import annotations
@@ -60,7 +61,10 @@ def read_pairs(path: Path, tokenizer: Tokenizer, config: NeedleConfig) -> list[P
             trace = trace_from_dict({"messages": [*row["prompt"], *row["chosen"]], "tools": row["tools"]})
             rejected = calls_from(row["rejected"][0].get("tool_calls") or [])
         except (ValueError, KeyError, TypeError, IndexError, AttributeError, UserError) as error:
-            raise UserError(f"{path}:{number}: not a preference pair ({type(error).__name__}: {error}); `needle traces preferences` writes such files") from error
+            raise UserError(
+                f"{path}:{number}: not a preference pair ({type(error).__name__}: {error}); "
+                "`needle traces preferences` writes such files"
+            ) from error
         tools, request = tuple(render_tools(tokenizer, trace.tools)), tuple(render_request(tokenizer, trace.request))
         answers = [tuple(render_answer(tokenizer, calls, trace.tools)[0]) for calls in (trace.calls, rejected)]
         fits = max(map(len, answers)) <= config.max_target_tokens and len(request) <= config.max_request_tokens
@@ -76,11 +80,17 @@ def read_pairs(path: Path, tokenizer: Tokenizer, config: NeedleConfig) -> list[P
 def log_probabilities(model: NeedleModel, pairs: Sequence[Pair], dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """Log-probability ``[R]`` (fp32, sums over tokens) of the chosen and of the rejected answer of each pair."""
     examples = [example for pair in pairs for example in (pair.chosen, pair.rejected)]
-    batch = to_device(collate(examples, WEIGHTS, share_toolsets=model.config.shares_toolsets), model.embedding.weight.device)
+    batch = to_device(
+        collate(examples, WEIGHTS, share_toolsets=model.config.shares_toolsets), model.embedding.weight.device
+    )
     logits = model.logits(model(batch.source, batch.target, dtype))
     each_N = logits.gather(-1, batch.labels_N[:, None])[:, 0] - logits.logsumexp(-1)
-    sums = {id(example): part.sum() for example, part in zip(batch.examples, each_N.split(list(batch.lengths)), strict=True)}
-    return torch.stack([sums[id(pair.chosen)] for pair in pairs]), torch.stack([sums[id(pair.rejected)] for pair in pairs])
+    sums = {
+        id(example): part.sum() for example, part in zip(batch.examples, each_N.split(list(batch.lengths)), strict=True)
+    }
+    return torch.stack([sums[id(pair.chosen)] for pair in pairs]), torch.stack(
+        [sums[id(pair.rejected)] for pair in pairs]
+    )
 
 
 class Preferences:
@@ -91,16 +101,23 @@ class Preferences:
         self.pairs, self.config, self.reference = list(pairs), config, reference
 
     @classmethod
-    def begin(cls, pairs: Sequence[Pair], config: TrainConfig, model: NeedleModel, out: Path, resume: bool, dtype: torch.dtype) -> Preferences:
-        """For a new run with the weights of ``model``, or one that goes on. Raises ``UserError`` when it began with other pairs."""
+    def begin(
+        cls, pairs: Sequence[Pair], config: TrainConfig, model: NeedleModel, out: Path, resume: bool, dtype: torch.dtype
+    ) -> Preferences:
+        """For a new run with the weights of ``model``, or one that goes on. Raises ``UserError`` when it began with
+        other pairs."""
         if config.preference != "dpo":
             return cls(pairs, config)
-        name = hashlib.blake2b(b"".join(example_key(pair.chosen) + example_key(pair.rejected) for pair in pairs), digest_size=8).hexdigest()
+        name = hashlib.blake2b(
+            b"".join(example_key(pair.chosen) + example_key(pair.rejected) for pair in pairs), digest_size=8
+        ).hexdigest()
         if resume:
             try:
                 kept = json.loads((out / KEPT).read_text(encoding="utf-8"))
             except (OSError, ValueError) as error:
-                raise UserError(f"{out / KEPT}: not readable ({error}); a run with --dpo is continued with the file it began with") from error
+                raise UserError(
+                    f"{out / KEPT}: not readable ({error}); a run with --dpo is continued with the file it began with"
+                ) from error
             if kept["pairs"] != name:
                 raise UserError(f"{out}: the run there began with other preference pairs; give the same file")
             return cls(pairs, config, kept["margins"])
@@ -115,7 +132,8 @@ class Preferences:
         return random.Random(f"{self.config.seed}/pairs/{step}/{rank}").sample(range(len(self.pairs)), count)
 
     def parts(self, model: NeedleModel, places: Sequence[int], dtype: torch.dtype) -> dict[str, Tensor]:
-        """``preference_loss``, mean over the pairs at ``places``, and ``preference_right``: the share whose chosen answer is the likelier."""
+        """``preference_loss``, mean over the pairs at ``places``, and ``preference_right``: the share whose chosen
+        answer is the likelier."""
         config, pairs = self.config, [self.pairs[place] for place in places]
         chosen, rejected = log_probabilities(model, pairs, dtype)
         if config.preference == "dpo":
@@ -125,7 +143,9 @@ class Preferences:
         else:
             lengths = [torch.tensor([len(answer.answer) for answer in answers], device=chosen.device)
                        for answers in ([pair.chosen for pair in pairs], [pair.rejected for pair in pairs])]  # fmt: skip
-            loss = simpo_loss(chosen, rejected, (lengths[0], lengths[1]), config.preference_slope, config.preference_margin)
+            loss = simpo_loss(
+                chosen, rejected, (lengths[0], lengths[1]), config.preference_slope, config.preference_margin
+            )
             right = chosen / lengths[0] > rejected / lengths[1]
         return {"preference_loss": loss.mean(), "preference_right": right.float().mean()}
 

@@ -70,11 +70,16 @@ class Teachers:
     """An ensemble by probability averaging, weighted if wished; a single teacher is an ensemble of one."""
 
     def __init__(self, models: Sequence[NeedleModel | Scorer], shares: Sequence[float] | None = None) -> None:
-        """``shares``: weight of each teacher, scaled to sum to one; None: equal. Raises ``UserError`` when they do not fit."""
+        """``shares``: weight of each teacher, scaled to sum to one; None: equal. Raises ``UserError`` when they do
+        not fit."""
         shares = list(shares or [1.0] * len(models))
         if len(shares) != len(models) or min(shares) < 0 or not sum(shares):
-            raise UserError(f"{len(shares)} teacher weights for {len(models)} teachers; give one that is not negative for each")
-        self.scorers: list[Scorer] = [Checkpoint(model) if isinstance(model, NeedleModel) else model for model in models]
+            raise UserError(
+                f"{len(shares)} teacher weights for {len(models)} teachers; give one that is not negative for each"
+            )
+        self.scorers: list[Scorer] = [
+            Checkpoint(model) if isinstance(model, NeedleModel) else model for model in models
+        ]
         for scorer in self.scorers:
             scorer.weights.eval().requires_grad_(False)
         self.shares = [share / sum(shares) for share in shares]
@@ -86,18 +91,25 @@ class Teachers:
 
     @torch.no_grad()
     def targets(self, batch: Batch, dtype: torch.dtype, temperature: float) -> SoftTargets:
-        """Mean over teachers of their softmax ``[N, V]`` at ``temperature``. Raises ``UserError`` naming one that is not finite."""
+        """Mean over teachers of their softmax ``[N, V]`` at ``temperature``. Raises ``UserError`` naming one that is
+        not finite."""
         total: Tensor | float = 0.0
         for scorer, share in zip(self.scorers, self.shares, strict=True):
             said = (scorer.logits(batch, dtype).float() / temperature).softmax(-1)
             if not torch.isfinite(said).all():
-                raise UserError(f"{scorer.name}: this teacher gives values that are not finite; check its checkpoint or leave it out")
+                raise UserError(
+                    f"{scorer.name}: this teacher gives values that are not finite; "
+                    "check its checkpoint or leave it out"
+                )
             total = total + share * said
         return SoftTargets(total)
 
     def identity(self) -> list[dict[str, str | float]]:
         """Digest of the weights and share of each teacher: what a cache of their words belongs to."""
-        return [{"digest": digest(scorer.weights), "share": round(share, 6)} for scorer, share in zip(self.scorers, self.shares, strict=True)]
+        return [
+            {"digest": digest(scorer.weights), "share": round(share, 6)}
+            for scorer, share in zip(self.scorers, self.shares, strict=True)
+        ]
 
 
 def digest(model: nn.Module) -> str:
@@ -109,7 +121,8 @@ def digest(model: nn.Module) -> str:
 
 
 def load_teacher(folder: Path, name: str, tokenizer: Tokenizer) -> Scorer:
-    """The model in ``folder`` as a teacher: a checkpoint of this project, or a Hugging Face causal model with the student's tokenizer.
+    """The model in ``folder`` as a teacher: a checkpoint of this project, or a Hugging Face causal model with the
+    student's tokenizer.
 
     Raises ``UserError`` when it is neither, or has another tokenizer.
     """
@@ -126,7 +139,18 @@ def load_teacher(folder: Path, name: str, tokenizer: Tokenizer) -> Scorer:
 def check_same_tokenizer(student: Tokenizer, teacher: Tokenizer, name: str) -> None:
     """Soft labels are probabilities over the same tokens. Raises ``UserError`` when the vocabularies differ."""
     if student.get_vocab() != teacher.get_vocab():
-        raise UserError(f"{name}: a teacher with another tokenizer cannot give soft labels; train one with the student's tokenizer")
+        raise UserError(
+            f"{name}: a teacher with another tokenizer cannot give soft labels; train one with the student's tokenizer"
+        )
 
 
-__all__ = ["CausalTeacher", "Checkpoint", "Scorer", "Source", "Teachers", "check_same_tokenizer", "digest", "load_teacher"]
+__all__ = [
+    "CausalTeacher",
+    "Checkpoint",
+    "Scorer",
+    "Source",
+    "Teachers",
+    "check_same_tokenizer",
+    "digest",
+    "load_teacher",
+]

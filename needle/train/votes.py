@@ -1,10 +1,11 @@
-"""Shares of a vote as soft labels of tokens: where several labels of a request part, each next token gets the votes through it.
+"""Shares of a vote as soft labels of tokens: where several labels of a request part, each next token gets the votes
+through it.
 
-``needle generate --votes`` keeps with a row what share of the labels took which decision (``meta.votes.decisions``: which tools, which
-member of an enum, whether an optional argument is given). Every other answer is written as the student would write it; together they are
-the branches of a trie, and at each token of the row's own answer where branches part, the target is the share of votes that goes each
-way. No teacher's weights or log-probabilities are needed, and the teacher may have any tokenizer. A decision is judged with the others
-taken as in the row's answer.
+``needle generate --votes`` keeps with a row what share of the labels took which decision (``meta.votes.decisions``:
+which tools, which member of an enum, whether an optional argument is given). Every other answer is written as the
+student would write it; together they are the branches of a trie, and at each token of the row's own answer where
+branches part, the target is the share of votes that goes each way. No teacher's weights or log-probabilities are
+needed, and the teacher may have any tokenizer. A decision is judged with the others taken as in the row's answer.
 """
 
 from __future__ import annotations
@@ -48,7 +49,8 @@ def branches(paths: Paths, gold: Sequence[int]) -> dict[int, dict[int, float]]:
 
 
 def row_votes(tokenizer: Tokenizer, trace: Trace, answer: Sequence[int]) -> Votes:
-    """The votes of a row at the places of its ``answer``; empty for a row without votes, or whose votes speak of other calls."""
+    """The votes of a row at the places of its ``answer``; empty for a row without votes, or whose votes speak of
+    other calls."""
     decisions = (trace.meta.get("votes") or {}).get("decisions") or {}
     said: dict[int, dict[int, float]] = {}
     for paths in _alternatives(tokenizer, trace, answer, decisions):
@@ -67,15 +69,20 @@ def _after(earlier: Mapping[int, float] | None, shares: Mapping[int, float], gol
     return both
 
 
-def _alternatives(tokenizer: Tokenizer, trace: Trace, answer: Sequence[int], decisions: Mapping[str, Any]) -> Iterator[Paths]:
-    """For each decision the answers that it could have led to; decisions that do not fit the row's calls are left out."""
+def _alternatives(
+    tokenizer: Tokenizer, trace: Trace, answer: Sequence[int], decisions: Mapping[str, Any]
+) -> Iterator[Paths]:
+    """For each decision the answers that it could have led to; decisions that do not fit the row's calls are left
+    out."""
     tools = decisions.get("tools") or {}
     names = [call.name for call in trace.calls]
     key = " + ".join(names)
     # a row that was varied into another (joined, negated, robbed of its tool) is not what was voted on
     if not tools or key not in tools or tools[key] < max(tools.values()):
         return
-    yield [(answer if said == key else _towards(tokenizer, answer, names, said), share) for said, share in tools.items()]
+    yield [
+        (answer if said == key else _towards(tokenizer, answer, names, said), share) for said, share in tools.items()
+    ]
     by_name = {tool.name: tool for tool in trace.tools}
     for name, shares in (decisions.get("members") or {}).items():
         spot = _Spot.find(name, trace.calls)
@@ -91,14 +98,22 @@ def _alternatives(tokenizer: Tokenizer, trace: Trace, answer: Sequence[int], dec
 
 
 def _towards(tokenizer: Tokenizer, answer: Sequence[int], names: Sequence[str], said: str) -> list[int]:
-    """The beginning of an answer with the tools ``said``: as the row's own while the tools agree, then up to the other tool's name."""
+    """The beginning of an answer with the tools ``said``: as the row's own while the tools agree, then up to the
+    other tool's name."""
     if said == NO_CALL:
         return [SPECIAL_IDS[NONE], SPECIAL_IDS[EOS]]
     others = said.split(" + ")
-    same = next((n for n, pair in enumerate(zip(names, others, strict=False)) if pair[0] != pair[1]), min(len(names), len(others)))
+    same = next(
+        (n for n, pair in enumerate(zip(names, others, strict=False)) if pair[0] != pair[1]),
+        min(len(names), len(others)),
+    )
     starts = [place for place, token in enumerate(answer) if token == SPECIAL_IDS[CALL]]
     begun = list(answer[: [*starts, len(answer) - 1][same]]) if names else []
-    return [*begun, SPECIAL_IDS[EOS]] if same == len(others) else [*begun, SPECIAL_IDS[CALL], *encode(tokenizer, others[same] + '{"')]
+    return (
+        [*begun, SPECIAL_IDS[EOS]]
+        if same == len(others)
+        else [*begun, SPECIAL_IDS[CALL], *encode(tokenizer, others[same] + '{"')]
+    )
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,8 @@ def home(tmp_path_factory: pytest.TempPathFactory, tokenizer: Tokenizer) -> Path
     for seed in (1, 2):
         save_checkpoint(folder / f"teacher{seed}", tiny_model(seed, initializer_range=0.1), tokenizer, {})
     torch.manual_seed(0)
-    LlamaForCausalLM(LlamaConfig(vocab_size=8192, hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=1,
+    LlamaForCausalLM(LlamaConfig(vocab_size=8192, hidden_size=16, intermediate_size=16, num_hidden_layers=1,
+                                 num_attention_heads=1,
                                  num_key_value_heads=1)).save_pretrained(folder / "llama")  # fmt: skip
     save_tokenizer(folder / "llama", tokenizer)
     (folder / "traces").mkdir()
@@ -41,10 +42,27 @@ def home(tmp_path_factory: pytest.TempPathFactory, tokenizer: Tokenizer) -> Path
 
 
 def _train(home: Path, out: str, resume: bool = False, steps: int = 1, **changes: object) -> list[dict]:
-    settings = {"steps": steps, "rows": 3, "validations": 1, "validation_rows": 1, "keep_base": False, "replay": 0.0} | changes.pop("settings", {})
+    settings = {
+        "steps": steps,
+        "rows": 3,
+        "validations": 1,
+        "validation_rows": 1,
+        "keep_base": False,
+        "replay": 0.0,
+    } | changes.pop("settings", {})
     files = {name: home / changes.pop(name) for name in ("teacher_cache", "preferences") if name in changes}
     teachers = [str(home / name) for name in changes.pop("teachers", ())]
-    train([home / "traces"], home / out, base=str(home / "start"), teachers=teachers, settings=settings, resume=resume, logs=("none",), **files, **changes)
+    train(
+        [home / "traces"],
+        home / out,
+        base=str(home / "start"),
+        teachers=teachers,
+        settings=settings,
+        resume=resume,
+        logs=("none",),
+        **files,
+        **changes,
+    )
     return [json.loads(line) for line in (home / out / "log.jsonl").read_text().splitlines()]
 
 
@@ -59,13 +77,18 @@ def test_a_cache_made_once_teaches_alone_and_beside_preference_pairs_and_the_run
 
 
 def test_a_causal_model_teaches_on_the_students_own_answers(home: Path) -> None:
-    [record] = _train(home, "sampled", loss="soft", teachers=["llama", "teacher1"], settings={"on_policy": 1.0, "divergence": 0.5})
+    [record] = _train(
+        home, "sampled", loss="soft", teachers=["llama", "teacher1"], settings={"on_policy": 1.0, "divergence": 0.5}
+    )
     assert record["sampled"] == 1 and record["loss"] == record["soft_loss"] > 0
 
 
 def test_votes_alone_are_soft_labels(home: Path, tmp_path: Path) -> None:
     votes = {"votes": {"k": 3, "share": 0.6667, "decisions": {"tools": {"start_timer": 0.6667, "": 0.3333}}}}
-    traces = [replace(trace, meta=votes) if [call.name for call in trace.calls] == ["start_timer"] else trace for trace in rows()]
+    traces = [
+        replace(trace, meta=votes) if [call.name for call in trace.calls] == ["start_timer"] else trace
+        for trace in rows()
+    ]
     for name in ("start", "pairs.jsonl"):
         (tmp_path / name).symlink_to(home / name)
     (tmp_path / "traces").mkdir()
@@ -77,8 +100,19 @@ def test_votes_alone_are_soft_labels(home: Path, tmp_path: Path) -> None:
 
 def test_any_setting_is_read_from_the_command_line() -> None:
     words = ["divergence=0.5", "preference=dpo", "preference_pairs=4", "average_decay=none", "keep_base=true"]
-    assert TrainConfig.read(words) == {"divergence": 0.5, "preference": "dpo", "preference_pairs": 4, "average_decay": None, "keep_base": True}
-    for word, reason in (("temprature=2", "temperature"), ("rows", "NAME=VALUE"), ("rows=many", "takes a value of type int"), ("token_weights=1", "NAME=VALUE")):
+    assert TrainConfig.read(words) == {
+        "divergence": 0.5,
+        "preference": "dpo",
+        "preference_pairs": 4,
+        "average_decay": None,
+        "keep_base": True,
+    }
+    for word, reason in (
+        ("temprature=2", "temperature"),
+        ("rows", "NAME=VALUE"),
+        ("rows=many", "takes a value of type int"),
+        ("token_weights=1", "NAME=VALUE"),
+    ):
         with pytest.raises(UserError, match=reason):
             TrainConfig.read([word])
 
@@ -94,7 +128,9 @@ def test_any_setting_is_read_from_the_command_line() -> None:
     ({"settings": {"preference": "dpo"}}, "--dpo without --preferences"),
     ({"preferences": "pairs.jsonl", "settings": {"preference": "ppo"}}, "simpo or dpo"),
 ])  # fmt: skip
-def test_ways_that_do_not_fit_are_refused_in_one_line_before_anything_is_written(home: Path, ways: dict, words: str) -> None:
+def test_ways_that_do_not_fit_are_refused_in_one_line_before_anything_is_written(
+    home: Path, ways: dict, words: str
+) -> None:
     with pytest.raises(UserError, match=words) as error:
         _train(home, "refused", **dict(ways))
     assert "\n" not in str(error.value) and not (home / "refused").exists()

@@ -35,7 +35,9 @@ def examples(tokenizer: Tokenizer) -> list[Example]:
 
 
 @pytest.fixture(scope="module")
-def full(tokenizer: Tokenizer, teachers: Teachers, examples: list[Example], tmp_path_factory: pytest.TempPathFactory) -> Cache:
+def full(
+    tokenizer: Tokenizer, teachers: Teachers, examples: list[Example], tmp_path_factory: pytest.TempPathFactory
+) -> Cache:
     cache = open_cache(tmp_path_factory.mktemp("cache"), teachers, tokenizer, 8, False, 1.0)
     assert fill(cache, teachers, examples, CPU, rows=4) == len(examples)
     return Cache.open(cache.folder)
@@ -57,18 +59,29 @@ def test_the_loss_against_the_cache_is_the_loss_against_the_live_likeliest_token
     batch = _batch(examples[2:7])
     best = teachers.targets(batch, torch.float32, 1.0).probabilities.topk(8)
     live = _loss(SoftTargets(best.values, best.indices), batch, beta)
-    torch.testing.assert_close(_loss(CachedTeachers(full).targets(batch, torch.float32, 1.0), batch, beta), live, rtol=1e-5, atol=1e-4)
+    torch.testing.assert_close(
+        _loss(CachedTeachers(full).targets(batch, torch.float32, 1.0), batch, beta), live, rtol=1e-5, atol=1e-4
+    )
 
 
-def test_all_tokens_kept_are_the_whole_distribution(tokenizer: Tokenizer, teachers: Teachers, examples: list[Example], tmp_path: Path) -> None:
+def test_all_tokens_kept_are_the_whole_distribution(
+    tokenizer: Tokenizer, teachers: Teachers, examples: list[Example], tmp_path: Path
+) -> None:
     cache = open_cache(tmp_path, teachers, tokenizer, 8192, False, 1.0)
     fill(cache, teachers, examples[:2], CPU)
     batch = _batch(examples[:2])
     live = teachers.targets(batch, torch.float32, 1.0)
-    torch.testing.assert_close(_loss(CachedTeachers(cache).targets(batch, torch.float32, 1.0), batch, 0.0), _loss(live, batch, 0.0), rtol=1e-4, atol=1e-3)
+    torch.testing.assert_close(
+        _loss(CachedTeachers(cache).targets(batch, torch.float32, 1.0), batch, 0.0),
+        _loss(live, batch, 0.0),
+        rtol=1e-4,
+        atol=1e-3,
+    )
 
 
-def test_draws_are_the_same_again_and_share_the_weight(tokenizer: Tokenizer, teachers: Teachers, examples: list[Example], tmp_path: Path) -> None:
+def test_draws_are_the_same_again_and_share_the_weight(
+    tokenizer: Tokenizer, teachers: Teachers, examples: list[Example], tmp_path: Path
+) -> None:
     made = []
     for name, part in (("a", examples), ("b", examples[::-1])):
         cache = open_cache(tmp_path / name, teachers, tokenizer, 12, True, 1.0)
@@ -79,7 +92,9 @@ def test_draws_are_the_same_again_and_share_the_weight(tokenizer: Tokenizer, tea
     assert len(made[0].tokens.unique()) > 12
 
 
-def test_a_row_that_is_not_there_goes_to_the_teacher_or_is_refused(full: Cache, teachers: Teachers, examples: list[Example]) -> None:
+def test_a_row_that_is_not_there_goes_to_the_teacher_or_is_refused(
+    full: Cache, teachers: Teachers, examples: list[Example]
+) -> None:
     varied = replace(examples[0], request=(*examples[0].request, 99))
     with pytest.raises(UserError, match="not in the cache"):
         CachedTeachers(full).targets(_batch([varied]), torch.float32, 1.0)
@@ -94,7 +109,11 @@ def test_a_killed_pass_goes_on_and_ends_like_one_that_ran_through(
 ) -> None:
     cache = open_cache(tmp_path, teachers, tokenizer, 8, False, 1.0)
     fill(cache, teachers, examples[:4], CPU)
-    for name, rest in ((TOKENS, b"12345"), (SHARES, b"half of a row"), (INDEX, b"a record cut")):  # what a kill between writes leaves
+    for name, rest in (
+        (TOKENS, b"12345"),
+        (SHARES, b"half of a row"),
+        (INDEX, b"a record cut"),
+    ):  # what a kill between writes leaves
         with (tmp_path / name).open("ab") as file:
             file.write(rest)
     again = open_cache(tmp_path, teachers, tokenizer, 8, False, 1.0)
@@ -105,7 +124,9 @@ def test_a_killed_pass_goes_on_and_ends_like_one_that_ran_through(
     assert fill(Cache.open(tmp_path), teachers, examples, CPU) == 0
 
 
-def test_a_file_that_is_shorter_than_its_index_says_is_named(tokenizer: Tokenizer, teachers: Teachers, examples: list[Example], tmp_path: Path) -> None:
+def test_a_file_that_is_shorter_than_its_index_says_is_named(
+    tokenizer: Tokenizer, teachers: Teachers, examples: list[Example], tmp_path: Path
+) -> None:
     fill(open_cache(tmp_path, teachers, tokenizer, 8, False, 1.0), teachers, examples[:1], CPU)
     (tmp_path / SHARES).write_bytes(b"")
     with pytest.raises(UserError, match="shorter than its index"):
@@ -113,17 +134,29 @@ def test_a_file_that_is_shorter_than_its_index_says_is_named(tokenizer: Tokenize
 
 
 @pytest.mark.parametrize(("change", "words"), [
-    ({"k": 9}, "another k"), ({"draws": True}, "another draws"), ({"temperature": 2.0}, "another temperature"), ({"seed": 1}, "another teachers"),
+    ({"k": 9}, "another k"), ({"draws": True}, "another draws"), ({"temperature": 2.0}, "another temperature"),
+    ({"seed": 1}, "another teachers"),
 ])  # fmt: skip
-def test_a_cache_is_never_continued_as_another(full: Cache, tokenizer: Tokenizer, teachers: Teachers, change: dict, words: str) -> None:
+def test_a_cache_is_never_continued_as_another(
+    full: Cache, tokenizer: Tokenizer, teachers: Teachers, change: dict, words: str
+) -> None:
     before = (full.folder / HEADER).read_bytes()
     others = Teachers([tiny_model(1)]) if "seed" in change else teachers
     with pytest.raises(UserError, match=words):
-        open_cache(full.folder, others, tokenizer, change.get("k", 8), change.get("draws", False), change.get("temperature", 1.0))
+        open_cache(
+            full.folder,
+            others,
+            tokenizer,
+            change.get("k", 8),
+            change.get("draws", False),
+            change.get("temperature", 1.0),
+        )
     assert (full.folder / HEADER).read_bytes() == before
 
 
-def test_a_run_refuses_a_cache_of_something_else(full: Cache, tokenizer: Tokenizer, teachers: Teachers, tmp_path: Path) -> None:
+def test_a_run_refuses_a_cache_of_something_else(
+    full: Cache, tokenizer: Tokenizer, teachers: Teachers, tmp_path: Path
+) -> None:
     made = ExampleSet(rows(), tokenizer, tiny_model().config)
     source = soft_source([], [], full.folder, tokenizer, settings(), made)
     assert isinstance(source, CachedTeachers) and source.live is None

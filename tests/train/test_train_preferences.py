@@ -50,9 +50,22 @@ def test_both_losses_equal_their_formulas_in_fp64() -> None:
     c, r, m = (x.double().tolist() for x in (chosen, rejected, reference))
     sigmoid = lambda x: 1 / (1 + math.exp(-x))
     dpo = [-math.log(sigmoid(0.3 * ((a - b) - d))) for a, b, d in zip(c, r, m, strict=True)]
-    simpo = [-math.log(sigmoid(2.0 * a / n - 2.0 * b / k - 0.7)) for a, b, n, k in zip(c, r, lengths[0].tolist(), lengths[1].tolist(), strict=True)]
-    torch.testing.assert_close(dpo_loss(chosen, rejected, reference, 0.3).double(), torch.tensor(dpo, dtype=torch.float64), rtol=1e-4, atol=1e-6)
-    torch.testing.assert_close(simpo_loss(chosen, rejected, lengths, 2.0, 0.7).double(), torch.tensor(simpo, dtype=torch.float64), rtol=1e-4, atol=1e-6)
+    simpo = [
+        -math.log(sigmoid(2.0 * a / n - 2.0 * b / k - 0.7))
+        for a, b, n, k in zip(c, r, lengths[0].tolist(), lengths[1].tolist(), strict=True)
+    ]
+    torch.testing.assert_close(
+        dpo_loss(chosen, rejected, reference, 0.3).double(),
+        torch.tensor(dpo, dtype=torch.float64),
+        rtol=1e-4,
+        atol=1e-6,
+    )
+    torch.testing.assert_close(
+        simpo_loss(chosen, rejected, lengths, 2.0, 0.7).double(),
+        torch.tensor(simpo, dtype=torch.float64),
+        rtol=1e-4,
+        atol=1e-6,
+    )
     at_start = dpo_loss(chosen, rejected, chosen - rejected, 0.3)
     torch.testing.assert_close(at_start, torch.full((50,), math.log(2)))
 
@@ -81,32 +94,52 @@ def test_the_right_answers_gain_on_the_wrong_ones(pairs: list[Pair], tokenizer: 
     examples = ExampleSet(rows()[6:7], tokenizer, model.config).rendered()
     parts = [students.update(examples, 0.3) for _ in range(8)]
     after = reference_margins(model, pairs, torch.float32)
-    assert parts[-1]["preference_loss"] < 0.8 * parts[0]["preference_loss"] and parts[-1]["preference_right"] >= parts[0]["preference_right"]
+    assert (
+        parts[-1]["preference_loss"] < 0.8 * parts[0]["preference_loss"]
+        and parts[-1]["preference_right"] >= parts[0]["preference_right"]
+    )
     assert sum(new > old for new, old in zip(after, before, strict=True)) >= 7 and sum(after) > sum(before)
 
 
-def _run(tokenizer: Tokenizer, out: Path, pairs: list[Pair], steps: int, model: NeedleModel, resume: bool = False) -> torch.Tensor:
-    config = settings(steps=steps, rows=3, validations=1, warmup=0.0, cooldown=0.0, preference="dpo", preference_pairs=2)
+def _run(
+    tokenizer: Tokenizer, out: Path, pairs: list[Pair], steps: int, model: NeedleModel, resume: bool = False
+) -> torch.Tensor:
+    config = settings(
+        steps=steps, rows=3, validations=1, warmup=0.0, cooldown=0.0, preference="dpo", preference_pairs=2
+    )
     begun = Preferences.begin(pairs, config, model, out, resume, torch.float32)
-    trainer = Trainer([model], tokenizer, ExampleSet(rows(), tokenizer, model.config), config, out, lambda _: {"exact": 0.0}, preferences=begun)
+    trainer = Trainer(
+        [model],
+        tokenizer,
+        ExampleSet(rows(), tokenizer, model.config),
+        config,
+        out,
+        lambda _: {"exact": 0.0},
+        preferences=begun,
+    )
     if resume:
         trainer.resume()
     trainer.run()
     return torch.cat([weight.detach().flatten() for weight in trainer.model.parameters()])
 
 
-def test_a_stopped_run_keeps_the_reference_it_began_with(pairs: list[Pair], tokenizer: Tokenizer, tmp_path: Path) -> None:
+def test_a_stopped_run_keeps_the_reference_it_began_with(
+    pairs: list[Pair], tokenizer: Tokenizer, tmp_path: Path
+) -> None:
     whole = _run(tokenizer, tmp_path / "a", pairs, 4, tiny_model(0))
     _run(tokenizer, tmp_path / "b", pairs, 2, tiny_model(0))
     kept = (tmp_path / "b" / KEPT).read_bytes()
     with pytest.raises(UserError, match="other preference pairs"):
         _run(tokenizer, tmp_path / "b", pairs[1:], 4, tiny_model(0), resume=True)
-    assert torch.equal(whole, _run(tokenizer, tmp_path / "b", pairs, 4, load_model(tmp_path / "b" / "last"), resume=True))
+    assert torch.equal(
+        whole, _run(tokenizer, tmp_path / "b", pairs, 4, load_model(tmp_path / "b" / "last"), resume=True)
+    )
     assert (tmp_path / "b" / KEPT).read_bytes() == kept
 
 
 @pytest.mark.parametrize(("content", "words"), [
-    ("", "no pair to learn from"), ("{ broken\n", "pairs.jsonl:1: not a preference pair"), ('{"prompt": []}\n', "not a preference pair"),
+    ("", "no pair to learn from"), ("{ broken\n", "pairs.jsonl:1: not a preference pair"),
+    ('{"prompt": []}\n', "not a preference pair"),
     (json.dumps({"prompt": [{"role": "user", "content": "hi"}], "chosen": [{"role": "assistant", "content": ""}],
                  "rejected": [{"role": "assistant", "content": ""}], "tools": []}), "no pair to learn from"),
 ])  # fmt: skip

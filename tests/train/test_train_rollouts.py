@@ -41,10 +41,14 @@ def _flat(model: NeedleModel) -> torch.Tensor:
     return torch.cat([weight.detach().flatten() for weight in model.parameters()])
 
 
-def _run(tokenizer: Tokenizer, out: Path, steps: int, model: NeedleModel, share: float, resume: bool = False) -> torch.Tensor:
+def _run(
+    tokenizer: Tokenizer, out: Path, steps: int, model: NeedleModel, share: float, resume: bool = False
+) -> torch.Tensor:
     made = ExampleSet(rows(), tokenizer, model.config)
     config = settings(steps=steps, rows=3, validations=1, warmup=0.0, cooldown=0.0, on_policy=share)
-    trainer = Trainer([model], tokenizer, made, config, out, lambda _: {"exact": 0.0}, Teachers([_model(3, initializer_range=0.1)]))
+    trainer = Trainer(
+        [model], tokenizer, made, config, out, lambda _: {"exact": 0.0}, Teachers([_model(3, initializer_range=0.1)])
+    )
     if resume:
         trainer.resume()
     trainer.run()
@@ -52,7 +56,9 @@ def _run(tokenizer: Tokenizer, out: Path, steps: int, model: NeedleModel, share:
 
 
 def test_the_share_of_sampled_steps_is_the_one_asked_for() -> None:
-    assert not any(is_sampled(0.0, 0, step) for step in range(99)) and all(is_sampled(1.0, 0, step) for step in range(99))
+    assert not any(is_sampled(0.0, 0, step) for step in range(99)) and all(
+        is_sampled(1.0, 0, step) for step in range(99)
+    )
     found = sum(is_sampled(0.3, 7, step) for step in range(4000)) / 4000
     assert abs(found - 0.3) < 0.03
 
@@ -63,8 +69,12 @@ def test_samples_follow_the_seed_and_are_cut_where_they_ramble(examples: list[Ex
     assert one == again and one != other
     limit = min(2 * max(len(example.answer) for example in examples) + 16, model.config.max_target_tokens)
     for before, after in zip(examples, one, strict=True):
-        assert (before.tools, before.request) == (after.tools, after.request) and len(after.answer) == len(after.classes) <= limit
-        assert SPECIAL_IDS[EOS] not in after.answer[:-1] and (after.answer[-1] == SPECIAL_IDS[EOS] or len(after.answer) == limit)
+        assert (before.tools, before.request) == (after.tools, after.request) and len(after.answer) == len(
+            after.classes
+        ) <= limit
+        assert SPECIAL_IDS[EOS] not in after.answer[:-1] and (
+            after.answer[-1] == SPECIAL_IDS[EOS] or len(after.answer) == limit
+        )
 
 
 def test_tokens_come_as_often_as_the_student_finds_them_likely() -> None:
@@ -91,7 +101,9 @@ def test_bound_samples_are_what_the_grammar_allows_and_free_ones_are_not(tokeniz
         [parse_answer(tokenizer, example.answer, example.specs) for example in free]
 
 
-def test_without_a_share_the_run_is_the_old_one_and_with_one_it_is_another(tokenizer: Tokenizer, tmp_path: Path) -> None:
+def test_without_a_share_the_run_is_the_old_one_and_with_one_it_is_another(
+    tokenizer: Tokenizer, tmp_path: Path
+) -> None:
     plain, sampled = (_run(tokenizer, tmp_path / str(share), 2, _model(0), share) for share in (0.0, 1.0))
     config = settings(steps=2, rows=3, validations=1, warmup=0.0, cooldown=0.0)
     old = Trainer([_model(0)], tokenizer, ExampleSet(rows(), tokenizer, _model().config), config, tmp_path / "old",
@@ -103,8 +115,12 @@ def test_without_a_share_the_run_is_the_old_one_and_with_one_it_is_another(token
 @pytest.mark.parametrize("beta", [0.0, 0.5, 1.0])
 def test_a_teacher_that_is_the_student_leaves_it_nothing_to_learn(examples: list[Example], beta: float) -> None:
     model = _model(0, initializer_range=0.1)
-    parts = Students([model], settings(on_policy=1.0, divergence=beta), torch.float32, Teachers([_model(0, initializer_range=0.1)])).update(examples[:3], 0.5)
-    other = Students([model], settings(on_policy=1.0, divergence=beta), torch.float32, Teachers([_model(2, initializer_range=0.1)])).update(examples[:3], 0.5)
+    parts = Students(
+        [model], settings(on_policy=1.0, divergence=beta), torch.float32, Teachers([_model(0, initializer_range=0.1)])
+    ).update(examples[:3], 0.5)
+    other = Students(
+        [model], settings(on_policy=1.0, divergence=beta), torch.float32, Teachers([_model(2, initializer_range=0.1)])
+    ).update(examples[:3], 0.5)
     assert abs(parts["soft_loss"]) < 1e-5 and parts["norm"] < 1e-4 * other["norm"] and parts["sampled"] == 1
 
 

@@ -1,4 +1,5 @@
-"""Teachers in the loop: averaged as probabilities, from this project or from Hugging Face, refused in one line where they do not fit."""
+"""Teachers in the loop: averaged as probabilities, from this project or from Hugging Face, refused in one line where
+they do not fit."""
 
 from __future__ import annotations
 
@@ -30,7 +31,8 @@ def examples(tokenizer: Tokenizer) -> list[Example]:
 
 def _llama(folder: Path, tokenizer: Tokenizer, vocabulary: int = 8192) -> Path:
     torch.manual_seed(0)
-    config = LlamaConfig(vocab_size=vocabulary, hidden_size=32, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2,
+    config = LlamaConfig(vocab_size=vocabulary, hidden_size=32, intermediate_size=32, num_hidden_layers=2,
+                         num_attention_heads=2,
                          num_key_value_heads=1, initializer_range=0.3, max_position_embeddings=512)  # fmt: skip
     LlamaForCausalLM(config).save_pretrained(folder)
     save_tokenizer(folder, tokenizer)
@@ -42,7 +44,9 @@ def llama(tmp_path_factory: pytest.TempPathFactory, tokenizer: Tokenizer) -> Pat
     return _llama(tmp_path_factory.mktemp("llama"), tokenizer, 8200)  # some rows of padding, as larger models have
 
 
-def test_a_causal_teacher_says_of_each_answer_token_what_it_says_after_all_before_it(llama: Path, tokenizer: Tokenizer, examples: list[Example]) -> None:
+def test_a_causal_teacher_says_of_each_answer_token_what_it_says_after_all_before_it(
+    llama: Path, tokenizer: Tokenizer, examples: list[Example]
+) -> None:
     teacher = load_teacher(llama, "llama", tokenizer)
     assert isinstance(teacher, CausalTeacher)
     for part in (examples, examples[:1]):
@@ -59,28 +63,41 @@ def test_a_causal_teacher_says_of_each_answer_token_what_it_says_after_all_befor
                 torch.testing.assert_close(logits[place], alone, rtol=1e-3, atol=1e-3)
 
 
-def test_a_student_and_a_causal_model_teach_together(llama: Path, tokenizer: Tokenizer, examples: list[Example]) -> None:
+def test_a_student_and_a_causal_model_teach_together(
+    llama: Path, tokenizer: Tokenizer, examples: list[Example]
+) -> None:
     teachers = Teachers([load_teacher(llama, "llama", tokenizer), tiny_model(1, initializer_range=0.1)], [1.0, 3.0])
     batch = collate(examples[:3], settings().token_weights)
     parts = [Teachers([scorer]).targets(batch, torch.float32, 1.0).probabilities for scorer in teachers.scorers]
-    torch.testing.assert_close(teachers.targets(batch, torch.float32, 1.0).probabilities, 0.25 * parts[0] + 0.75 * parts[1])
+    torch.testing.assert_close(
+        teachers.targets(batch, torch.float32, 1.0).probabilities, 0.25 * parts[0] + 0.75 * parts[1]
+    )
     assert Students([tiny_model(0)], settings(), torch.float32, teachers).update(examples[:3], 0.5)["soft_loss"] > 0
 
 
-def test_a_teacher_with_another_tokenizer_or_without_any_is_refused_in_one_line(llama: Path, tokenizer: Tokenizer, tmp_path: Path) -> None:
+def test_a_teacher_with_another_tokenizer_or_without_any_is_refused_in_one_line(
+    llama: Path, tokenizer: Tokenizer, tmp_path: Path
+) -> None:
     other = _llama(tmp_path / "other", train_tokenizer(["words of another language"] * 3, 300))
     small = _llama(tmp_path / "small", tokenizer, 4096)
     strange = _llama(tmp_path / "strange", tokenizer)
     Tokenizer(models.WordLevel({"hello": 0, "world": 1}, "hello")).save(str(strange / "tokenizer.json"))
     broken = _llama(tmp_path / "broken", tokenizer)
     (broken / "model.safetensors").write_bytes(b"nothing")
-    for folder, words in ((other, "another tokenizer"), (small, "4096 tokens where"), (strange, "another tokenizer"), (broken, "not a causal language model")):
+    for folder, words in (
+        (other, "another tokenizer"),
+        (small, "4096 tokens where"),
+        (strange, "another tokenizer"),
+        (broken, "not a causal language model"),
+    ):
         with pytest.raises(UserError, match=words) as error:
             load_teacher(folder, str(folder), tokenizer)
         assert str(folder) in str(error.value) and "\n" not in str(error.value)
 
 
-def test_a_teacher_that_is_not_finite_is_named_and_nothing_is_written_over(tokenizer: Tokenizer, tmp_path: Path) -> None:
+def test_a_teacher_that_is_not_finite_is_named_and_nothing_is_written_over(
+    tokenizer: Tokenizer, tmp_path: Path
+) -> None:
     broken = tiny_model(0)
     with torch.no_grad():
         broken.decoder_norm.gain[0] = torch.nan
@@ -90,7 +107,14 @@ def test_a_teacher_that_is_not_finite_is_named_and_nothing_is_written_over(token
     write_traces(tmp_path / "validation.jsonl", rows()[:2])
     teachers = [str(tmp_path / "good"), str(tmp_path / "broken")]
     with pytest.raises(UserError, match=r"step 1: .*broken: this teacher gives values that are not finite"):
-        train([tmp_path], tmp_path / "run", base=str(tmp_path / "good"), loss="soft", teachers=teachers, settings={"steps": 1, "rows": 2, "keep_base": False})
+        train(
+            [tmp_path],
+            tmp_path / "run",
+            base=str(tmp_path / "good"),
+            loss="soft",
+            teachers=teachers,
+            settings={"steps": 1, "rows": 2, "keep_base": False},
+        )
     assert not (tmp_path / "run" / "best").exists()
     with pytest.raises(UserError, match="broken: this teacher"):
         teach([tmp_path], tmp_path / "cache", teachers)

@@ -1,4 +1,5 @@
-"""Votes as soft labels: at each token where the labels of a row parted, the target is the share of votes that goes each way."""
+"""Votes as soft labels: at each token where the labels of a row parted, the target is the share of votes that goes
+each way."""
 
 from __future__ import annotations
 
@@ -37,7 +38,10 @@ def test_targets_at_every_branch_of_a_trie_are_the_shares_of_the_answers_through
         expected = {}
         for place in range(len(gold)):
             through = [(ids, share) for ids, share in paths if ids[:place] == gold[:place]]
-            ways = {ids[place]: sum(s for other, s in through if other[place] == ids[place]) / sum(s for _, s in through) for ids, _ in through}
+            ways = {
+                ids[place]: sum(s for other, s in through if other[place] == ids[place]) / sum(s for _, s in through)
+                for ids, _ in through
+            }
             if len(ways) > 1:
                 expected[place] = pytest.approx(ways)
         assert branches(paths, gold) == expected
@@ -45,7 +49,8 @@ def test_targets_at_every_branch_of_a_trie_are_the_shares_of_the_answers_through
 
 
 def test_tool_no_call_member_and_optional_argument_are_judged_where_they_are_written(tokenizer: Tokenizer) -> None:
-    trace = _voted(KITCHEN, tools={"set_light": 0.6, "start_timer": 0.2, "": 0.2}, members={"0.room": {'"kitchen"': 0.75, '"hall"': 0.25}},
+    trace = _voted(KITCHEN, tools={"set_light": 0.6, "start_timer": 0.2, "": 0.2},
+                   members={"0.room": {'"kitchen"': 0.75, '"hall"': 0.25}},
                    given={"0.level": 0.4})  # fmt: skip
     answer, said = _said(tokenizer, trace)
     [kitchen], [hall], [end], [more] = (encode(tokenizer, text) for text in ("kitchen", "hall", '"}', '","'))
@@ -65,7 +70,10 @@ def test_calls_that_follow_are_judged_at_the_end_of_those_agreed_on(tokenizer: T
     answer, said = _said(tokenizer, _voted(KITCHEN, ToolCall("start_timer", {"minutes": 5}), tools=tools))
     second = [place for place, token in enumerate(answer) if token == SPECIAL_IDS[CALL]][1]
     names = {encode(tokenizer, "set_light")[0]: 0.25, encode(tokenizer, "start_timer")[0]: 0.75}
-    assert said == {second: pytest.approx({SPECIAL_IDS[EOS]: 0.2, SPECIAL_IDS[CALL]: 0.8}), second + 1: pytest.approx(names)}
+    assert said == {
+        second: pytest.approx({SPECIAL_IDS[EOS]: 0.2, SPECIAL_IDS[CALL]: 0.8}),
+        second + 1: pytest.approx(names),
+    }
 
 
 def test_a_row_without_a_call_shares_its_first_token_with_the_tools_named(tokenizer: Tokenizer) -> None:
@@ -75,7 +83,8 @@ def test_a_row_without_a_call_shares_its_first_token_with_the_tools_named(tokeni
 
 @pytest.mark.parametrize("decisions", [
     {}, {"tools": {"set_light": 1.0}}, {"tools": {"start_timer": 0.6, "set_light": 0.4}}, {"tools": {"other": 1.0}},
-    {"tools": {"set_light": 1.0}, "members": {"0.room": {'"attic"': 0.6, '"hall"': 0.4}, "3.room": {"1": 1.0}}, "given": {"0.a.b": 0.5, "x.level": 0.5}},
+    {"tools": {"set_light": 1.0}, "members": {"0.room": {'"attic"': 0.6, '"hall"': 0.4}, "3.room": {"1": 1.0}},
+     "given": {"0.a.b": 0.5, "x.level": 0.5}},
 ])  # fmt: skip
 def test_rows_without_votes_or_with_votes_on_other_calls_stay_hard(tokenizer: Tokenizer, decisions: dict) -> None:
     assert _said(tokenizer, _voted(KITCHEN, **decisions))[1] == {}
@@ -94,7 +103,11 @@ def test_votes_take_their_share_of_the_label_and_rows_without_them_train_as_befo
     plain, weights = _parts(tokenizer, [replace(voted, meta={})], 0.0)
     ignored, ignored_weights = _parts(tokenizer, [voted], 0.0)
     _, without_weights = _parts(tokenizer, [replace(voted, meta={})], 0.5)
-    assert torch.equal(weights, ignored_weights) and torch.equal(weights, without_weights) and plain.keys() == ignored.keys()
+    assert (
+        torch.equal(weights, ignored_weights)
+        and torch.equal(weights, without_weights)
+        and plain.keys() == ignored.keys()
+    )
     parts, half = _parts(tokenizer, [voted], 0.5)
     assert parts["votes_loss"] > 0 and parts["loss"] < plain["loss"] and not torch.equal(half, weights)
 
@@ -106,5 +119,7 @@ def test_the_gradient_draws_the_student_to_the_shares_and_at_other_tokens_to_the
     parts = objective(settings(vote_weight=1.0, z_loss=0.0), logits, [], None, batch, 0.5)
     sum(share * loss for share, loss in parts.values()).backward()
     target = torch.nn.functional.one_hot(batch.labels_N, 8192).float()
-    target[0] = torch.zeros(8192).index_put((torch.tensor([SPECIAL_IDS[CALL], SPECIAL_IDS[NONE]]),), torch.tensor([0.6, 0.4]))
+    target[0] = torch.zeros(8192).index_put(
+        (torch.tensor([SPECIAL_IDS[CALL], SPECIAL_IDS[NONE]]),), torch.tensor([0.6, 0.4])
+    )
     torch.testing.assert_close(logits.grad, batch.weights_N[:, None] * (logits.detach().softmax(-1) - target))
