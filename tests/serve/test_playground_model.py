@@ -5,12 +5,12 @@ from __future__ import annotations
 import gzip
 import json
 import random
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import pytest
-from chromium import ABSENT, PROGRAM, chromium
 from playground_helpers import served, spelled_desk
 
 from needle.models import load
@@ -22,8 +22,6 @@ from needle.tools import Request, ToolSpec
 from needle.tools.read import load_toolset
 from needle.tools.validate import validate_calls
 from needle.traces.formats import trace_from_dict
-
-pytestmark = pytest.mark.skipif(PROGRAM is None, reason=ABSENT)
 
 ROOT = Path(__file__).parents[2]
 TRACES = ROOT / "data" / "traces" / "train.jsonl.gz"
@@ -55,13 +53,19 @@ HARD = ToolSpec("hard", "", {
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory):
-    with chromium(tmp_path_factory.mktemp("browser")) as tab, served(spelled_desk(tmp_path_factory.mktemp("desk"))) as url:
-        tab.open(url, ready="document.body.dataset.ready === 'yes'")
+def site(tmp_path_factory):
+    with served(spelled_desk(tmp_path_factory.mktemp("desk"))) as url:
+        yield url
+
+
+@pytest.fixture
+def page(browser, site):
+    if browser.evaluate("window.tokenizer === undefined || location.href") != site:
+        browser.open(site, ready="document.body.dataset.ready === 'yes'")
         file = (ROOT / "needle" / "student" / "assets" / "tokenizer.json").read_text()
-        tab.evaluate(f"window.tokenizerFile = {file}; 0")
-        tab.evaluate(SETUP)
-        yield tab
+        browser.evaluate(f"window.tokenizerFile = {file}; 0")
+        browser.evaluate(SETUP)
+    return browser
 
 
 @pytest.fixture(scope="module")
@@ -179,12 +183,17 @@ def test_what_the_grammar_cannot_hold_is_refused_in_words(page):
     assert "look-around" in said
 
 
-def answers_of(tmp_path, folder: Path, asked: list[Request]) -> tuple[list, list]:
+@lru_cache
+def load_once(folder: Path):
+    return load(folder)
+
+
+def answers_of(tab, tmp_path, folder: Path, asked: list[Request]) -> tuple[list, list]:
     """What the page's model and the one in Python answer to each request."""
     questions = [{"query": one.query, "toolsText": json.dumps([tool.to_dict() for tool in one.tools], ensure_ascii=False)} for one in asked]
     desk = spelled_desk(tmp_path / "desk")
     desk.model = str(folder)
-    with chromium(tmp_path / "profile") as tab, served(desk) as url:
+    with served(desk) as url:
         tab.open(url, ready="document.body.dataset.ready === 'yes'")
         tab.evaluate("import('/page/browser.js').then(({BrowserModel}) => { window.local = new BrowserModel(() => {}); return local.load(); }).then(() => 0)")
         tab.evaluate(f"""(async () => {{
@@ -195,22 +204,22 @@ def answers_of(tmp_path, folder: Path, asked: list[Request]) -> tuple[list, list
         assert tab.evaluate("window.broken") is None
         here = tab.evaluate("answers")
         assert tab.complaints == []
-    return here, load(folder).answer(asked)
+    return here, [load_once(folder).answer([one])[0] for one in asked]
 
 
-def test_a_small_model_answers_in_the_browser_as_in_python(tmp_path, tiny_base):
+def test_a_small_model_answers_in_the_browser_as_in_python(browser, tmp_path, tiny_base):
     from needle.export import export
 
     export(str(tiny_base), tmp_path / "exported", 32)
     queries = ["dim the kitchen to 10", "lock the front door and play jazz", "wake me at 6:45", "what is the capital of Peru?"]
     tools = tuple(load_toolset(ROOT / "data" / "toolsets" / "home.json")[:4])
-    here, there = answers_of(tmp_path, tmp_path / "exported", [Request(query, tools) for query in queries])
+    here, there = answers_of(browser, tmp_path, tmp_path / "exported", [Request(query, tools) for query in queries])
     assert [answer["raw"] for answer in here] == [answer.raw for answer in there]
     assert [answer["confidence"] for answer in here] == pytest.approx([answer.confidence for answer in there], abs=1e-4)
 
 
 @pytest.mark.slow
-def test_the_bundled_base_answers_in_the_browser_as_in_python(tmp_path):
+def test_the_bundled_base_answers_in_the_browser_as_in_python(browser, tmp_path):
     from needle.export import export
 
     with gzip.open(TRACES, "rt", encoding="utf-8") as file:
@@ -218,7 +227,9 @@ def test_the_bundled_base_answers_in_the_browser_as_in_python(tmp_path):
     toolsets = list(dict.fromkeys(row.toolset for row in rows))[:3]
     asked = [Request(row.query, row.tools) for row in rows if row.toolset in toolsets][:50]
     export(None, tmp_path / "exported", 4)
-    here, there = answers_of(tmp_path, tmp_path / "exported", asked)
+    here, there = answers_of(browser, tmp_path, tmp_path / "exported", asked)
     same = sum(answer["calls"] == [call.to_dict() for call in expected] for answer, expected in zip(here, there, strict=True))
+    times = [sorted(seconds)[len(asked) // 2] for seconds in ([one["seconds"] for one in here], [one.seconds for one in there])]
+    print(f"median seconds an answer: browser {times[0]:.3f}, Python {times[1]:.3f}")
     print(f"{same} of {len(asked)} rows have the same calls")
     assert same >= 0.9 * len(asked)

@@ -7,22 +7,13 @@ import re
 from pathlib import Path
 
 import pytest
-from chromium import ABSENT, PROGRAM, chromium
 from playground_helpers import BARE, served, spelled_desk
 
 from needle.traces.read import read_traces
 
-pytestmark = pytest.mark.skipif(PROGRAM is None, reason=ABSENT)
-
 ROOT = Path(__file__).parents[2]
 READY = "document.body.dataset.ready === 'yes'"
 HOSTILE = "<img src=x onerror='window.hit=1'><script>window.hit=1</script>"
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    with chromium(tmp_path_factory.mktemp("browser")) as tab:
-        yield tab
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import sys
 import time
 
 import pytest
-from chromium import ABSENT, PROGRAM, chromium
 from playground_helpers import BARE, served, spelled_desk
 
 from needle.playground import FEWEST_ROWS, LocalDesk
@@ -60,46 +59,44 @@ def test_a_run_that_fails_says_why_and_one_that_ends_is_done(tmp_path):
     assert run.status()["progress"] == 1.0 and len(run.status()["losses"]) < 500
 
 
-@pytest.mark.skipif(PROGRAM is None, reason=ABSENT)
-def test_the_page_starts_a_run_shows_how_far_it_is_and_cancels_it(tmp_path, monkeypatch):
+def test_the_page_starts_a_run_shows_how_far_it_is_and_cancels_it(browser, tmp_path, monkeypatch):
     desk = spelled_desk(tmp_path / "desk")
     for number in range(FEWEST_ROWS):
         desk.keep(Request(f"number {number}", tuple(read_tools(BARE))), [ToolCall("dim", {"percent": number})], "", {})
     asked = []
     monkeypatch.setattr(desk, "train", lambda minutes: (asked.append(minutes), start(desk.run, tmp_path / "run", seconds=60)))
-    with chromium(tmp_path / "profile") as page, served(desk) as url:
-        page.open(url, ready="document.body.dataset.ready === 'yes'")
-        page.evaluate("document.getElementById('minutes').value = '3'")
-        page.click("#start")
-        page.wait("document.getElementById('training-state').textContent.includes('75 %')")
-        assert asked == [3] and page.evaluate("document.getElementById('progress').value") == 1
-        assert page.evaluate("document.querySelector('#curve svg').getAttribute('aria-label')") == "Loss from 4.00 to 0.80 over 5 steps"
-        assert page.evaluate("document.getElementById('progress').labels[0].textContent") != ""
-        page.click("#cancel")
-        page.wait("document.getElementById('training-state').textContent === 'Cancelled.'")
-        assert page.evaluate("document.getElementById('load').hidden") and page.complaints == []
+    with served(desk) as url:
+        browser.open(url, ready="document.body.dataset.ready === 'yes'")
+        browser.evaluate("document.getElementById('minutes').value = '3'")
+        browser.click("#start")
+        browser.wait("document.getElementById('training-state').textContent.includes('75 %')")
+        assert asked == [3] and browser.evaluate("document.getElementById('progress').value") == 1
+        assert browser.evaluate("document.querySelector('#curve svg').getAttribute('aria-label')") == "Loss from 4.00 to 0.80 over 5 steps"
+        assert browser.evaluate("document.getElementById('progress').labels[0].textContent") != ""
+        browser.click("#cancel")
+        browser.wait("document.getElementById('training-state').textContent === 'Cancelled.'")
+        assert browser.evaluate("document.getElementById('load').hidden") and browser.complaints == []
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(PROGRAM is None, reason=ABSENT)
-def test_a_fine_tune_from_the_page_answers_on_the_server_and_in_the_browser(tmp_path, tiny_base):
+def test_a_fine_tune_from_the_page_answers_on_the_server_and_in_the_browser(browser, tmp_path, tiny_base):
     desk = LocalDesk(str(tiny_base), tmp_path / "desk", read_tools(BARE))
     for number in range(FEWEST_ROWS + 2):
         desk.keep(Request(f"dim to {number}", tuple(desk.tools)), [ToolCall("dim", {"percent": number})], "lamps", {})
-    with chromium(tmp_path / "profile") as page, served(desk) as url:
-        page.open(url, ready="document.body.dataset.ready === 'yes'")
-        page.click("#start")
-        page.wait("/^(Done|The fine-tune failed)/.test(document.getElementById('training-state').textContent)", 300)
-        assert page.evaluate("document.getElementById('training-state').textContent").startswith("Done"), (desk.run.out / "output.txt").read_text()
-        page.click("#load")
-        page.wait("document.getElementById('model').textContent.includes('runs')", 60)
+    with served(desk) as url:
+        browser.open(url, ready="document.body.dataset.ready === 'yes'")
+        browser.click("#start")
+        browser.wait("/^(Done|The fine-tune failed)/.test(document.getElementById('training-state').textContent)", 300)
+        assert browser.evaluate("document.getElementById('training-state').textContent").startswith("Done"), (desk.run.out / "output.txt").read_text()
+        browser.click("#load")
+        browser.wait("document.getElementById('model').textContent.includes('runs')", 60)
         for where in ("server", "browser"):
-            page.evaluate(f"document.querySelector('#where input[value={where}]').click()")
-            page.evaluate("document.getElementById('spoken').textContent = ''; document.getElementById('query').value = 'dim to 4'")
-            page.click("#go")
-            page.wait("document.getElementById('spoken').textContent !== '' || document.querySelector('.notice.bad')", 60)
-            assert page.evaluate("document.querySelector('.notice.bad')?.textContent ?? ''") == ""
-        page.click("#unload")
-        page.wait("!document.getElementById('model').textContent.includes('runs')")
+            browser.evaluate(f"document.querySelector('#where input[value={where}]').click()")
+            browser.evaluate("document.getElementById('spoken').textContent = ''; document.getElementById('query').value = 'dim to 4'")
+            browser.click("#go")
+            browser.wait("document.getElementById('spoken').textContent !== '' || document.querySelector('.notice.bad')", 60)
+            assert browser.evaluate("document.querySelector('.notice.bad')?.textContent ?? ''") == ""
+        browser.click("#unload")
+        browser.wait("!document.getElementById('model').textContent.includes('runs')")
     rows = [json.loads(line) for part in ("train", "validation") for line in (desk.run.out / "traces" / f"{part}.jsonl").read_text().splitlines()]
     assert len(rows) == FEWEST_ROWS + 2
