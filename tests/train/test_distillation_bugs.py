@@ -12,7 +12,7 @@ from tokenizers import Tokenizer
 from train_helpers import rows, settings, tiny_model
 
 from needle.student.modeling import NeedleModel
-from needle.train.batches import collate
+from needle.train.batches import Shape, collate
 from needle.train.examples import Example, ExampleSet
 from needle.train.losses import SoftTargets, divergence_of, soft_label_loss
 from needle.train.objective import objective
@@ -189,6 +189,20 @@ def test_a_loss_divided_twice_or_scaled_by_the_number_of_passes(examples: list[E
     ):
         for name in ("loss", "soft_loss", "norm"):
             assert cut[name] == pytest.approx(whole[name], rel=1e-4), name
+
+
+def test_padding_that_is_learnt_from(examples: list[Example]) -> None:
+    found = []
+    for shape in (Shape(), Shape(source=64, target=64)):
+        student, teacher = tiny_model(0, initializer_range=0.1), tiny_model(1, initializer_range=0.1)
+        batch = collate(examples, settings().token_weights, shape=shape)
+        logits = student.logits(student(batch.source, batch.target))
+        said = Teachers([teacher]).targets(batch, torch.float32, 1.0)
+        parts = objective(settings(divergence=0.5), logits, [], said, batch, 0.5)
+        sum(share * loss for share, loss in parts.values()).backward()
+        found.append((parts["soft_loss"][1].detach(), torch.cat([p.grad.flatten() for p in student.parameters()])))
+    assert batch.slots > sum(batch.tokens)
+    torch.testing.assert_close(found[0], found[1], rtol=1e-4, atol=1e-4)
 
 
 def test_a_loss_that_depends_on_the_length_of_the_answers() -> None:
