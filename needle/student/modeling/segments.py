@@ -34,8 +34,10 @@ class Segment:
     """First and one beyond last flat query."""
     keys: tuple[Span, ...]
     """Spans of flat keys, one after the other."""
+    shape: tuple[int, int]
+    """Queries and keys with padding."""
     bias: Tensor
-    """``[T, S]`` in bf16, both padded: 0 where a query may look, a large negative number elsewhere."""
+    """``[T, last]`` in bf16, for the last keys (all others are seen): 0 where a query may look, a large negative number elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -80,12 +82,13 @@ def segments(rectangles: Sequence[Rectangle]) -> Segments:
 
 def _segment(rectangle: Rectangle) -> Segment:
     length, widths = rectangle.queries[1] - rectangle.queries[0], [stop - start for start, stop in rectangle.keys]
-    bias = np.full((_up(length, QUERY_STEP), _up(sum(widths), KEY_STEP)), MASKED, np.float32)
-    bias[:, : sum(widths)] = 0
-    seen = rectangle.seen()
+    shape, seen = (_up(length, QUERY_STEP), _up(sum(widths), KEY_STEP)), rectangle.seen()
+    own = 0 if seen is None else widths[-1]
+    bias = np.full((shape[0], shape[1] - sum(widths) + own), MASKED, np.float32)
+    bias[:, :own] = 0
     if seen is not None:
-        bias[:length, sum(widths[:-1]) : sum(widths)] = np.where(seen, 0, MASKED)
-    return Segment(rectangle.queries, rectangle.keys, torch.from_numpy(bias).bfloat16())
+        bias[:length, :own] = np.where(seen, 0, MASKED)
+    return Segment(rectangle.queries, rectangle.keys, shape, torch.from_numpy(bias).bfloat16())
 
 
 def runs(toolset_of: Sequence[int], *lengths: Sequence[int]) -> list[Span]:
@@ -114,7 +117,7 @@ class _Attend(torch.autograd.Function):
         for part in parts:
             query, key, value = heads.queries(part), heads.keys(part), heads.values(part)
             scores = torch.bmm(query, key.transpose(1, 2))
-            scores.view(len(key), len(part.bias), -1, key.shape[1]).add_(part.bias[:, None])
+            scores.view(len(key), part.shape[0], -1, part.shape[1])[..., part.shape[1] - part.bias.shape[1] :].add_(part.bias[:, None])
             weights.append(scores.softmax(-1))
             heads.write(out_NHE, part, torch.bmm(weights[-1], value))
         if any(ctx.needs_input_grad):
@@ -153,8 +156,9 @@ class _Heads:
         """``[K, T * G, E]``, scaled; zeros where padded."""
         kinds, _, groups, size = self.query.shape
         start, stop = part.queries
-        padded = self.query.new_zeros(kinds, len(part.bias), groups, size)
+        padded = self.query.new_empty(kinds, part.shape[0], groups, size)
         torch.mul(self.query[:, start:stop], self.scale, out=padded[:, : stop - start])
+        padded[:, stop - start :] = 0
         return padded.flatten(1, 2)
 
     def keys(self, part: Segment) -> Tensor:
@@ -169,12 +173,13 @@ class _Heads:
         """Put the real queries' heads ``[K, T * G, E]`` into their places."""
         start, stop = part.queries
         kinds, _, size = heads.shape
-        flat_NHE.unflatten(1, (kinds, -1)).transpose(0, 1)[:, start:stop] = heads.view(kinds, len(part.bias), -1, size)[:, : stop - start]
+        flat_NHE.unflatten(1, (kinds, -1)).transpose(0, 1)[:, start:stop] = heads.view(kinds, part.shape[0], -1, size)[:, : stop - start]
 
     def _gathered(self, flat: Tensor, part: Segment) -> Tensor:
-        padded = flat.new_zeros(flat.shape[0], part.bias.shape[1], flat.shape[2])
+        padded = flat.new_empty(flat.shape[0], part.shape[1], flat.shape[2])
         place = 0
         for start, stop in part.keys:
             padded[:, place : place + stop - start] = flat[:, start:stop]
             place += stop - start
+        padded[:, place:] = 0
         return padded
