@@ -93,7 +93,7 @@ class TrainConfig:
     attention: str = "auto"
     """``plain`` (dense products segment by segment), ``flex`` (one fused kernel, not on a CPU), or ``auto`` (flex on a GPU)."""
     compile: str = "auto"
-    """``torch.compile``: ``on``, ``off``, or ``auto`` (on a GPU, and on a CPU with a C++ compiler for runs of 20 minutes and more)."""
+    """``torch.compile``: ``on``, ``off``, or ``auto`` (on a GPU, and on a CPU with a C++ compiler for runs of 5 minutes and more)."""
     workers: int | None = None
     """Processes that draw batches ahead; None: none on a CPU, up to 8 beside an accelerator. The batches are the same."""
     validation_rows: int = 200

@@ -17,7 +17,7 @@ SHAPE_STEP = 256
 """Tokens to a multiple of which a pass is filled up in bf16 on a CPU."""
 FLEX_STEP = 1024
 """The same on an accelerator, where all passes of a run have one shape."""
-COMPILE_MINUTES = 20
+COMPILE_MINUTES = 5
 """Shortest run on a CPU that ``compile: auto`` takes the time to compile for."""
 
 
@@ -56,5 +56,5 @@ def set_up_compile(models: Sequence[NeedleModel], config: TrainConfig) -> bool:
     pays = not on_cpu or ((config.minutes or 0) >= COMPILE_MINUTES and can_compile())
     wanted = config.compile == "on" or (config.compile == "auto" and pays)
     for model in models if wanted else []:
-        compile_regions(model)
+        compile_regions(model, fall_back=config.compile == "auto")
     return wanted

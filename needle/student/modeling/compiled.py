@@ -43,8 +43,9 @@ def _any_length(region: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-def compile_regions(model: NeedleModel) -> None:
-    """Let the model's layers use compiled regions whenever it is in training mode."""
+def compile_regions(model: NeedleModel, fall_back: bool = False) -> None:
+    """Let the model's layers use compiled regions whenever it is in training mode; ``fall_back``: the plain ones where compiling fails."""
+    torch._dynamo.config.suppress_errors = fall_back
     for layer in model.modules():
         if isinstance(layer, Layer):
             layer.fast = _regions()
