@@ -25,8 +25,9 @@ Weights = Mapping[str, Sequence[float]]
 """Of each argument path: attention to each character of the request, summing to at most one."""
 MOST_PLACES = 6
 """Places at which one value is looked for."""
-TRUST = {"said": 0.97, "normalised": 0.85, "schema": 0.7, "implied": 0.5}
-"""How often the place is right when a value is found there, by how it is found; rounded from measurements (docs/confidence.md)."""
+TRUST = {"said": 0.97, "normalised": 0.95, "schema": 0.7, "implied": 0.5}
+"""How often the span is exactly the one that people mark, by how a value is found: the first two measured (docs/log.md), the others, for
+listed and truth values, of which there are no marked spans, set by hand."""
 REACH = 0.35
 """A span read off attention alone grows over words with at least this share of the most attended word's weight."""
 _MOMENT = re.compile(r"\d{4}-\d\d(-\d\d)?(T.*)?|\d\d:\d\d(:\d\d)?Z?")
