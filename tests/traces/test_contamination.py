@@ -1,6 +1,5 @@
 """Rows that a suite knows are found in any dress; rows that only sound alike are not."""
 
-from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -72,12 +71,3 @@ def test_the_verb_reports_and_writes_what_is_clean(tmp_path):
     outcome = CliRunner().invoke(app, ["traces", "contamination", str(rows), "--against", str(suite), "--out", str(clean)])
     assert outcome.exit_code == 0 and "suite" in outcome.output and "1 of 2 rows" in outcome.output
     assert [line.split('"')[3] for line in clean.read_text().splitlines()] == ["b"]
-
-
-def test_the_recorded_traces_are_kept_apart_by_toolset():
-    from needle.traces import read_traces, split_files
-
-    files = split_files(Path(__file__).parents[2] / "data" / "traces")
-    train, test = read_traces(files["train"])[0], read_traces(files["test"])[0]
-    counts = contamination(train, {"test": test}).counts()["test"]
-    assert counts["overlap"] < 0.001 * len(train) and 0 < counts["request"] < 0.02 * len(train)

@@ -6,6 +6,7 @@ import pytest
 
 from needle.tools import fingerprint
 from needle.traces import KINDS, dataset_card, load_card_text, read_traces, split_files
+from needle.traces.contamination import contamination
 from needle.traces.split import family
 
 DATA = Path(__file__).parents[2] / "data"
@@ -34,6 +35,11 @@ def test_no_toolset_and_no_tool_list_is_in_two_parts(parts):
         assert not names[first] & names[second]
         assert not lists[first] & lists[second]
     assert [len(group) for group in names] == [1540, 193, 192]
+
+
+def test_few_requests_and_tools_of_the_test_part_are_in_the_training_part(parts):
+    counts = contamination(parts["train"], {"test": parts["test"]}).counts()["test"]
+    assert counts["overlap"] < 0.001 * len(parts["train"]) and 0 < counts["request"] < 0.02 * len(parts["train"])
 
 
 def test_every_family_is_in_every_part_in_its_share(parts):
