@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import uvicorn
@@ -307,24 +308,33 @@ def test_an_output_that_cannot_be_a_folder_is_refused(cli, tmp_path):
 # Ctrl-C
 
 
-def interrupted(arguments: list[object], until) -> subprocess.CompletedProcess:
-    """Run ``needle`` in a process of its own, press Ctrl-C once ``until()`` is true."""
-    command = [sys.executable, "-m", "needle.cli", *map(str, arguments)]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    while process.poll() is None and not until():
+def interrupted(cli, arguments: list[object], until, said: Path) -> SimpleNamespace:
+    """Run ``needle`` in a forked process, press Ctrl-C once ``until()`` is true; ``said``: where its errors are kept."""
+    child = os.fork()
+    if child == 0:
+        code = 70
+        try:
+            outcome = cli(*arguments)
+            said.write_text(outcome.err)
+            code = outcome.code
+        finally:
+            os._exit(code)
+    end, status = time.monotonic() + 300, (0, 0)
+    while not until() and time.monotonic() < end and status == (0, 0):
         time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=300)
-    return subprocess.CompletedProcess(command, process.returncode, out, err)
+        status = os.waitpid(child, os.WNOHANG)
+    assert status == (0, 0), f"ended by itself: {status}"
+    os.kill(child, signal.SIGINT)
+    return SimpleNamespace(code=os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), err=said.read_text())
 
 
 def test_ctrl_c_stops_generating_and_the_same_command_goes_on(cli, tmp_path):
     out = tmp_path / "out"
     command = ["generate", "--tools", HOME, "--n", 120, "--out", out]
     stored = out / "responses.sqlite-wal"
-    done = interrupted(command, lambda: stored.exists() and stored.stat().st_size > 30_000)
-    assert done.returncode == 130 and "Traceback" not in done.stderr
-    assert [line for line in done.stderr.splitlines() if line][-1].startswith("stopped;") and not (out / "manifest.json").exists()
+    done = interrupted(cli, command, lambda: stored.exists() and stored.stat().st_size > 30_000, tmp_path / "said")
+    assert done.code == 130 and "Traceback" not in done.err
+    assert [line for line in done.err.splitlines() if line][-1].startswith("stopped;") and not (out / "manifest.json").exists()
     assert cli(*command).code == 0 and json.loads((out / "manifest.json").read_text())["complete"]
 
 
@@ -332,9 +342,9 @@ def test_ctrl_c_stops_training_and_resume_goes_on(cli, tmp_path, tiny_base, home
     run = tmp_path / "run"
     command = ["train", "--traces", home_traces, "--base", tiny_base, "--rows", 8, "--out", run]
     log = run / "log.jsonl"
-    done = interrupted([*command, "--steps", 100_000], lambda: log.exists() and log.stat().st_size > 300)
-    assert done.returncode == 130 and "Traceback" not in done.stderr
-    assert [line for line in done.stderr.splitlines() if line][-1].startswith("stopped;") and "--resume" in done.stderr
+    done = interrupted(cli, [*command, "--steps", 100_000], lambda: log.exists() and log.stat().st_size > 300, tmp_path / "said")
+    assert done.code == 130 and "Traceback" not in done.err
+    assert [line for line in done.err.splitlines() if line][-1].startswith("stopped;") and "--resume" in done.err
     steps = [json.loads(line)["step"] for line in log.read_text().splitlines()]
     assert cli(*command, "--steps", steps[-1] + 2, "--resume").code in (0, 1)  # 1: it ends well, with nothing learnt
     after = [json.loads(line)["step"] for line in log.read_text().splitlines() if "loss" in json.loads(line)]
