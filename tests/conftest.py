@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import io
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -84,6 +86,17 @@ def tiny_base(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("base") / "tiny"
     save_checkpoint(folder, model, load_tokenizer(), {})
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _few_replayed_rows(tmp_path_factory) -> Iterator[None]:
+    """A fine-tune replays from the first 300 recorded rows: all of them take longer to read than a test's run to train."""
+    few = tmp_path_factory.mktemp("recorded") / "train.jsonl.gz"
+    with gzip.open(ROOT / "data" / "traces" / "train.jsonl.gz") as whole, gzip.open(few, "wb") as file:
+        file.writelines(islice(whole, 300))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("needle.distil.RECORDED", str(few))
+        yield
 
 
 @pytest.fixture(scope="session")
