@@ -164,9 +164,20 @@ class _Layers(GraphWriter):
         heads = [self.node("MatMul", one, value) for one, (_, value) in zip(own, parts, strict=True)]
         return self.node("Add", *heads), probabilities
 
+    def attend_alone(self, query: str, key: str, value: str) -> str:
+        """Heads ``[batch, tokens, H * E]`` of attention over the same tokens, by the operator that keeps no scores for long texts."""
+        query = self.node("Reshape", query, self.constant([0, self.heads, -1, self.size], "int64"))
+        query = self.node("Reshape", self.node("Transpose", query, perm=[0, 2, 1, 3]), self.constant([0, 0, self.heads * self.size], "int64"))
+        repeated = []
+        for part in (key, value):
+            part = self.node("Unsqueeze", part, self.constant([2], "int64"))
+            part = self.node("Expand", part, self.constant([1, 1, self.heads // self.kinds, 1, 1], "int64"))
+            repeated.append(self.node("Reshape", part, self.constant([0, self.heads, -1, self.size], "int64")))
+        return self.node("MultiHeadAttention", query, *repeated, domain=MICROSOFT, num_heads=self.heads, scale=1.0)
+
     def close(self, heads: str, name: str) -> str:
-        """The gated output of an attention, to be added to ``x``."""
-        return self.linear(self.together(heads), [f"{name}.branch.o"], self.heads * self.size, self.shape.hidden_size, f"{name}.gate")
+        """The gated output of an attention ``[batch, tokens, H * E]``, to be added to ``x``."""
+        return self.linear(heads, [f"{name}.branch.o"], self.heads * self.size, self.shape.hidden_size, f"{name}.gate")
 
     def feed_forward(self, x: str, y: str, name: str) -> tuple[str, str]:
         """The SwiGLU block of a layer, where the student has one, before the sum ``x + y`` is closed: new ``x`` and ``y``."""
@@ -216,8 +227,8 @@ def encoder_graph(shape: Shape, weights: WeightsFile, accuracy_level: int, whole
         query, key, value = graph.self_queries_keys_values(normed, name, rotation, positions, pair("own", layer))
         (heads,) = graph.either(
             alone,
-            lambda query=query, own=(key, value): [graph.attend(query, [own], None)[0]],
-            lambda query=query, past=past, own=(key, value): [graph.attend(query, [past, own], None, sizes)[0]],
+            lambda query=query, own=(key, value): [graph.attend_alone(query, *own)],
+            lambda query=query, past=past, own=(key, value): [graph.together(graph.attend(query, [past, own], None, sizes)[0])],
         )
         x, y = graph.feed_forward(x, graph.close(heads, name), f"encoder.{layer}.ffn")
         x, normed = graph.added(x, y, graph.gain("encoder_norm" if last else f"encoder.{layer + 1}.attention.norm"))
@@ -256,12 +267,12 @@ def decoder_graph(shape: Shape, weights: WeightsFile, accuracy_level: int) -> by
         grown += present
         heads, _ = graph.attend(query, [(present[0], present[1])], bias)
         cross = f"decoder.{layer}.cross"
-        x, normed = graph.added(x, graph.close(heads, name), graph.gain(f"{cross}.norm"))
+        x, normed = graph.added(x, graph.close(graph.together(heads), name), graph.gain(f"{cross}.norm"))
         query = graph.apart(graph.linear(normed, [f"{cross}.branch.q"], shape.hidden_size, graph.heads * graph.size), graph.heads)
         gain = graph.node("Mul", graph.gain(f"{cross}.branch.q_norm"), graph.constant(graph.size**-0.5, "float32"))
         parts = [_past(graph, "tools", layer, "tools_batch", "tools"), _past(graph, "request", layer, "batch", "request")]
         heads, observed[layer] = graph.attend(graph.folded(graph.normed(query, gain)), parts, source_bias, sizes)
-        x, y = graph.feed_forward(x, graph.close(heads, cross), f"decoder.{layer}.ffn")
+        x, y = graph.feed_forward(x, graph.close(graph.together(heads), cross), f"decoder.{layer}.ffn")
         x, normed = graph.added(x, y, graph.gain("decoder_norm" if layer == layers[-1] else f"decoder.{layer + 1}.attention.norm"))
     states = graph.node("GatherND", normed, last, batch_dims=1)
     graph.linear(states, ["embedding"], shape.hidden_size, shape.vocab_size, result="logits")
