@@ -41,10 +41,9 @@ def notes(answer: CallResult) -> list[str]:
 
 def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     """Dotted path and value of every text, number, truth value and null; of empty objects and lists too."""
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else None
-    if not items:
+    if not isinstance(value, dict | list) or not value:
         if path:
             yield path, value
         return
-    for key, item in items:
+    for key, item in value.items() if isinstance(value, dict) else enumerate(value):
         yield from _leaves(item, f"{path}.{key}" if path else str(key))

@@ -4,7 +4,7 @@
     calibration.confidence(features(decoded, tokenizer))
 
 The raw probability of an answer is too high or too low for what it is worth (Guo et al., 2017, "On Calibration of Modern Neural Networks").
-Three models are tried on held-out folds and the best is kept: linear in the probability, beta calibration (Kull et al., 2017: linear in log p
+Four models are tried on held-out folds and the best is kept: the raw probability as it is, linear in it, beta calibration (Kull et al., 2017: linear in log p
 and log(1 - p)), and one that also looks at the weakest choice, the names of the tools and the number of calls.
 """
 
@@ -29,7 +29,7 @@ FORMAT = 1
 FLOOR = -12.0
 """Log-probabilities below this count as this: one absurd token must not outweigh everything."""
 MODELS = (("probability",), ("total", "rest"), ("probability", "least", "name", "none", "calls"))
-"""Features of each model that is tried."""
+"""Features of each model that is fitted; beside them the raw probability is tried, which few rows may not improve."""
 FEATURES = tuple(dict.fromkeys(name for model in MODELS for name in model))
 FOLDS = 5
 """Parts into which the rows are cut, whole groups together, to choose a model."""
@@ -136,7 +136,8 @@ def _rounded(value: Any) -> Any:
 def fit(rows: Sequence[Mapping[str, float]], right: Sequence[bool], groups: Sequence[Hashable]) -> tuple[Calibration, list[float]]:
     """The calibration of answers with known outcome, and the confidence of each by a model that saw no row of its group.
 
-    The model of ``MODELS`` with the best log-likelihood on folds that it did not see is fitted to all rows. The same rows give the same numbers.
+    The model of ``MODELS`` with the best log-likelihood on folds that it did not see is fitted to all rows; where the raw probability does as
+    well, it is kept (log p - log(1 - p) is its logit). The same rows give the same numbers.
 
     Args:
         rows: ``features`` of each answer.
@@ -155,6 +156,10 @@ def fit(rows: Sequence[Mapping[str, float]], right: Sequence[bool], groups: Sequ
     hits = np.array(right, dtype=float)
     tried = [(names, _held_out(names, rows, hits, folds)) for names in MODELS]
     names, held = min(tried, key=lambda one: _loss(one[1], hits))
+    raw = np.array([row["probability"] for row in rows])
+    if _loss(raw, hits) <= _loss(held, hits):
+        facts = {"rows": len(rows), "right": int(hits.sum())}
+        return Calibration(("total", "rest"), (0.0, 0.0), (1.0, 1.0), (1.0, -1.0), 0.0, facts), raw.tolist()
     return _fitted(names, rows, hits), held.tolist()
 
 

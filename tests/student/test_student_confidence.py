@@ -13,7 +13,7 @@ from needle.errors import UserError
 from needle.evals.calibration import calibration
 from needle.student.alignment import request_weights, value_tokens
 from needle.student.caller import StudentCaller
-from needle.student.confidence import FILE, Calibration, features, fit
+from needle.student.confidence import FILE, Calibration, _loss, features, fit
 from needle.student.decoding import Choice, Decoded
 from needle.student.modeling.engine import TorchEngine
 from needle.student.rendering import render_answer
@@ -43,6 +43,20 @@ def test_a_fit_takes_the_excess_out_of_a_boaster_and_keeps_its_order():
     fresh, outcome, _ = _boaster(3000, seed=1)
     assert calibration([made.confidence(one) for one in fresh], outcome)["ece"] < 0.04
     assert mended["auroc"] == pytest.approx(raw["auroc"], abs=0.01)
+
+
+def test_a_fit_never_replaces_a_raw_probability_that_does_better_on_rows_it_did_not_see():
+    kept = 0
+    for seed in range(8):
+        signals, _, groups = _boaster(40, seed)
+        right = (np.random.default_rng(seed + 50).random(40) < [one["probability"] for one in signals]).tolist()
+        made, held = fit(signals, right, groups)
+        raw = [one["probability"] for one in signals]
+        assert _loss(np.array(held), np.array(right, float)) <= _loss(np.array(raw), np.array(right, float)) + 1e-12
+        if held == raw:
+            kept += 1
+            assert [made.confidence(one) for one in signals] == pytest.approx(raw, abs=1e-4)
+    assert kept >= 3
 
 
 def test_few_or_one_sided_answers_cannot_be_fitted():
