@@ -8,9 +8,11 @@ import pytest
 import torch
 from student_helpers import START, tiny_model, token_rows
 from torch import Tensor
+from torch.nn import functional as F
 
 from needle.student.modeling import NeedleModel
 from needle.student.modeling.batching import pack_source, pack_target
+from needle.student.modeling.norm import RowsNorm
 from needle.student.modeling.packing import pack
 from needle.student.modeling.segments import SEGMENT_TOKENS, runs
 
@@ -76,3 +78,16 @@ def test_segments_hold_each_row_once_and_only_rows_of_one_toolset() -> None:
         assert len(set(TOOLSET_OF[first:end])) == 1
         assert end - first == 1 or sum(len(ids) for ids in REQUESTS[first:end]) <= SEGMENT_TOKENS
     assert (0, 2) in spans  # 9 and 60 tokens share one, the 62 of the next row would be too many
+
+
+@pytest.mark.parametrize("shape", [(700, 512), (9, 3, 64)])
+def test_the_norm_worked_in_parts_has_the_values_and_gradients_of_the_whole(shape: tuple[int, ...]) -> None:
+    generator = torch.Generator().manual_seed(0)
+    x, out = (torch.randn(shape, generator=generator) for _ in range(2))
+    found = []
+    for norm in (RowsNorm.apply, lambda x, gain, eps: F.rms_norm(x, x.shape[-1:], 1 + gain, eps)):
+        mine, gain = x.clone().requires_grad_(), torch.randn(shape[-1], generator=torch.Generator().manual_seed(1)).requires_grad_()
+        norm(mine, gain, 1e-6).backward(out)
+        found.append((norm(mine, gain, 1e-6).detach(), mine.grad, gain.grad))
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-5)
