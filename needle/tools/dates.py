@@ -16,6 +16,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from needle.tools.arguments import leaves, schema_at
@@ -103,6 +104,8 @@ def settle_dates(
     known = {tool.name for tool in tools}
     said = phrases(text, today) if today else []
     if not said or any(_OFFSET.search(text[: phrase.start]) for phrase in said):  # "the day before Friday": not our sum
+        return list(calls)
+    if any(before.end > after.start for before, after in pairwise(said)):  # words that can be cut in two ways
         return list(calls)
     places = [place for place, call in enumerate(calls) if call.name in known]
     dated = [

@@ -48,6 +48,7 @@ def test_next_friday_may_be_either():
      [("alarm", {"at": "2026-11-28T07:00"}), ("alarm", {"at": "2026-11-28T09:00"})]),
     ("monday, tuesday and friday", [("trip", {"start": "2024-05-01"})], None),
     ("the day before monday", [("trip", {"start": "2024-05-01"})], None), ("a week from today", [("trip", {"start": "2026-12-04"})], None),
+    ("leave 2026-12-22 until the 29th of December 2026", [("trip", {"start": "2024-05-01", "end": "2024-05-02"})], None),
     ("a trip tomorrow", [("trip", {"start": "2024-05-01", "end": "2024-05-02"})], None),
     ("two weeks after monday", [("trip", {"start": "2026-12-14"})], None), ("some day", [("trip", {"start": "2024-05-01"})], None),
     ("say tomorrow", [("say", {"text": "tomorrow"}), ("fly", {"on": "2020-01-01"})], None),
