@@ -34,13 +34,14 @@ CHARTS = (
     ("norm", "Gradient norm", "before clipping"),
     ("lr_muon", "Learning rate", "of Muon: matrices of the layers"),
     ("lr_adamw", "Learning rate", "of AdamW: embedding, norms, gates"),
-    ("rate", "Learning rate", "share of its peak"),
     ("weight_norm", "Norm of the weights", ""),
     ("tokens_per_second", "Tokens a second", "without padding"),
-    ("mfu", "Model FLOP utilisation", "share of the peak"),
+    ("mfu", "Model FLOP utilisation", "share of what one large product reaches"),
+    ("padding_share", "Padding", "share of the tokens that went through the model"),
+    ("recompiles", "Recompiles", "graphs compiled in the step"),
 )
 """Curves that have a name and words of their own; other numbers of the log follow under their own names."""
-QUIET = ("step", "epoch", "rows", "progress", "rows_per_second")
+QUIET = ("step", "epoch", "rows", "tokens", "rate", "progress", "rows_per_second")
 
 
 def is_run(folder: Path) -> bool:
@@ -117,6 +118,8 @@ def chart(title: str, words: str, places: Sequence[tuple[int, float]]) -> Html:
         return Html("")
     places = _thinned(places)
     low, high = min(value for _, value in places), max(value for _, value in places)
+    if high == low:  # a level line stands in the middle
+        low, high = low - (abs(low) / 2 or 1.0), high + (abs(high) / 2 or 1.0)
     ticks = _ticks(low, high)
     low, high = min(low, ticks[0]), max(high, ticks[-1])
     first, last = places[0][0], max(places[-1][0], places[0][0] + 1)
