@@ -23,7 +23,7 @@ print(json.dumps({"step": step, "validation_exact": 0.75}), file=log, flush=True
 log.write('{"half a li'); log.flush()
 print("ready", flush=True)
 time.sleep(float(sys.argv[3]))
-sys.exit(sys.argv[4] or 0)
+sys.exit(int(sys.argv[4]) if sys.argv[4].isdigit() else sys.argv[4] or 0)
 """
 
 
@@ -54,7 +54,14 @@ def test_a_run_that_fails_says_why_and_one_that_ends_is_done(tmp_path):
     start(run, tmp_path / "1", words="needle: the disk is full; free some space")
     until(lambda: run.state == "failed")
     assert run.status()["error"] == "the disk is full; free some space"
-    start(run, tmp_path / "2", steps=900)
+    start(run, tmp_path / "2", words="1")
+    until(lambda: run.state == "failed")
+    start(run, tmp_path / "3", words="")
+    until(lambda: run.state == "done")
+    run.start([sys.executable, "-c", "import sys; print('The checkpoint is in x'); sys.exit(1)"], tmp_path / "4")
+    until(lambda: run.state != "running")
+    assert run.state == "unimproved"
+    start(run, tmp_path / "5", steps=900)
     until(lambda: run.state == "done")
     assert run.status()["progress"] == 1.0 and len(run.status()["losses"]) < 500
 
@@ -80,9 +87,10 @@ def test_the_page_starts_a_run_shows_how_far_it_is_and_cancels_it(browser, tmp_p
 
 @pytest.mark.slow
 def test_a_fine_tune_from_the_page_answers_on_the_server_and_in_the_browser(browser, tmp_path, tiny_base):
-    desk = LocalDesk(str(tiny_base), tmp_path / "desk", read_tools(BARE))
+    desk = LocalDesk(str(tiny_base), tmp_path / "desk", read_tools([*BARE, {"name": "ping", "description": "Ping."}]))
+    right = [] if desk.caller.call("dim to 4", desk.tools) else [ToolCall("ping")]  # what it does not say yet, and learns at once
     for number in range(FEWEST_ROWS + 2):
-        desk.keep(Request(f"dim to {number}", tuple(desk.tools)), [ToolCall("dim", {"percent": number})], "lamps", {})
+        desk.keep(Request(f"dim to {number}", tuple(desk.tools)), right, "lamps", {})
     with served(desk) as url:
         browser.open(url, ready="document.body.dataset.ready === 'yes'")
         browser.click("#start")

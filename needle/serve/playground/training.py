@@ -11,9 +11,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-State = Literal["idle", "running", "stopping", "done", "failed", "cancelled"]
+State = Literal["idle", "running", "stopping", "done", "unimproved", "failed", "cancelled"]
 MOST_POINTS = 200
 """Points of the loss curve that the page is given."""
+UNIMPROVED, SAYS_WHERE = 1, "The checkpoint is in "
+"""Exit code and last line of ``needle train`` when nothing better than the start was found; a crash has the same code."""
 PATIENCE_SECONDS = 20
 """Seconds that a cancelled run has to end by itself."""
 
@@ -65,7 +67,10 @@ class Training:
         code = self._process.poll()
         if code is None:
             return "stopping" if self._cancelled else "running"
-        return "cancelled" if self._cancelled else "done" if code == 0 else "failed"
+        if self._cancelled or code == 0:
+            return "cancelled" if self._cancelled else "done"
+        kept = code == UNIMPROVED and self.out is not None and _last_line(self.out / "output.txt").startswith(SAYS_WHERE)
+        return "unimproved" if kept else "failed"
 
     def status(self) -> dict[str, Any]:
         """State, progress from 0 to 1, and the figures of the run so far."""

@@ -104,6 +104,7 @@ function words(status, rows, fewest) {
   if (status.state === "failed") return [`The fine-tune failed: ${status.error}`, true];
   if (status.state === "running" || status.state === "stopping") return [exact ? `So far ${exact}.` : "The run has started."];
   if (status.state === "done") return [`Done: ${exact || "no figure yet"}. The checkpoint is in ${status.out}/best.`];
+  if (status.state === "unimproved") return [`Nothing better than the model before was found (${exact || "nothing was scored"} at best); give more corrections, or more time.`];
   if (status.state === "cancelled") return [status.usable ? `Cancelled; the best so far is in ${status.out}/best.` : "Cancelled."];
   return [rows < fewest ? `A fine-tune needs ${fewest} corrections; there ${rows === 1 ? "is" : "are"} ${rows}.` : ""];
 }
