@@ -49,7 +49,7 @@ class Reader:
         ``translate`` makes the body of a chat completion of another one.
         """
         try:
-            return self._question(translate(_parse(raw)))
+            return self._question(translate(parse_body(raw)))
         except RecursionError:
             raise refused("the body is nested too deeply; send flatter JSON") from None
 
@@ -123,7 +123,7 @@ class Reader:
         return tools
 
 
-def _parse(raw: bytes) -> dict[str, Any]:
+def parse_body(raw: bytes) -> dict[str, Any]:
     """The JSON object of a body; no NaN, no half characters, which JSON does not have and tokenizers choke on."""
     try:
         body = json.loads(raw, parse_constant=_no_constant)
@@ -134,7 +134,7 @@ def _parse(raw: bytes) -> dict[str, Any]:
     except ValueError as error:
         raise refused(f"the body is not JSON ({error}); send one object in UTF-8", code="invalid_json") from None
     if not isinstance(body, dict):
-        raise refused("the body must be a JSON object with messages and tools", code="invalid_json")
+        raise refused("the body must be a JSON object", code="invalid_json")
     return body
 
 

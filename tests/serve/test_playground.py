@@ -82,6 +82,13 @@ def test_tools_are_read_and_judged_as_the_program_does_it(page):
     assert "line 2, column 1" in send(page, "/api/tools", {"text": "[\n"}).json()["error"]
 
 
+@pytest.mark.parametrize("body", [b"", b"[]", b"{", b'{"tools": NaN}', b'{"query": "\\ud800"}', b"[" * 100_000, b'{"tools": 5, "query": "x"}', b'{"query": 5}',
+                                  b'{"tools": [{"name": "a", "parameters": {"type": 7}}], "query": "x"}', b'{"a": "' + b"x" * (1 << 21) + b'"}'])  # fmt: skip
+def test_bodies_that_are_no_requests_are_refused_not_tripped_over(page, body):
+    for path in ("/api/call", "/api/check", "/api/corrections"):
+        assert 400 <= post(page, body, MARK, path).status_code < 500
+
+
 def test_an_answer_has_calls_confidence_evidence_and_faults(page):
     found = send(page, "/api/call", ASK).json()
     assert found["calls"][0]["arguments"] == {"room": "hall", "percent": 10} and found["confidence"] == 0.75

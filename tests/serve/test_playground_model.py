@@ -21,6 +21,7 @@ from needle.student.tokenizer import EOS, SPECIAL_IDS, load_tokenizer
 from needle.tools import Request, ToolSpec
 from needle.tools.read import load_toolset
 from needle.tools.validate import validate_calls
+from needle.traces import Trace
 from needle.traces.formats import trace_from_dict
 
 ROOT = Path(__file__).parents[2]
@@ -68,10 +69,15 @@ def page(browser, site):
     return browser
 
 
-@pytest.fixture(scope="module")
-def traces() -> list:
+def recorded(every: int) -> list[Trace]:
+    """Every n-th of the recorded training rows."""
     with gzip.open(TRACES, "rt", encoding="utf-8") as file:
-        return [trace_from_dict(json.loads(line)) for line in islice(file, 0, 30_000, 1000)]
+        return [trace_from_dict(json.loads(line)) for line in islice(file, 0, 30_000, every)]
+
+
+@pytest.fixture(scope="module")
+def traces() -> list[Trace]:
+    return recorded(1000)
 
 
 @pytest.fixture(scope="module")
@@ -125,25 +131,29 @@ def walk(constraint: Constraint, tools, gold: list[int], rng: random.Random) -> 
     return steps
 
 
-def test_the_grammar_allows_and_forces_the_same_tokens(page, tokenizer, traces):
+@pytest.mark.parametrize("every", [2000, pytest.param(90, marks=pytest.mark.slow)])
+def test_the_grammar_allows_and_forces_the_same_tokens(page, tokenizer, every):
     constraint, rng, steps = Constraint(tokenizer), random.Random(1), 0
-    for trace in traces[::2]:
+    for trace in recorded(every):
         walked = walk(constraint, trace.tools, render_answer(tokenizer, trace.calls, trace.tools)[0], rng)
         steps += len(walked)
         tools = json.dumps([tool.to_dict() for tool in trace.tools])
         differing = page.evaluate(f"""(() => {{
           const matcher = new Grammar(vocabulary, {tools}).matcher(), found = [];
+          let said = "";
           for (const [allowed, token, forced] of {json.dumps(walked)}) {{
             const mine = [...matcher.allowed().entries()].filter(([, yes]) => yes).map(([id]) => id);
-            if (JSON.stringify(mine) !== JSON.stringify(allowed)) found.push(["allowed", mine.length, allowed.length]);
+            if (JSON.stringify(mine) !== JSON.stringify(allowed)) found.push([said.slice(-60), "more", tokenizer.decode(mine.filter(id => !allowed.includes(id))), "less", tokenizer.decode(allowed.filter(id => !mine.includes(id)))]);
             if (token === vocabulary.eos) break;
             matcher.consume(token);
+            said += tokenizer.decode([token, ...forced]);
             const own = matcher.forced();
-            if (JSON.stringify(own) !== JSON.stringify(forced)) {{ found.push(["forced", own, forced]); break; }}
+            if (JSON.stringify(own) !== JSON.stringify(forced)) {{ found.push([said.slice(-60), "forced", own, forced]); break; }}
           }}
           return found;
         }})()""")
         assert differing == [], (trace.id, differing[:3])
+    print(f"{steps} steps are equal")
     assert steps > 150
 
 

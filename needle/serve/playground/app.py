@@ -70,7 +70,7 @@ class _Playground:
             Route("/api/training", _json(self.cancel), methods=["DELETE"]),
             Route("/api/model", _json(self.use), methods=["POST"]),
         ]
-        handlers: dict[Any, Any] = {ApiError: _api_error, UserError: _user_error, HTTPException: _http_error}
+        handlers: dict[Any, Any] = {ApiError: _api_error, UserError: _user_error, HTTPException: _http_error, RecursionError: _too_deep}
         self.app = Starlette(routes=routes, exception_handlers=handlers, middleware=[Middleware(Guard)])
 
     async def state(self, request: HttpRequest) -> dict[str, Any]:
@@ -222,6 +222,10 @@ async def _api_error(request: HttpRequest, error: ApiError) -> Response:
 
 async def _user_error(request: HttpRequest, error: UserError) -> Response:
     return ApiError(409, str(error), code="not_possible").response()
+
+
+async def _too_deep(request: HttpRequest, error: RecursionError) -> Response:
+    return refused("the body is nested too deeply; send flatter JSON").response()
 
 
 async def _http_error(request: HttpRequest, error: HTTPException) -> Response:

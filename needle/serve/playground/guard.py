@@ -7,13 +7,13 @@ the page's own, and what changes anything needs a header that no form and no pla
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from starlette.requests import Request as HttpRequest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from needle.serve.errors import ApiError, refused
+from needle.serve.errors import ApiError
+from needle.serve.read import parse_body
 
 HOSTS = frozenset(("localhost", "127.0.0.1", "[::1]"))
 """Names by which a browser reaches its own machine, without the port."""
@@ -90,11 +90,4 @@ async def read_json(request: HttpRequest, most: int) -> dict[str, Any]:
         body += part
         if len(body) > most:
             raise ApiError(413, f"the body is larger than {most} bytes; send less", code="too_large")
-    try:
-        data = json.loads(bytes(body))
-        json.dumps(data, ensure_ascii=False).encode()  # half a surrogate pair is no text
-    except (ValueError, RecursionError) as error:
-        raise refused(f"the body is not JSON ({error})", code="invalid_json") from None
-    if not isinstance(data, dict):
-        raise refused("the body must be a JSON object", code="invalid_json")
-    return data
+    return parse_body(bytes(body))

@@ -48,6 +48,7 @@ const NUMBER = /^-?(0|[1-9]\d*)?(\.\d*)?$/;
 export function complete(text, limits) {
   if (!/^-?(0|[1-9]\d*)(\.\d+)?$/.test(text)) return false;
   const [whole, decimals = ""] = text.replace("-", "").split(".");
+  if (!limits.whole && text.startsWith("-0") && !/[1-9]$/.test(decimals)) return false;  // as llguidance: no -0 but among whole numbers, and -0.5 rather than -0.50
   const value = BigInt(whole + decimals.padEnd(DIGITS, "0"));
   return signed(limits, text.startsWith("-"), value, value);
 }
@@ -59,11 +60,12 @@ export function possible(text, limits) {
   if (decimals !== undefined) {
     if (whole === "" || decimals.length > DIGITS) return false;
     const rest = 10n ** BigInt(DIGITS - decimals.length), from = BigInt(whole + decimals) * rest;
-    return signed(limits, negative, from, from + rest - 1n);
+    if (negative && whole === "0" && decimals.length === DIGITS && decimals.endsWith("0")) return false;
+    return signed(limits, negative, negative && from === 0n ? 1n : from, from + rest - 1n);
   }
   if (whole === "") return signed(limits, negative, 0n, 10n ** BigInt(LONGEST + DIGITS + 6));
   const value = BigInt(whole), tail = limits.whole ? 0n : ONE - 1n;
-  if (whole === "0") return signed(limits, negative, 0n, tail);
+  if (whole === "0") return signed(limits, negative, negative && !limits.whole ? 1n : 0n, tail);
   for (let more = 0, grown = 1n; whole.length + more <= LONGEST + 6; more++, grown *= 10n) {
     if (signed(limits, negative, value * grown * ONE, (value * grown + grown - 1n) * ONE + tail)) return true;
   }
