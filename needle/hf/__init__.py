@@ -1,1 +1,2 @@
-"""Causal models of Hugging Face (LLaMA, Qwen, Gemma ...) as students, with their own chat templates, through ``trl`` and ``peft``."""
+"""Causal models of Hugging Face (LLaMA, Qwen, Gemma ...) as students, with their own chat templates, through ``trl``
+and ``peft``."""

@@ -42,7 +42,8 @@ class Causal:
 def load_causal(name: str, exact: bool) -> Causal:
     """The model that ``name`` (``hf:PATH_OR_ID``) names, on the best device at hand.
 
-    ``exact``: in fp32, as all of its weights are to be trained; else in the type of the file. Raises ``UserError`` when it cannot be loaded.
+    ``exact``: in fp32, as all of its weights are to be trained; else in the type of the file. Raises ``UserError``
+    when it cannot be loaded.
     """
     place = name.removeprefix(PREFIX)
     if not place or (place.startswith((".", "/", "~")) and not Path(place).is_dir()):
@@ -60,6 +61,10 @@ def load_causal(name: str, exact: bool) -> Causal:
 
 
 def check_same_vocabulary(student: Any, teacher: Any, name: str) -> None:
-    """Soft labels are probabilities over the same tokens. Raises ``UserError`` when the vocabularies of two tokenizers differ."""
+    """Soft labels are probabilities over the same tokens. Raises ``UserError`` when the vocabularies of two
+    tokenizers differ."""
     if student.get_vocab() != teacher.get_vocab():
-        raise UserError(f"{name}: a teacher with another tokenizer cannot give soft labels; take one of the student's family, or learn from its traces alone")
+        raise UserError(
+            f"{name}: a teacher with another tokenizer cannot give soft labels; take one of the student's family, "
+            "or learn from its traces alone"
+        )

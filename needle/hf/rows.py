@@ -1,4 +1,5 @@
-"""Traces as the token ids of a causal model: the prompt as evaluation asks it, and the answer, which alone is trained on.
+"""Traces as the token ids of a causal model: the prompt as evaluation asks it, and the answer, which alone is trained
+on.
 
 Prompt and answer are tokenised apart, as they are when the model is used: what it reads ends where the prompt ends.
 """
@@ -71,7 +72,10 @@ class Renderer:
         kept = [row for row in made if len(row.ids) <= self.context]
         self.too_long += len(made) - len(kept)
         if not kept:
-            raise UserError(f"no trainable row: {len(traces)} traces given, {self.too_long} longer than the context of {self.context:,} tokens")
+            raise UserError(
+                f"no trainable row: {len(traces)} traces given, {self.too_long} longer than the context of "
+                f"{self.context:,} tokens"
+            )
         return kept
 
     def _ids(self, text: str) -> tuple[int, ...]:

@@ -1,6 +1,7 @@
 """What an endpoint says about the answers of rows: the likeliest tokens at each place, asked once and kept.
 
-    OUT/teacher.jsonl    a header line (model, k, digest of the vocabulary), then a line a row: key, tokens [n, k], logprobs [n, k]
+    OUT/teacher.jsonl    a header line (model, k, digest of the vocabulary), then a line a row: key, tokens [n, k],
+    logprobs [n, k]
 
 A killed run asks only for the rows that are not there yet.
 """
@@ -21,7 +22,8 @@ from needle.hf.rows import ChatRow
 from needle.train.losses import SoftTargets
 
 Ask = Callable[[Sequence[Sequence[int]], Callable[[int, list[dict[int, float] | None]], None]], None]
-"""Scores texts of token ids: calls back with the place of a text and, for each of its tokens, log-probabilities by token id."""
+"""Scores texts of token ids: calls back with the place of a text and, for each of its tokens, log-probabilities by
+token id."""
 LEAST = -100.0
 """Log-probability that stands for minus infinity."""
 
@@ -40,11 +42,16 @@ class EndpointTargets:
 
     def _read(self) -> None:
         whole = self.path.read_text(encoding="utf-8")
-        lines = whole[: whole.rfind("\n") + 1].splitlines()  # half a line, which a killed process left, is asked for again
+        lines = whole[
+            : whole.rfind("\n") + 1
+        ].splitlines()  # half a line, which a killed process left, is asked for again
         header = json.loads(lines[0]) if lines else self.header
         different = [key for key in self.header if header.get(key) != self.header[key]]
         if different:
-            raise UserError(f"{self.path}: what a teacher said there has another {' and '.join(different)}; move it away, or give another --out")
+            raise UserError(
+                f"{self.path}: what a teacher said there has another {' and '.join(different)}; move it away, or "
+                "give another --out"
+            )
         for line in lines[1:]:
             row = json.loads(line)
             self.known[row["row"]] = row["tokens"], row["logprobs"]
@@ -52,7 +59,8 @@ class EndpointTargets:
             self.path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
     def complete(self, rows: Sequence[ChatRow], ask: Ask) -> int:
-        """Ask for the rows that are missing; returns how many. Each is written as it comes. Raises what ``ask`` raises."""
+        """Ask for the rows that are missing; returns how many. Each is written as it comes. Raises what
+        ``ask`` raises."""
         missing = list({row.key: row for row in rows if row.key not in self.known}.values())
         if not missing:
             return 0
@@ -77,7 +85,10 @@ class EndpointTargets:
         for place in said:
             best = sorted((place or {}).items(), key=lambda item: -item[1])[: self.k]
             if len(best) < self.k:
-                raise UserError(f"the endpoint gave {len(best)} of {self.k} token probabilities; is it vLLM with --max-logprobs {self.k} or more?")
+                raise UserError(
+                    f"the endpoint gave {len(best)} of {self.k} token probabilities; is it vLLM with "
+                    f"--max-logprobs {self.k} or more?"
+                )
             tokens.append([token for token, _ in best])
             logprobs.append([round(max(value, LEAST), 5) if math.isfinite(value) else LEAST for _, value in best])
         return tokens, logprobs

@@ -1,7 +1,10 @@
-"""The step of a causal student: ``trl``'s ``SFTTrainer`` with the losses of this project on the tokens of the answer alone.
+"""The step of a causal student: ``trl``'s ``SFTTrainer`` with the losses of this project on the tokens of the answer
+alone.
 
-Logits are computed from the first answer position of the batch on: with a vocabulary of 128,000 those of the prompt would be most of the
-memory. Losses are sums divided by the answer tokens of the whole step, so that accumulated gradients are those of one large batch.
+Logits are computed from the first answer position of the batch on: with a vocabulary of 128,000 those of the prompt
+would be most of the
+memory. Losses are sums divided by the answer tokens of the whole step, so that accumulated gradients are those of one
+large batch.
 """
 
 from __future__ import annotations
@@ -57,7 +60,8 @@ class CausalScorer:
 
 
 def collate(rows: Sequence[ChatRow], places: Sequence[int], pad: int) -> dict[str, Tensor]:
-    """Rows padded on the right: ``input_ids``, ``attention_mask``, ``labels`` ``[B, T]`` and ``row`` ``[B]``, their place among all."""
+    """Rows padded on the right: ``input_ids``, ``attention_mask``, ``labels`` ``[B, T]`` and ``row`` ``[B]``,
+    their place among all."""
     longest = max(len(row.ids) for row in rows)
 
     def filled(values: Sequence[int], empty: int) -> list[int]:
@@ -75,12 +79,16 @@ def answer_logits(model: nn.Module, batch: dict[str, Tensor]) -> tuple[Tensor, T
     """Logits ``[N, V]`` that predict the answer tokens of a batch, row by row, and those tokens ``[N]``."""
     labels = batch["labels"]
     keep = labels.shape[1] - int((labels != MASKED).nonzero()[:, 1].min()) + 1  # one place earlier predicts the first
-    out = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], use_cache=False, logits_to_keep=keep)
+    out = model(
+        input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], use_cache=False, logits_to_keep=keep
+    )
     trained = labels[:, -keep + 1 :]
     return out.logits[:, -keep:-1][trained != MASKED], trained[trained != MASKED]
 
 
-def loss_of(model: nn.Module, batch: dict[str, Tensor], rows: Sequence[ChatRow], teaching: Teaching, vocabulary: int) -> dict[str, tuple[float, Tensor]]:
+def loss_of(
+    model: nn.Module, batch: dict[str, Tensor], rows: Sequence[ChatRow], teaching: Teaching, vocabulary: int
+) -> dict[str, tuple[float, Tensor]]:
     """Loss parts by name, each with its share, summed over the answer tokens of the batch."""
     logits, targets = answer_logits(model, batch)
     weights = torch.ones(len(targets), device=targets.device)
@@ -91,8 +99,13 @@ def loss_of(model: nn.Module, batch: dict[str, Tensor], rows: Sequence[ChatRow],
         said = teaching.said.of([rows[place].key for place in batch["row"].tolist()], targets.device)
     if said is None:
         return {"hard_loss": (1.0, hard_label_loss(logits, targets, weights))}
-    soft = soft_label_loss(logits[:, :vocabulary], said, weights, teaching.temperature, teaching.divergence, teaching.skew)
-    return {"hard_loss": (1 - teaching.weight, hard_label_loss(logits, targets, weights)), "soft_loss": (teaching.weight, soft)}
+    soft = soft_label_loss(
+        logits[:, :vocabulary], said, weights, teaching.temperature, teaching.divergence, teaching.skew
+    )
+    return {
+        "hard_loss": (1 - teaching.weight, hard_label_loss(logits, targets, weights)),
+        "soft_loss": (teaching.weight, soft),
+    }
 
 
 def trainer_class() -> type:
@@ -100,7 +113,9 @@ def trainer_class() -> type:
     try:
         from trl import SFTTrainer
     except ImportError as error:
-        raise UserError(f'training a Hugging Face model needs {error.name}: pip install "needle-distill[hf]"') from error
+        raise UserError(
+            f'training a Hugging Face model needs {error.name}: pip install "needle-distill[hf]"'
+        ) from error
 
     class CausalTrainer(SFTTrainer):
         """See the module."""
@@ -109,12 +124,21 @@ def trainer_class() -> type:
         teaching = Teaching()
         vocabulary = 0
 
-        def compute_loss(self, model: nn.Module, inputs: dict[str, Tensor], return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
+        def compute_loss(
+            self,
+            model: nn.Module,
+            inputs: dict[str, Tensor],
+            return_outputs: bool = False,
+            num_items_in_batch: Any = None,
+        ) -> Any:
             parts = loss_of(model, inputs, self.rows, self.teaching, self.vocabulary)
             count = num_items_in_batch if num_items_in_batch is not None else (inputs["labels"] != MASKED).sum()
             loss = sum(share * part for share, part in parts.values()) / count
             if not torch.isfinite(loss):
-                raise UserError(f"step {self.state.global_step + 1}: the loss is not finite; give a lower rate, or look for broken rows in the data")
+                raise UserError(
+                    f"step {self.state.global_step + 1}: the loss is not finite; give a lower rate, or look for "
+                    "broken rows in the data"
+                )
             return (loss, None) if return_outputs else loss
 
     return CausalTrainer

@@ -1,9 +1,11 @@
-"""A run of a causal student: steps by ``trl``, adapters by ``peft``, the best checkpoint by exact match on held-out rows.
+"""A run of a causal student: steps by ``trl``, adapters by ``peft``, the best checkpoint by exact match on held-out
+rows.
 
-    OUT/best           the model as ``AutoModelForCausalLM`` reads it, adapters merged
-    OUT/adapter        with adapters: those of the best checkpoint
-    OUT/checkpoints    the last state of the run, to continue from (optimiser and random state are stored by ``transformers``)
-    OUT/tuning.json    settings and scores so far
+OUT/best           the model as ``AutoModelForCausalLM`` reads it, adapters merged
+OUT/adapter        with adapters: those of the best checkpoint
+OUT/checkpoints    the last state of the run, to continue from (optimiser and random state are stored by
+``transformers``)
+OUT/tuning.json    settings and scores so far
 """
 
 from __future__ import annotations
@@ -71,9 +73,23 @@ class TuneConfig:
 class _Watch(TrainerCallback):
     """Validates, keeps the best, writes the log."""
 
-    def __init__(self, student: Causal, config: TuneConfig, judge: Callable[[], dict[str, float]], out: Path,
-                 report: Callable[[dict[str, Any]], None], origin: dict[str, Any]) -> None:  # fmt: skip
-        self.student, self.config, self.judge, self.out, self.report, self.origin = student, config, judge, out, report, origin
+    def __init__(
+        self,
+        student: Causal,
+        config: TuneConfig,
+        judge: Callable[[], dict[str, float]],
+        out: Path,
+        report: Callable[[dict[str, Any]], None],
+        origin: dict[str, Any],
+    ) -> None:
+        self.student, self.config, self.judge, self.out, self.report, self.origin = (
+            student,
+            config,
+            judge,
+            out,
+            report,
+            origin,
+        )
         self.best: dict[str, float] = {}
         self.tried, self.unimproved, self.since = -1.0, 0, time.monotonic()
         self.found: dict[str, float] = {}
@@ -101,7 +117,13 @@ class _Watch(TrainerCallback):
                     model.save_pretrained(fresh)
         else:
             self.unimproved += 1
-        state = {"config": asdict(self.config), "origin": self.origin, "best": self.best, "tried": self.tried, "unimproved": self.unimproved}
+        state = {
+            "config": asdict(self.config),
+            "origin": self.origin,
+            "best": self.best,
+            "tried": self.tried,
+            "unimproved": self.unimproved,
+        }
         with atomic(self.out / STATE) as path:
             path.write_text(json.dumps(state, indent=1), encoding="utf-8")
         self.since = time.monotonic()
@@ -119,8 +141,17 @@ class _Watch(TrainerCallback):
             now = time.monotonic()
             speed, self.since = self.config.rows / (now - self.since), now
             done = state.global_step / self.config.steps
-            self.note({"step": state.global_step, "loss": logs["loss"], "norm": logs.get("grad_norm"), "rate": logs.get("learning_rate"),
-                       "rows_per_second": speed, "progress": done} | self._taken())  # fmt: skip
+            self.note(
+                {
+                    "step": state.global_step,
+                    "loss": logs["loss"],
+                    "norm": logs.get("grad_norm"),
+                    "rate": logs.get("learning_rate"),
+                    "rows_per_second": speed,
+                    "progress": done,
+                }
+                | self._taken()
+            )
 
     def on_step_end(self, args: Any, state: Any, control: Any, model: nn.Module | None = None, **_: Any) -> None:
         control.should_log = True
@@ -151,12 +182,22 @@ def held_out_loss(model: nn.Module, rows: Sequence[ChatRow], pad: int, micro_row
 
 
 def tune(
-    student: Causal, rows: Sequence[ChatRow], held: Sequence[ChatRow], config: TuneConfig, teaching: Teaching, out: Path, judge: Judge,
-    report: Callable[[dict[str, Any]], None] = lambda _: None, resume: bool = False, origin: dict[str, Any] | None = None,
-) -> TrainReport:  # fmt: skip
-    """Train ``student`` on ``rows`` and leave the best checkpoint in ``out / "best"``; the start is kept when nothing is better.
+    student: Causal,
+    rows: Sequence[ChatRow],
+    held: Sequence[ChatRow],
+    config: TuneConfig,
+    teaching: Teaching,
+    out: Path,
+    judge: Judge,
+    report: Callable[[dict[str, Any]], None] = lambda _: None,
+    resume: bool = False,
+    origin: dict[str, Any] | None = None,
+) -> TrainReport:
+    """Train ``student`` on ``rows`` and leave the best checkpoint in ``out / "best"``; the start is kept when
+    nothing is better.
 
-    ``origin``: what the run is made of beside its settings; a continued run must agree. Raises ``UserError`` when a library is missing, the loss is not finite, or the run in ``out`` has other settings.
+    ``origin``: what the run is made of beside its settings; a continued run must agree. Raises ``UserError`` when
+    a library is missing, the loss is not finite, or the run in ``out`` has other settings.
     """
     began, pad = time.monotonic(), student.tokenizer.pad_token_id
     trainer = _trainer(student, rows, config, teaching, out)
@@ -201,18 +242,43 @@ def _trainer(student: Causal, rows: Sequence[ChatRow], config: TuneConfig, teach
     card = student.model.device.type == "cuda"
     micro = min(config.micro_rows, config.rows)
     settings = SFTConfig(
-        output_dir=str(out / CHECKPOINTS), max_steps=config.steps, per_device_train_batch_size=micro,
-        gradient_accumulation_steps=-(-config.rows // micro), learning_rate=config.rate or (2e-4 if config.lora else 1e-5),
-        warmup_steps=math.ceil(config.warmup * config.steps), lr_scheduler_type="linear", weight_decay=0.0, seed=config.seed, data_seed=config.seed,
-        bf16=card, use_cpu=not card, gradient_checkpointing=card, report_to=[], logging_steps=1, save_strategy="no", save_total_limit=1,
-        remove_unused_columns=False, max_length=None, disable_tqdm=True, dataloader_pin_memory=card, dataset_kwargs={"skip_prepare_dataset": True},
-    )  # fmt: skip
-    data = Dataset.from_dict({"row": list(range(len(rows))), "input_ids": [row.ids for row in rows], "labels": [row.labels for row in rows]})
+        output_dir=str(out / CHECKPOINTS),
+        max_steps=config.steps,
+        per_device_train_batch_size=micro,
+        gradient_accumulation_steps=-(-config.rows // micro),
+        learning_rate=config.rate or (2e-4 if config.lora else 1e-5),
+        warmup_steps=math.ceil(config.warmup * config.steps),
+        lr_scheduler_type="linear",
+        weight_decay=0.0,
+        seed=config.seed,
+        data_seed=config.seed,
+        bf16=card,
+        use_cpu=not card,
+        gradient_checkpointing=card,
+        report_to=[],
+        logging_steps=1,
+        save_strategy="no",
+        save_total_limit=1,
+        remove_unused_columns=False,
+        max_length=None,
+        disable_tqdm=True,
+        dataloader_pin_memory=card,
+        dataset_kwargs={"skip_prepare_dataset": True},
+    )
+    data = Dataset.from_dict(
+        {"row": list(range(len(rows))), "input_ids": [row.ids for row in rows], "labels": [row.labels for row in rows]}
+    )
     pad = student.tokenizer.pad_token_id
     trainer = kind(
-        model=student.model, args=settings, train_dataset=data, processing_class=student.tokenizer, peft_config=_adapters(config.lora),
-        data_collator=lambda batch: collate([rows[item["row"]] for item in batch], [item["row"] for item in batch], pad),
-    )  # fmt: skip
+        model=student.model,
+        args=settings,
+        train_dataset=data,
+        processing_class=student.tokenizer,
+        peft_config=_adapters(config.lora),
+        data_collator=lambda batch: collate(
+            [rows[item["row"]] for item in batch], [item["row"] for item in batch], pad
+        ),
+    )
     trainer.rows, trainer.teaching, trainer.vocabulary = rows, teaching, len(student.tokenizer)
     return trainer
 

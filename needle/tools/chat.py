@@ -1,7 +1,10 @@
-"""Requests and calls as the turns of a chat model, written by the model's own template: what it reads, and what it is to write.
+"""Requests and calls as the turns of a chat model, written by the model's own template: what it reads, and what it is
+to write.
 
-The template gets the tools as ``transformers`` intends (``tools=``). A model whose template ignores tools, or that has none, is asked in
-plain words instead. Answers are written as tool calls where the template can write them, else as a JSON list. One place for evaluation
+The template gets the tools as ``transformers`` intends (``tools=``). A model whose template ignores tools, or that has
+none, is asked in
+plain words instead. Answers are written as tool calls where the template can write them, else as a JSON list. One
+place for evaluation
 and training, so that a model is trained on exactly the text that it is asked with.
 """
 
@@ -23,7 +26,8 @@ PLAIN_PROMPT = (
 )
 """What a model is told whose chat template knows no tools."""
 NO_CALL = "No tool fits this request."
-"""What a chat model is taught to say where no call is due: words, which every parser of chat models reads as no call."""
+"""What a chat model is taught to say where no call is due: words, which every parser of chat models reads as no
+call."""
 
 
 def chat_tools(request: Request) -> list[dict[str, Any]]:
@@ -83,12 +87,15 @@ def template_knows_tools(tokenizer: Any) -> bool:
 def answer_of(tokenizer: Any, request: Request, calls: Sequence[ToolCall], style: str, as_tool_calls: bool) -> str:
     """The text that follows ``prompt_of`` in a right answer, with the mark that ends the turn.
 
-    ``as_tool_calls``: by the template (see ``template_writes_calls``), else as a JSON list in the turn's text. Raises ``UserError`` when the
+    ``as_tool_calls``: by the template (see ``template_writes_calls``), else as a JSON list in the turn's text.
+    Raises ``UserError`` when the
     template writes an answered request otherwise than it asks one.
     """
     prompt = prompt_of(tokenizer, request, style)
     if style == PLAIN or not as_tool_calls:
-        text = json.dumps([call.to_dict() for call in calls], ensure_ascii=False) if calls or style == PLAIN else NO_CALL
+        text = (
+            json.dumps([call.to_dict() for call in calls], ensure_ascii=False) if calls or style == PLAIN else NO_CALL
+        )
         turn: dict[str, Any] = {"role": "assistant", "content": text}
     elif calls:
         made = [{"type": "function", "function": {"name": call.name, "arguments": call.arguments}} for call in calls]
@@ -99,7 +106,10 @@ def answer_of(tokenizer: Any, request: Request, calls: Sequence[ToolCall], style
         return turn["content"] + (tokenizer.eos_token or "")
     whole = _answered(tokenizer, request, turn, style)
     if not whole.startswith(prompt):
-        raise UserError("the chat template writes an answered request otherwise than it asks one; give the tokenizer a template that only adds")
+        raise UserError(
+            "the chat template writes an answered request otherwise than it asks one; give the tokenizer a "
+            "template that only adds"
+        )
     return whole[len(prompt) :]
 
 
@@ -116,7 +126,8 @@ def _answered(tokenizer: Any, request: Request, turn: dict[str, Any], style: str
 
 
 def template_writes_calls(tokenizer: Any) -> bool:
-    """Whether the chat template writes several tool calls of an assistant after the prompt as it asks (Llama 3's takes one only)."""
+    """Whether the chat template writes several tool calls of an assistant after the prompt as it asks (Llama 3's
+    takes one only)."""
     calls = [ToolCall("zq_probe", {"zq_key": 1}), ToolCall("zq_second", {})]
     try:
         text = answer_of(tokenizer, Request("hello", ()), calls, TEMPLATE, as_tool_calls=True)

@@ -76,6 +76,8 @@ class TrainConfig:
     """Co-distillation: share of the run in which the weight of the peers' word rises from nothing."""
     average_decay: float | None = None
     """Keep and judge a running average of the weights with this decay a step (0.99, say); None: the weights themselves."""
+    trained: str = "all"
+    """What learns: ``all`` weights, or the ``decoder`` alone, for twice as many steps in the same time where toolsets are long."""
     lora: int = 0
     """Rank of low-rank adapters that are trained in place of the weights; 0: the weights themselves."""
     lora_alpha: float = 16.0
@@ -121,6 +123,8 @@ class TrainConfig:
                 raise UserError(f"{name} {getattr(self, name)}: give a number from 0 to 1")
         if self.preference not in ("simpo", "dpo") or self.preference_weight < 0 or self.preference_pairs < 1:
             raise UserError("preference is simpo or dpo, preference_weight at least 0 and preference_pairs at least 1")
+        if self.trained not in ("all", "decoder") or (self.lora and self.trained != "all"):
+            raise UserError(f"trained {self.trained!r}: give all, or decoder (without --lora)")
         if self.lora < 0 or not self.lora_alpha > 0:
             raise UserError("--lora must be a rank of 0 or more, and lora_alpha above 0")
         if self.skew == 1 or not self.temperature > 0:

@@ -1,10 +1,13 @@
-"""Low-rank adapters: a fine-tune that leaves the base as it is and learns a small correction of each matrix (LoRA, arXiv:2106.09685).
+"""Low-rank adapters: a fine-tune that leaves the base as it is and learns a small correction of each matrix (LoRA,
+arXiv:2106.09685).
 
     add_adapters(model, rank=8, alpha=16.0, seed=0)    # every matrix of the layers; the embedding, norms and gates stay
     ordinary = merged(model)                           # the corrections added in: a plain student
 
-The corrected matrix ``W + scale x B A`` takes the place of ``W`` wherever the model uses it, rounding for quantisation-aware training
-included, so that what is trained is bit for bit what is merged, saved and shipped. Our own few lines: ``peft`` cannot round the sum.
+The corrected matrix ``W + scale x B A`` takes the place of ``W`` wherever the model uses it, rounding for
+quantisation-aware training
+included, so that what is trained is bit for bit what is merged, saved and shipped. Our own few lines: ``peft`` cannot
+round the sum.
 """
 
 from __future__ import annotations
@@ -23,7 +26,8 @@ from needle.student.modeling.layers import Linear
 
 
 class LowRank(nn.Module):
-    """The correction of one matrix ``[out, in]``: ``scale x up [out, r] @ down [r, in]``; ``up`` begins at zero, so that it begins as nothing."""
+    """The correction of one matrix ``[out, in]``: ``scale x up [out, r] @ down [r, in]``; ``up`` begins at zero,
+    so that it begins as nothing."""
 
     def __init__(self, weight: Tensor, rank: int, scale: float, generator: torch.Generator) -> None:
         super().__init__()
@@ -45,7 +49,8 @@ def add_adapters(model: NeedleModel, rank: int, alpha: float, seed: int, root: b
     Args:
         alpha: strength; the correction is scaled by ``alpha / rank``.
         seed: of the initial ``down`` matrices.
-        root: scale by ``alpha / sqrt(rank)`` instead, which keeps large ranks as strong as small ones (rsLoRA, arXiv:2312.03732).
+        root: scale by ``alpha / sqrt(rank)`` instead, which keeps large ranks as strong as small ones (rsLoRA,
+        arXiv:2312.03732).
 
     Raises:
         UserError: a rank that is not below the smallest side of a matrix saves nothing.
@@ -58,7 +63,9 @@ def add_adapters(model: NeedleModel, rank: int, alpha: float, seed: int, root: b
     generator = torch.Generator().manual_seed(seed)
     scale = alpha / (math.sqrt(rank) if root else rank)
     for linear in linears:
-        parametrize.register_parametrization(linear, "weight", LowRank(linear.weight, rank, scale, generator), unsafe=True)
+        parametrize.register_parametrization(
+            linear, "weight", LowRank(linear.weight, rank, scale, generator), unsafe=True
+        )
 
 
 def is_adapted(model: nn.Module) -> bool:
@@ -79,5 +86,6 @@ def merged(model: NeedleModel) -> NeedleModel:
 
 
 def weights_of(model: nn.Module, names: Iterable[str]) -> Iterator[Tensor]:
-    """The weights of an ordinary student by their ``names``, as they take part in the forward pass of ``model``, adapted or not."""
+    """The weights of an ordinary student by their ``names``, as they take part in the forward pass of ``model``,
+    adapted or not."""
     return (reduce(getattr, name.split("."), model) for name in names)

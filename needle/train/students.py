@@ -48,6 +48,9 @@ class Students:
         self.compiled = not self.sharded and set_up_compile(self.models, config)
         self.steps = 0
         self.averages = [copy.deepcopy(model).requires_grad_(False) for model in models] if config.average_decay else []
+        for model in models if config.trained == "decoder" else ():
+            model.requires_grad_(False)
+            model.decoder.requires_grad_(True)
         for number, model in enumerate(models if config.lora else ()):
             add_adapters(model, config.lora, config.lora_alpha, config.seed + number, config.lora_root)
         self.optimizers = [optimizer for model in models for optimizer in make_optimizers(model, config)]

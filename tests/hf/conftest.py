@@ -11,6 +11,7 @@ from hf_helpers import FAMILIES, SHAPE
 pytest.importorskip("trl", reason='pip install "needle-distill[hf]"')
 pytest.importorskip("peft", reason='pip install "needle-distill[hf]"')
 
+
 @pytest.fixture(scope="session")
 def tiny_tokenizer():
     """``tiny_tokenizer(template, more=[])``: bytes, and words ``more`` as tokens of their own."""

@@ -1,4 +1,5 @@
-"""Soft labels from an endpoint like vLLM's: the same as from the model in the loop, asked once, kept, and refused when they cannot be right."""
+"""Soft labels from an endpoint like vLLM's: the same as from the model in the loop, asked once, kept, and refused when
+they cannot be right."""
 
 from __future__ import annotations
 
@@ -29,7 +30,8 @@ from needle.train.losses import SoftTargets, soft_label_loss
 
 
 class Endpoint:
-    """A server that answers ``/completions`` as vLLM does, by a real (tiny) model; ``script`` holds the status of the first answers."""
+    """A server that answers ``/completions`` as vLLM does, by a real (tiny) model; ``script`` holds the status of
+    the first answers."""
 
     def __init__(self, model, tokenizer, script: tuple[int, ...] = (), spoil: str = "") -> None:
         self.model, self.tokenizer, self.script, self.spoil, self.seen = model, tokenizer, list(script), spoil, []
@@ -48,8 +50,15 @@ class Endpoint:
         for place, token in enumerate(ids[1:]):
             named = {*said[place].topk(k).indices.tolist(), token}  # vLLM adds the token that is there
             order = sorted(named, key=lambda one: -said[place, one])
-            places.append({str(one): {"logprob": said[place, one].item(), "rank": n + 1, "decoded_token": self._word(one)} for n, one in enumerate(order)})
-        return JSONResponse({"choices": [{"index": 0, "text": "x", "prompt_logprobs": None if self.spoil == "none" else places}]})
+            places.append(
+                {
+                    str(one): {"logprob": said[place, one].item(), "rank": n + 1, "decoded_token": self._word(one)}
+                    for n, one in enumerate(order)
+                }
+            )
+        return JSONResponse(
+            {"choices": [{"index": 0, "text": "x", "prompt_logprobs": None if self.spoil == "none" else places}]}
+        )
 
     def _word(self, token: int) -> str:
         return self.tokenizer.decode([token]) if self.spoil != "vocabulary" else f"<{token}>"
@@ -79,10 +88,15 @@ def test_what_the_endpoint_says_is_what_the_model_says(taught, tmp_path: Path) -
     endpoint = Endpoint(teacher.model.eval(), teacher.tokenizer, script=(503, 429))
     said = EndpointTargets(tmp_path / "teacher.jsonl", "big", 8, student.tokenizer)
     assert said.complete(rows, _ask(endpoint)) == 4 and len(endpoint.seen) == 6, "two were asked again"
-    found = loss_of(student.model.eval(), collate(rows, range(4), 0), rows, Teaching(said=said, weight=1.0), 259)["soft_loss"][1]
+    found = loss_of(student.model.eval(), collate(rows, range(4), 0), rows, Teaching(said=said, weight=1.0), 259)[
+        "soft_loss"
+    ][1]
     expected = 0.0
     for row in rows:
-        logits, theirs = (model(torch.tensor([row.ids])).logits[0, len(row.prompt) - 1 : -1] for model in (student.model, teacher.model))
+        logits, theirs = (
+            model(torch.tensor([row.ids])).logits[0, len(row.prompt) - 1 : -1]
+            for model in (student.model, teacher.model)
+        )
         best = theirs.softmax(-1).topk(8)
         expected += soft_label_loss(logits, SoftTargets(best.values, best.indices), torch.ones(len(row.answer)))
     assert found.item() == pytest.approx(expected.item(), rel=1e-3) and found.item() > 0.1
@@ -96,14 +110,26 @@ def test_rows_are_asked_once_and_a_killed_run_asks_for_the_rest(taught, tmp_path
     assert len(endpoint.seen) == 4 and len(lines) == 5
     path.write_text("".join(lines[:3]) + lines[3][:40])  # killed while the third row was written
     again = EndpointTargets(path, "big", 8, student.tokenizer)
-    assert again.complete(rows, _ask(endpoint)) == 2 and sorted(path.read_text().splitlines()) == sorted("".join(lines).splitlines())
+    assert again.complete(rows, _ask(endpoint)) == 2 and sorted(path.read_text().splitlines()) == sorted(
+        "".join(lines).splitlines()
+    )
     assert EndpointTargets(path, "big", 8, student.tokenizer).complete(rows, _ask(endpoint)) == 0
     with pytest.raises(UserError, match="another model and k"):
         EndpointTargets(path, "bigger", 4, student.tokenizer)
 
 
-@pytest.mark.parametrize(("spoil", "script", "words"), [("vocabulary", (), "another tokenizer"), ("none", (), "prompt_logprobs"), ("", (401,), "key"), ("", (500,) * 9, "500")])
-def test_an_endpoint_that_cannot_teach_is_told_in_one_line(taught, tmp_path: Path, spoil: str, script: tuple, words: str) -> None:
+@pytest.mark.parametrize(
+    ("spoil", "script", "words"),
+    [
+        ("vocabulary", (), "another tokenizer"),
+        ("none", (), "prompt_logprobs"),
+        ("", (401,), "key"),
+        ("", (500,) * 9, "500"),
+    ],
+)
+def test_an_endpoint_that_cannot_teach_is_told_in_one_line(
+    taught, tmp_path: Path, spoil: str, script: tuple, words: str
+) -> None:
     teacher, student, rows = taught
     endpoint = Endpoint(teacher.model.eval(), teacher.tokenizer, script, spoil)
     said = EndpointTargets(tmp_path / "teacher.jsonl", "big", 8, student.tokenizer)

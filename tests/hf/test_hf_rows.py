@@ -1,4 +1,5 @@
-"""Rows of a causal student: the prompt that evaluation asks, the answer that evaluation reads, and a mask between the two."""
+"""Rows of a causal student: the prompt that evaluation asks, the answer that evaluation reads, and a mask between the
+two."""
 
 from __future__ import annotations
 
@@ -46,8 +47,14 @@ def test_only_the_answer_has_labels_and_padding_has_none(tiny_tokenizer) -> None
     batch = collate(rows, range(len(rows)), tokenizer.pad_token_id)
     for row, ids, mask, labels in zip(rows, batch["input_ids"], batch["attention_mask"], batch["labels"], strict=True):
         trained = labels != MASKED
-        assert tokenizer.decode(ids[trained]) == tokenizer.decode(row.answer) and "<|start|>" not in tokenizer.decode(ids[trained])
-        assert trained.sum() == len(row.answer) and int(trained.nonzero()[0]) == len(row.prompt) and mask.sum() == len(row.ids)
+        assert tokenizer.decode(ids[trained]) == tokenizer.decode(row.answer) and "<|start|>" not in tokenizer.decode(
+            ids[trained]
+        )
+        assert (
+            trained.sum() == len(row.answer)
+            and int(trained.nonzero()[0]) == len(row.prompt)
+            and mask.sum() == len(row.ids)
+        )
         assert (ids[trained] == labels[trained]).all()
 
 

@@ -1,4 +1,5 @@
-"""Causal students end to end on tiny random models: trained, taught, continued, evaluated, and kept as they were when nothing is better."""
+"""Causal students end to end on tiny random models: trained, taught, continued, evaluated, and kept as they were when
+nothing is better."""
 
 from __future__ import annotations
 
@@ -50,16 +51,23 @@ def batch(tiny_causal):
 def test_the_losses_are_those_of_the_answers_one_by_one(tiny_causal, batch) -> None:
     student, rows, together = batch(tiny_causal("qwen"))
     teacher = load_causal(f"hf:{tiny_causal('qwen', seed=5)}", exact=True)
-    teaching = Teaching(Teachers([CausalScorer(teacher.model, "teacher", 259)]), temperature=2.0, divergence=0.3, weight=0.25)
+    teaching = Teaching(
+        Teachers([CausalScorer(teacher.model, "teacher", 259)]), temperature=2.0, divergence=0.3, weight=0.25
+    )
     found = loss_of(student.model.eval(), together, rows, teaching, 259)
     hard = soft = 0.0
     for row in rows:  # by the plain forward pass, shifted by hand
-        logits, said = (model(torch.tensor([row.ids])).logits[0, len(row.prompt) - 1 : -1] for model in (student.model, teacher.model.eval()))
+        logits, said = (
+            model(torch.tensor([row.ids])).logits[0, len(row.prompt) - 1 : -1]
+            for model in (student.model, teacher.model.eval())
+        )
         ones = torch.ones(len(row.answer))
         hard += hard_label_loss(logits, torch.tensor(row.answer), ones)
         soft += soft_label_loss(logits, SoftTargets((said / 2).softmax(-1)), ones, 2.0, 0.3)
     assert found["hard_loss"][0] == 0.75 and found["soft_loss"][0] == 0.25
-    assert found["hard_loss"][1].item() == pytest.approx(hard.item(), rel=1e-5) and found["soft_loss"][1].item() == pytest.approx(soft.item(), rel=1e-4)
+    assert found["hard_loss"][1].item() == pytest.approx(hard.item(), rel=1e-5) and found["soft_loss"][
+        1
+    ].item() == pytest.approx(soft.item(), rel=1e-4)
 
 
 def test_a_student_that_is_its_teacher_has_nothing_to_learn_even_from_a_padded_vocabulary(tiny_causal, batch) -> None:
@@ -69,9 +77,14 @@ def test_a_student_that_is_its_teacher_has_nothing_to_learn_even_from_a_padded_v
         narrow = student.model.state_dict()
         for name, weight in wide.model.state_dict().items():
             weight[: narrow[name].shape[0]].copy_(narrow[name])
-    loss = loss_of(student.model, together, rows, Teaching(Teachers([CausalScorer(wide.model, "wide", 259)]), weight=1.0), 259)
+    loss = loss_of(
+        student.model, together, rows, Teaching(Teachers([CausalScorer(wide.model, "wide", 259)]), weight=1.0), 259
+    )
     loss["soft_loss"][1].backward()
-    assert abs(loss["soft_loss"][1].item()) < 1e-3 and max(weight.grad.abs().max() for weight in student.model.parameters()) < 1e-3
+    assert (
+        abs(loss["soft_loss"][1].item()) < 1e-3
+        and max(weight.grad.abs().max() for weight in student.model.parameters()) < 1e-3
+    )
 
 
 @pytest.fixture
@@ -92,19 +105,54 @@ def test_accumulated_steps_are_those_of_one_batch(tiny_causal, traces: Path, tmp
 
 
 @pytest.mark.parametrize("family", [pytest.param("llama", marks=pytest.mark.slow), "gemma"])
-def test_the_command_learns_rows_and_evaluation_reads_the_result(cli, tiny_causal, traces: Path, tmp_path: Path, family: str) -> None:
+def test_the_command_learns_rows_and_evaluation_reads_the_result(
+    cli, tiny_causal, traces: Path, tmp_path: Path, family: str
+) -> None:
     out = tmp_path / "run"
-    outcome = cli("train", "--base", f"hf:{tiny_causal(family)}", "--traces", traces, "--out", out, "--steps", 3, "--rows", 4, "--lora", 4)
+    outcome = cli(
+        "train",
+        "--base",
+        f"hf:{tiny_causal(family)}",
+        "--traces",
+        traces,
+        "--out",
+        out,
+        "--steps",
+        3,
+        "--rows",
+        4,
+        "--lora",
+        4,
+    )
     assert outcome.code == 0 and str(out / "best") in outcome.last, outcome.err
     log = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
-    assert [line["step"] for line in log if "loss" in line] == [1, 2, 3] and log[0]["step"] == 0 and "validation_exact" in log[-1]
+    assert (
+        [line["step"] for line in log if "loss" in line] == [1, 2, 3]
+        and log[0]["step"] == 0
+        and "validation_exact" in log[-1]
+    )
     base, tuned = load_file(tiny_causal(family) / "model.safetensors"), load_file(out / BEST)
     moved = {name for name in base if not torch.equal(base[name], tuned[name])}
-    assert base.keys() == tuned.keys() and moved and all(name.endswith("_proj.weight") for name in moved), "adapters alone have learnt"
-    scored = cli("eval", "--model", f"hf:{out / 'best'}", "--suite", traces / "validation.jsonl", "--limit", 1, "--out", tmp_path / "eval")
+    assert base.keys() == tuned.keys() and moved and all(name.endswith("_proj.weight") for name in moved), (
+        "adapters alone have learnt"
+    )
+    scored = cli(
+        "eval",
+        "--model",
+        f"hf:{out / 'best'}",
+        "--suite",
+        traces / "validation.jsonl",
+        "--limit",
+        1,
+        "--out",
+        tmp_path / "eval",
+    )
     assert scored.code == 0, scored.err
     assert (tmp_path / "eval" / "results.json").is_file()
-    assert "a run is there already" in cli("train", "--base", f"hf:{tiny_causal(family)}", "--traces", traces, "--out", out, "--steps", 3).complaint
+    assert (
+        "a run is there already"
+        in cli("train", "--base", f"hf:{tiny_causal(family)}", "--traces", traces, "--out", out, "--steps", 3).complaint
+    )
 
 
 def test_a_killed_run_goes_on_bit_for_bit(tiny_causal, traces: Path, tmp_path: Path, unanswered) -> None:
@@ -117,11 +165,26 @@ def test_a_killed_run_goes_on_bit_for_bit(tiny_causal, traces: Path, tmp_path: P
     run(tmp_path / "whole")
     pid = os.fork()
     if pid == 0:
-        run(tmp_path / "cut", report=lambda record: os.kill(os.getpid(), signal.SIGKILL) if record.get("step") == 2 and "loss" in record and record["progress"] > 0.5 else None)
+        run(
+            tmp_path / "cut",
+            report=lambda record: (
+                os.kill(os.getpid(), signal.SIGKILL)
+                if record.get("step") == 2 and "loss" in record and record["progress"] > 0.5
+                else None
+            ),
+        )
         os._exit(1)  # never reached
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
     with pytest.raises(UserError, match="rows 4 there and 5 now"):
-        train_causal([traces], tmp_path / "cut", base, loss="soft", teachers=[teacher], settings={**settings, "rows": 5}, resume=True)
+        train_causal(
+            [traces],
+            tmp_path / "cut",
+            base,
+            loss="soft",
+            teachers=[teacher],
+            settings={**settings, "rows": 5},
+            resume=True,
+        )
     with pytest.raises(UserError, match="loss soft there and hard now"):
         train_causal([traces], tmp_path / "cut", base, settings=settings, resume=True)
     run(tmp_path / "cut", resume=True)
@@ -130,27 +193,53 @@ def test_a_killed_run_goes_on_bit_for_bit(tiny_causal, traces: Path, tmp_path: P
 
 
 @pytest.mark.parametrize("lora", [0, 4])
-def test_a_start_that_nothing_beats_is_kept_bit_for_bit_and_said(cli, tiny_causal, traces: Path, tmp_path: Path, lora: int, unanswered, monkeypatch) -> None:
+def test_a_start_that_nothing_beats_is_kept_bit_for_bit_and_said(
+    cli, tiny_causal, traces: Path, tmp_path: Path, lora: int, unanswered, monkeypatch
+) -> None:
     monkeypatch.setattr("needle.hf.tune.held_out_loss", lambda *_: float(next(losses)))
     losses = iter([1, 2, 3, 4, 5])
     options = ["--lora", lora] if lora else []
-    outcome = cli("train", "--base", f"hf:{tiny_causal('qwen')}", "--traces", traces, "--out", tmp_path / "run", "--steps", 2, "--rows", 2, *options)
+    outcome = cli(
+        "train",
+        "--base",
+        f"hf:{tiny_causal('qwen')}",
+        "--traces",
+        traces,
+        "--out",
+        tmp_path / "run",
+        "--steps",
+        2,
+        "--rows",
+        2,
+        *options,
+    )
     assert outcome.code == 1 and "NOTHING LEARNT" in outcome.err
     kept, base = load_file(tmp_path / "run" / BEST), load_file(tiny_causal("qwen") / "model.safetensors")
     assert kept.keys() == base.keys() and all(torch.equal(kept[name], base[name]) for name in base)
 
 
-def test_what_does_not_fit_is_told_in_one_line_and_nothing_is_written(cli, tiny_causal, traces: Path, tmp_path: Path) -> None:
+def test_what_does_not_fit_is_told_in_one_line_and_nothing_is_written(
+    cli, tiny_causal, traces: Path, tmp_path: Path
+) -> None:
     base, out = f"hf:{tiny_causal('qwen')}", tmp_path / "run"
     plain = ["train", "--base", base, "--traces", traces, "--out", out, "--steps", 1]
     other = f"hf:{tiny_causal('qwen', columns=260, more=('<more>',))}"
     assert "another tokenizer" in cli(*plain, "--loss", "soft", "--teacher", other).complaint
-    assert "quantize_bits" in cli(*plain, "--bits", 4).complaint and "--loss mutual" in cli(*plain, "--loss", "mutual").complaint
+    assert (
+        "quantize_bits" in cli(*plain, "--bits", 4).complaint
+        and "--loss mutual" in cli(*plain, "--loss", "mutual").complaint
+    )
     assert "use hard without a teacher" in cli(*plain, "--teacher", base).complaint
     assert "URL#model" in cli(*plain, "--loss", "soft", "--teacher", "http://localhost:1/v1").complaint
-    assert "no such folder" in cli("train", "--base", f"hf:{tmp_path / 'nowhere'}", "--traces", traces, "--out", out).complaint
+    assert (
+        "no such folder"
+        in cli("train", "--base", f"hf:{tmp_path / 'nowhere'}", "--traces", traces, "--out", out).complaint
+    )
     short = f"hf:{tiny_causal('qwen', max_position_embeddings=64)}"
-    assert "longer than the context of 64 tokens" in cli("train", "--base", short, "--traces", traces, "--out", out).complaint
+    assert (
+        "longer than the context of 64 tokens"
+        in cli("train", "--base", short, "--traces", traces, "--out", out).complaint
+    )
     assert "no run to continue" in cli(*plain, "--resume").complaint
     assert not out.exists()
 

@@ -1,4 +1,5 @@
-"""Adapters: nothing at the start, only they learn, and merging gives an ordinary student with the same outputs to the last bit."""
+"""Adapters: nothing at the start, only they learn, and merging gives an ordinary student with the same outputs to the
+last bit."""
 
 from __future__ import annotations
 
@@ -42,7 +43,9 @@ def test_an_adapter_begins_as_nothing_and_merges_to_the_same_outputs(tokenizer: 
     assert torch.equal(_states(model, tokenizer), _states(base, tokenizer))
     adapted = _states(_stirred(model), tokenizer)
     plain = merged(model)
-    assert plain.state_dict().keys() == base.state_dict().keys() and type(plain.encoder[0].attention.branch.q) is type(base.encoder[0].attention.branch.q)
+    assert plain.state_dict().keys() == base.state_dict().keys() and type(plain.encoder[0].attention.branch.q) is type(
+        base.encoder[0].attention.branch.q
+    )
     assert torch.equal(_states(plain, tokenizer), adapted) and not torch.allclose(adapted, _states(base, tokenizer))
     assert torch.equal(_states(model, tokenizer), adapted), "the adapted model itself is left as it is"
     assert merged(base) is base
@@ -83,9 +86,27 @@ def test_only_adapters_learn_and_the_kept_checkpoint_is_ordinary(tokenizer: Toke
     assert {id(p) for o in run.students.optimizers for g in o.param_groups for p in g["params"]} == {
         id(weight) for weight in model.parameters() if weight.requires_grad
     }
-    frozen = {name.replace("parametrizations.weight.original", "weight"): w for name, w in model.state_dict().items() if name not in learning}
+    frozen = {
+        name.replace("parametrizations.weight.original", "weight"): w
+        for name, w in model.state_dict().items()
+        if name not in learning
+    }
     assert frozen.keys() == before.keys() and all(torch.equal(frozen[name], before[name]) for name in before)
     best = load_model(tmp_path / "best")
     assert torch.equal(_states(best, tokenizer), _states(model, tokenizer))
     moved = {name for name, weight in best.state_dict().items() if not torch.equal(weight, before[name])}
     assert moved == {name for name in before if before[name].ndim == 2 and name != "embedding.weight"}
+
+
+def test_the_decoder_alone_learns_where_that_is_asked(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    model = tiny_model()
+    before = {name: weight.clone() for name, weight in model.state_dict().items()}
+    trainer(tokenizer, tmp_path, settings(steps=2, validations=1, trained="decoder"), model=model).run()
+    moved = {
+        name
+        for name, weight in load_model(tmp_path / "last").state_dict().items()
+        if not torch.equal(weight, before[name])
+    }
+    assert moved == {name for name in before if name.startswith("decoder.")}
+    with pytest.raises(UserError, match="without --lora"):
+        settings(trained="decoder", lora=4)

@@ -1,4 +1,5 @@
-"""A run that was cut (kill -9 included) and continued is the run that was not: to the last bit, whatever it is made of."""
+"""A run that was cut (kill -9 included) and continued is the run that was not: to the last bit, whatever it is made
+of."""
 
 from __future__ import annotations
 
@@ -30,8 +31,11 @@ from needle.train.teachers import Teachers
 ROOT = Path(__file__).parents[2]
 KINDS = {
     "averages and rounding": ({"average_decay": 0.9, "quantize_bits": 4, "quantize_share": 0.5}, {}),
-    "adapters, rounding and averages": ({"lora": 4, "quantize_bits": 8, "quantize_share": 0.5, "average_decay": 0.9}, {}),
-    "a teacher": ({}, {"taught": True}),
+    "adapters, rounding and averages": (
+        {"lora": 4, "quantize_bits": 8, "quantize_share": 0.5, "average_decay": 0.9},
+        {},
+    ),
+    "a teacher of the decoder": ({"trained": "decoder"}, {"taught": True}),
     "peers with adapters": ({"lora": 4}, {"peers": 1}),
 }
 """Settings of a run, and what else it is made of."""
@@ -57,14 +61,18 @@ def _killed_at(tokenizer: Tokenizer, out: Path, config: TrainConfig, step: int, 
     """The run in a process of its own that is killed while ``step`` is reported."""
     pid = os.fork()
     if pid == 0:
-        _trainer(tokenizer, out, config, **options).run(lambda record: os.kill(os.getpid(), signal.SIGKILL) if record["step"] == step else None)
+        _trainer(tokenizer, out, config, **options).run(
+            lambda record: os.kill(os.getpid(), signal.SIGKILL) if record["step"] == step else None
+        )
         os._exit(1)  # never reached
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
 
 
 def _same_run(first: Path, second: Path) -> None:
     names = {path.name for path in first.glob("*.safetensors")}
-    assert names == {path.name for path in second.glob("*.safetensors")} >= {"model.safetensors", "optimizer.safetensors"}
+    assert (
+        names == {path.name for path in second.glob("*.safetensors")} >= {"model.safetensors", "optimizer.safetensors"}
+    )
     for name in names:
         one, other = load_file(first / name), load_file(second / name)
         assert one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one), name
@@ -91,7 +99,9 @@ def test_another_number_of_workers_changes_nothing(tokenizer: Tokenizer, tmp_pat
     _same_run(tmp_path / "whole" / "last", tmp_path / "cut" / "last")
 
 
-def test_a_disk_that_is_full_leaves_the_old_checkpoint_whole_and_nothing_beside_it(tokenizer: Tokenizer, tmp_path: Path) -> None:
+def test_a_disk_that_is_full_leaves_the_old_checkpoint_whole_and_nothing_beside_it(
+    tokenizer: Tokenizer, tmp_path: Path
+) -> None:
     run = _trainer(tokenizer, tmp_path, settings(steps=4, validations=2))
     before: dict[str, bytes] = {}
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -99,7 +109,9 @@ def test_a_disk_that_is_full_leaves_the_old_checkpoint_whole_and_nothing_beside_
     def fill(record: dict) -> None:
         if record["step"] == 2:
             before.update({path.name: path.read_bytes() for path in (tmp_path / "last").iterdir()})
-            resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, limits[1]))  # the kernel refuses to write more into a file
+            resource.setrlimit(
+                resource.RLIMIT_FSIZE, (500_000, limits[1])
+            )  # the kernel refuses to write more into a file
 
     try:
         with pytest.raises((OSError, SafetensorError)):
@@ -111,8 +123,16 @@ def test_a_disk_that_is_full_leaves_the_old_checkpoint_whole_and_nothing_beside_
     assert _trainer(tokenizer, tmp_path, settings(steps=4, validations=2)).run().steps == 4
 
 
-@pytest.mark.parametrize(("changes", "words"), [({"rows": 5, "lora": 4}, ("lora 0 there and 4 now", "rows 4 there and 5 now")), ({"steps": None, "minutes": 1.0}, ())])
-def test_another_configuration_is_refused_with_what_differs_and_changes_nothing(tokenizer: Tokenizer, tmp_path: Path, changes: dict, words: tuple) -> None:
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"rows": 5, "lora": 4}, ("lora 0 there and 4 now", "rows 4 there and 5 now")),
+        ({"steps": None, "minutes": 1.0}, ()),
+    ],
+)
+def test_another_configuration_is_refused_with_what_differs_and_changes_nothing(
+    tokenizer: Tokenizer, tmp_path: Path, changes: dict, words: tuple
+) -> None:
     _trainer(tokenizer, tmp_path, settings(steps=1, validations=1)).run()
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     if not words:
@@ -131,16 +151,38 @@ def test_other_traces_or_another_loss_are_another_run(cli, tiny_base: Path, home
     shorter.write_text("".join((home_traces / "train.jsonl").read_text().splitlines(keepends=True)[:-1]))
     before = (tmp_path / "run" / "last" / "model.safetensors").read_bytes()
     assert "traces" in cli(*first, "--traces", shorter, "--resume").complaint
-    assert "loss hard there and mutual now" in cli(*first, "--traces", home_traces, "--loss", "mutual", "--resume").complaint
+    assert (
+        "loss hard there and mutual now"
+        in cli(*first, "--traces", home_traces, "--loss", "mutual", "--resume").complaint
+    )
     assert (tmp_path / "run" / "last" / "model.safetensors").read_bytes() == before
 
 
 @pytest.mark.slow
-def test_the_command_killed_at_any_moment_goes_on_bit_for_bit(tiny_base: Path, home_traces: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "needle.cli", "train", "--traces", str(home_traces), "--base", str(tiny_base), "--steps", "40", "--rows", "8", "--seed", "3"]
+def test_the_command_killed_at_any_moment_goes_on_bit_for_bit(
+    tiny_base: Path, home_traces: Path, tmp_path: Path
+) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "needle.cli",
+        "train",
+        "--traces",
+        str(home_traces),
+        "--base",
+        str(tiny_base),
+        "--steps",
+        "40",
+        "--rows",
+        "8",
+        "--seed",
+        "3",
+    ]
 
     def start(out: Path, *more: str) -> subprocess.Popen:
-        return subprocess.Popen([*command, "--out", str(out), *more], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        return subprocess.Popen(
+            [*command, "--out", str(out), *more], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
 
     assert start(tmp_path / "whole").wait() in (0, 1)
     kills, more = 0, ()

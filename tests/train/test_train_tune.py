@@ -31,6 +31,31 @@ def test_every_size_gives_a_run_that_is_bounded_and_stops_early(size: int) -> No
     assert config.steps * config.rows >= min(size, 320)
 
 
+def test_the_plans_are_those_of_the_guide() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "fine_tuning.md").read_text()
+    told = [[cell.strip().replace(",", "") for cell in line.split("|")[1:-1]] for line in page.splitlines() if line.startswith("| ") and line[2].isdigit()]
+    assert [int(line[0]) for line in told] == [50, 300, 1000, 5000, 50_000]
+    for size, rows, passes, steps, validations in told:
+        made = tuned_settings(int(size), {})
+        assert (made["rows"], made["steps"], made["validations"]) == (int(rows), int(steps), int(validations))
+        assert made["steps"] * made["rows"] / int(size) == pytest.approx(float(passes), rel=0.1)
+        assert made["replay"] == 0.1 and made["cooldown"] == 0.8
+
+
+@pytest.mark.parametrize(("scores", "words"), [
+    ([(0.5, 1.0), (0.4, 0.9), (0.3, 0.8)], "WORSE THAN THE BASE: held-out exact match was 0.500 at the start and 0.400 at most after it"),
+    ([(0.5, 1.0), (0.5, 1.1), (0.2, 0.8)], "NOTHING LEARNT: held-out exact match was 0.500 at the start and 0.500 at most after it"),
+    ([(0.5, 1.0), (0.5, 0.9), (0.2, 0.8)], None),
+])  # fmt: skip
+def test_a_run_that_learnt_nothing_says_so_and_ends_with_one(cli, tiny_base: Path, home_traces: Path, tmp_path: Path, monkeypatch, scores, words) -> None:
+    turns = iter(scores)
+    monkeypatch.setattr("needle.train.validate.Validator.__call__", lambda *_: dict(zip(("exact", "loss"), next(turns), strict=True)))
+    outcome = cli("train", "--traces", home_traces, "--base", tiny_base, "--steps", 2, "--rows", 2, "--set", "validations=2", "--out", tmp_path / "run")
+    assert (outcome.code, words in outcome.err if words else "LEARNT" not in outcome.err) == (1 if words else 0, True), outcome.err
+    kept, base = (load_model(folder).embedding.weight for folder in (tmp_path / "run" / "best", tiny_base))
+    assert torch.equal(kept, base) is bool(words)
+
+
 def test_what_is_given_stands() -> None:
     made = tuned_settings(1000, {"minutes": 2.0, "rows": 7, "validations": 2})
     assert (made["minutes"], made["rows"], made["validations"]) == (2.0, 7, 2)
