@@ -25,7 +25,7 @@ from needle.device.prepared import ToolsetCache
 from needle.tools import Request
 
 TOOLS = Path(__file__).parents[1] / "data" / "toolsets" / "phone.json"
-QUERY = "please remind me to call my sister about the birthday party tomorrow at half past seven"
+QUERY = "call Maria Lopez on speaker and then set an alarm for half past six called gym"
 START = """
 import json, resource, sys, time
 began, cpu = time.perf_counter(), time.process_time()
@@ -65,7 +65,8 @@ def main() -> None:
     model = needle.load(options.model, threads=options.threads)
     request = Request(options.query, tuple(needle.load_toolset(TOOLS))[:5])
     usage = model.answer([request])[0].usage
-    print(f"{usage['prompt_tokens']} tokens read, {usage['completion_tokens']} written, {options.threads} threads, load {os.getloadavg()[0]:.1f}")
+    read, written = usage["prompt_tokens"], usage["completion_tokens"]
+    print(f"{len(options.query.split())} words, {read} tokens read, {written} written, {options.threads} threads, load {os.getloadavg()[0]:.1f}")
     print(f"{'':<8}{'p50 ms':>9}{'p95 ms':>9}{'cpu p50':>9}")
     for name, values in measure(model, request, options.rounds).items():
         wall, cpu = (sorted(value[side] for value in values) for side in (0, 1))

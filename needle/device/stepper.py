@@ -98,8 +98,10 @@ class OnnxStepper:
     def _bias(self, real_BC: np.ndarray) -> np.ndarray:
         """0 where a new token may look among kept and new ones, else a large negative number; queries as the graph folds them."""
         rows, width = real_BC.shape
-        if width == 1 and self._kept.all() and real_BC.all():
-            return np.zeros((1, 1, 1, self._kept.shape[1] + 1), dtype=np.float32)
+        if width == 1 and real_BC.all():
+            alone = np.zeros((rows, self._kept.shape[1] + 1), dtype=np.float32)
+            alone[:, :-1][~self._kept] = MASKED
+            return alone[:, None, None]
         past = np.broadcast_to(self._kept[:, None], (rows, width, self._kept.shape[1]))
         seen = np.concatenate((past, real_BC[:, None] & np.tri(width, dtype=bool)), axis=2)
         bias = np.where(seen, np.float32(0), MASKED)

@@ -34,8 +34,10 @@ def test_a_prepared_toolset_answers_like_its_tools_and_is_on_the_disk(caller, re
     prepared = caller.prepare(requests[0].tools)
     assert len(prepared) == 2 and prepared.tokens > 10 and list(caller.engine.cache.folder.iterdir())
     assert caller.call("stop", prepared).raw == caller.call("stop", requests[0].tools).raw
+    many = [ToolSpec(f"tool_{number}", "many words " * 30) for number in range(200)]
+    assert len(caller.prepare(many)) == 200 and len(caller.call("stop", caller.prepare(many)).offered) < 200
     with pytest.raises(UserError, match="fewer or shorter tools"):
-        caller.prepare([ToolSpec(f"tool_{number}", "many words " * 30) for number in range(200)])
+        caller.prepare([ToolSpec("long", "many words " * 3000)])
 
 
 def test_calls_can_be_awaited_together(caller, requests) -> None:
