@@ -68,6 +68,7 @@ SETS = {
         CorpusSet("polyai", "PolyAI task-specific datasets (Banking77, Restaurant-8k)", "PolyAI-LDN/task-specific-datasets@57ec275d", "CC-BY-4.0", "Casanueva et al. 2020, arXiv 2003.04807; Coope et al. 2020, arXiv 2005.08866", "polyai", "test.csv, test.json"),
         CorpusSet("clinc150", "CLINC150 (oos-eval)", "clinc/oos-eval@828f8093", "CC-BY-3.0", "Larson et al. 2019, EMNLP", "clinc150", "test, oos_test"),
         CorpusSet("ha_intents", "Home Assistant intents", "home-assistant/intents@aa550032", "CC-BY-4.0", "Home Assistant and contributors", "ha_intents"),
+        CorpusSet("home_llm", "Home LLM, piles of requests", "acon96/home-llm@5f627cae", "MIT", "Alex O'Connell and contributors", "home_llm"),
         CorpusSet("multiwoz", "MultiWOZ 2.1, validation and test dialogues", "thu-coai/ConvLab-2@b014b81f", "MIT", "Budzianowski et al. 2018, arXiv 1810.00278; Eric et al. 2019, arXiv 1907.01669", "multiwoz21_valtest"),
         CorpusSet("taskmaster", "Taskmaster-3 and -4", "google-research-datasets/Taskmaster@d92cb6af", "CC-BY-4.0", "Byrne et al. 2019, arXiv 1909.05358; Google LLC", "taskmaster_compact"),
         CorpusSet("questions", "Query-wellformedness", "google-research-datasets/query-wellformedness@fb69c214", "CC-BY-SA-4.0", "Faruqui and Das 2018, arXiv 1808.09419", "query_wellformedness"),

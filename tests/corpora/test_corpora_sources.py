@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from needle.corpora import forms, ha_intents, multiwoz, schemas, sgd, thingtalk, tldr
+from needle.corpora import forms, ha_intents, home_llm, multiwoz, schemas, sgd, thingtalk, tldr
 from needle.corpora.catalogue import SETS, Options, importer
 from needle.corpora.functions import Function, Slot, draw_style, encode, load_functions, word_function
 from needle.corpora.templates import Sampler, Unsayable
@@ -169,3 +169,23 @@ def test_home_templates_without_their_reader_say_what_to_install(tmp_path, monke
     monkeypatch.setattr(builtins, "__import__", lambda name, *rest, **more: (_ for _ in ()).throw(ImportError(name)) if name == "yaml" else real(name, *rest, **more))
     with pytest.raises(Exception, match="pip install pyyaml"):
         list(ha_intents.rows(tmp_path, Options()))
+
+
+def test_patterns_of_a_home_are_filled_and_mean_what_their_blanks_say(tmp_path):
+    folder = tmp_path / "data" / "piles" / "english"
+    folder.mkdir(parents=True)
+    write = lambda name, text: (folder / f"pile_of_{name}").write_text(text, encoding="utf-8")  # noqa: E731
+    write("device_names.csv", "device_name,description\nlight.a,Hall Lamp\nlock.b,Back Door\n")
+    write("durations.csv", "duration,name\n00:01:00,One minute\n")
+    write("todo_items.txt", "Call parents\n")
+    write("templated_actions.csv", 'device_type,service,phrase,multiplier\nlight,turn_on,"Dim <device_name> to <brightness>%.",8\nlight|lock,turn_off|lock,"Turn off <device_name1> and lock <device_name2>",1\n')
+    write("specific_actions.csv", "service_name,device_name,phrase\nlock.lock,back_door,Secure the back door please\nlight.turn_on,porch_light,Light on the porch\n")
+    options = Options(mix=Mix(rows=(1, 4), tools=(2, 4), uses=8, withheld=0, missing=0, joined=0))
+    rows = list(home_llm.rows(tmp_path, options))
+    assert options.dropped["device in other words"] == 1
+    assert all(not check_trace(row) for row in rows)
+    calls = {row.query: [call.arguments for call in row.calls] for row in rows if row.calls}
+    assert [{"Hall Lamp"}, {"Back Door"}] == [set(found.values()) for found in calls["Turn off Hall Lamp and lock Back Door"]]
+    assert ["back door"] == list(calls["Secure the back door please"][0].values())
+    dimmed = [found for query, found in calls.items() if query.startswith("Dim Hall Lamp to")]
+    assert dimmed and all(any(isinstance(value, int) for value in found[0].values()) for found in dimmed)
