@@ -14,6 +14,7 @@ processor time, which other work disturbs less. ``start``: a fresh process, ``im
 from __future__ import annotations
 
 import argparse
+import atexit
 import json
 import os
 import statistics
@@ -127,6 +128,7 @@ def rivals(folder: Path, toolset: Sequence[int], request: Sequence[int], written
     except ImportError as error:
         print(f"llama.cpp: not installed ({error.name}); pip install llama-cpp-python gguf")
         return found
+    atexit.register(llama.llama.close)  # at the end it would find the library gone
     found["llama.cpp cold"] = lambda _: llama.call(written, True)
     found["llama.cpp warm"] = lambda _: llama.call(written, False)
     return found
@@ -144,7 +146,7 @@ def measure(found: dict[str, Callable[[int], object]], rounds: int) -> dict[str,
     times: dict[str, list[Time]] = {name: [] for name in found}
     for number in range(rounds + 1):
         for name, work in found.items():
-            times[name].append(milliseconds(lambda work=work: work(number)))
+            times[name].append(milliseconds(lambda work=work, number=number: work(number)))
     return {name: values[1:] for name, values in times.items()}
 
 
