@@ -63,9 +63,9 @@ def open_engine(folder: Path, engine: str = "auto", threads: int = 1) -> Engine:
 
         return TorchEngine.from_folder(folder)
     from needle.device.engine import OnnxEngine
-    from needle.device.prepared import ToolsetCache, cache_folder
+    from needle.device.prepared import ToolsetCache, toolsets_folder
 
-    return OnnxEngine(folder, threads=threads, cache=ToolsetCache(cache_folder()))
+    return OnnxEngine(folder, threads=threads, cache=ToolsetCache(toolsets_folder()))
 
 
 def load(

@@ -33,7 +33,7 @@ def evaluate(
     both: Annotated[bool, typer.Option("--both", help="Decode every row with and without constraints, as two columns.")] = False,
     beams: Annotated[int, typer.Option(min=1, help="Beam width.")] = 1,
     parser: Annotated[str, typer.Option(help="How output text is read: auto, json, hermes, pythonic, functiongemma, lfm or openai.")] = "auto",
-    cache: Annotated[Path | None, typer.Option(envvar="NEEDLE_CACHE", help="File of answers that runs share; no answer is asked for twice.")] = None,
+    cache: Annotated[Path | None, typer.Option(envvar="NEEDLE_ANSWERS", help="File of answers that runs share; no answer is asked for twice.")] = None,
     concurrency: Annotated[int, typer.Option(help="Requests that an endpoint gets at a time.")] = 8,
     batch: Annotated[int, typer.Option(help="Most rows that a local model answers together.")] = 64,
     threshold: Threshold = None,

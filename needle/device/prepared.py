@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from needle.device.stepper import KeysValues, numpy_of, values_of
+from needle.tools.places import cache_folder
 
 MEMORY, DISK = 64 << 20, 512 << 20
 """Most bytes kept in memory (the newest toolset is kept whatever its size) and on disk; the least recently used go."""
@@ -39,14 +40,10 @@ class Prepared:
         return sum(4 * int(np.prod(value.shape())) for part in (self.encoder, self.decoder) for value in part.values())
 
 
-def cache_folder() -> Path | None:
-    """``$NEEDLE_CACHE/toolsets``, else the user's cache folder; None when ``NEEDLE_CACHE=off``."""
-    named = os.environ.get("NEEDLE_CACHE", "")
-    if named.lower() in ("off", "0", "none"):
-        return None
-    if named:
-        return Path(named) / "toolsets"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "needle" / "toolsets"
+def toolsets_folder() -> Path | None:
+    """``toolsets`` in the cache folder; None where nothing is kept."""
+    folder = cache_folder()
+    return None if folder is None else folder / "toolsets"
 
 
 class ToolsetCache:

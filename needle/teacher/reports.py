@@ -7,23 +7,22 @@ before they spend anything. No key and no answer is in it.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from needle.errors import UserError
 from needle.teacher.config import Capabilities, TeacherConfig
+from needle.tools.places import cache_folder
 from needle.traces.write import atomic
 
 FILE = "probes.json"
 
 
-def cache_folder() -> Path:
-    """NEEDLE_CACHE, else ``needle`` in XDG_CACHE_HOME or ``~/.cache``."""
-    if named := os.environ.get("NEEDLE_CACHE"):
-        return Path(named)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "needle"
+def _file() -> Path | None:
+    folder = cache_folder()
+    return None if folder is None else folder / FILE
 
 
 def probe_key(config: TeacherConfig) -> str:
@@ -33,8 +32,11 @@ def probe_key(config: TeacherConfig) -> str:
 
 def read_reports(path: Path | None = None) -> dict[str, dict[str, Any]]:
     """All reports; none when the file is not there or not ours (a cache may be lost)."""
+    path = path or _file()
+    if path is None:
+        return {}
     try:
-        content = json.loads((path or cache_folder() / FILE).read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return (
@@ -43,8 +45,10 @@ def read_reports(path: Path | None = None) -> dict[str, dict[str, Any]]:
 
 
 def keep_report(report: Mapping[str, Any], path: Path | None = None) -> Path:
-    """File a report under its ``endpoint``, beside those that are there; returns the file."""
-    path = path or cache_folder() / FILE
+    """File a report under its ``endpoint``, beside those that are there; returns the file. Raises ``UserError`` where nothing is kept."""
+    path = path or _file()
+    if path is None:
+        raise UserError("NEEDLE_CACHE is off, so the report has no place; give --out a file")
     reports = {**read_reports(path), str(report["endpoint"]): dict(report)}
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic(path) as temporary:

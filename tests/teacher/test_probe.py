@@ -17,7 +17,7 @@ from needle.teacher.config import Capabilities, TeacherConfig
 from needle.teacher.fault_kinds import completion, error
 from needle.teacher.faults import FaultApp
 from needle.teacher.probe import probe
-from needle.teacher.reports import read_reports
+from needle.teacher.reports import keep_report, read_reports
 
 CONFIG = TeacherConfig(base_url="http://localhost:9/v1", model="m", backoff_s=0.001)
 TOP = {"token": "x", "bytes": [120], "logprob": -0.5, "top_logprobs": [{"token": "x", "bytes": [120], "logprob": -0.5}, {"token": "y", "logprob": -2.0}]}
@@ -104,3 +104,13 @@ def test_the_verb_prints_a_table_and_remembers_it_without_the_key(cli, monkeypat
     assert "very-secret" not in (tmp_path / "probes.json").read_text() + outcome.out + outcome.err
     unreachable = cli("teacher", "probe", "http://127.0.0.1:9/v1#m", "--out", tmp_path / "x.json")
     assert "cannot reach" in unreachable.complaint and not (tmp_path / "x.json").exists()
+
+
+def test_nothing_is_kept_where_the_cache_is_off(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NEEDLE_CACHE", "off")
+    assert read_reports() == {}
+    with pytest.raises(UserError, match="give --out a file"):
+        keep_report({"endpoint": "x#y"})
+    assert keep_report({"endpoint": "x#y"}, tmp_path / "probes.json").is_file()
+    assert [path.name for path in tmp_path.iterdir()] == ["probes.json"]
