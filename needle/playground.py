@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from needle.device.manifest import MANIFEST
+from needle.device.manifest import MANIFEST, check_manifest
 from needle.errors import UserError
 from needle.export import export
 from needle.models import checkpoint_folder, open_caller, require_torch
@@ -114,10 +114,18 @@ class LocalDesk:
                 return source
             digest = hashlib.blake2b((source / WEIGHTS).read_bytes(), digest_size=8).hexdigest()
             folder = self.out / "browser" / digest
-            if not (folder / MANIFEST).is_file():
+            if not _ready(folder):
                 export(str(source), folder)
             return folder
 
     def close(self) -> None:
         """End what still runs."""
         self.run.close()
+
+
+def _ready(folder: Path) -> bool:
+    """Whether a whole export of this version is there; one that an older needle left is made again."""
+    try:
+        return check_manifest(folder) is not None
+    except UserError:
+        return False

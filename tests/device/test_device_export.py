@@ -10,11 +10,16 @@ from pathlib import Path
 import pytest
 
 import needle
+from needle.device.engine import OnnxEngine
+from needle.device.graphs import VERSION
 from needle.device.manifest import MANIFEST, check_manifest
 from needle.device.weights import WeightsFile
 from needle.errors import UserError
 from needle.export import check_rows, export
+from needle.playground import LocalDesk
 from needle.traces import Trace
+
+PAGE = Path(needle.__file__).parent / "serve" / "playground" / "page"
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +67,8 @@ def test_an_export_answers_like_the_weights_it_holds_and_can_be_exported_again_w
     (lambda folder: (folder / "tokenizer.json").unlink(), "tokenizer.json is missing"),
     (lambda folder: (folder / "decoder.onnx").write_bytes(b"half"), "has 4 bytes instead of"),
     (lambda folder: (folder / MANIFEST).write_text("{"), "not a manifest"),
-    (lambda folder: (folder / MANIFEST).write_text('{"format": 9, "graph": "1", "files": {}}'), "export it again"),
+    (lambda folder: (folder / MANIFEST).write_text('{"format": 9, "graph": "2", "files": {}}'), "export it again"),
+    (lambda folder: (folder / MANIFEST).write_text((folder / MANIFEST).read_text().replace(f'"graph": "{VERSION}"', '"graph": "1"')), "graphs 1; this needle"),
 ])  # fmt: skip
 def test_an_incomplete_or_foreign_export_is_refused_in_one_line(exported: Path, tmp_path: Path, damage, words: str) -> None:
     shutil.copytree(exported, tmp_path / "copy")
@@ -70,6 +76,22 @@ def test_an_incomplete_or_foreign_export_is_refused_in_one_line(exported: Path, 
     with pytest.raises(UserError, match=words) as caught:
         needle.load(tmp_path / "copy")
     assert "\n" not in str(caught.value)
+
+
+def test_what_graphs_take_and_give_belongs_to_their_version(exported: Path) -> None:
+    def form(values: list) -> dict[str, int | None]:
+        return {value.name.rstrip("0123456789"): len(value.shape) for value in values}
+
+    engine = OnnxEngine(exported, fast=False)
+    kept = {f"{stem}_{part}_": 4 for stem in ("tools", "request") for part in ("key", "value")}
+    told = {
+        "encoder": [{"ids": 2, "positions": 2, "sizes": 1, "past_key_": 4, "past_value_": 4},
+                    {f"{stem}_{part}_": 4 for stem in ("own", "cross") for part in ("key", "value")}],
+        "decoder": [{"ids": 2, "positions": 2, "last": 0, "bias": 4, "source_bias": 4, "sizes": 1, "past": 4, **kept}, {"logits": 0, "present": 4, "alignment": 3}],
+    }  # fmt: skip
+    found = {name: [form(one.get_inputs()), form(one.get_outputs())] for name, one in (("encoder", engine._encoder), ("decoder", engine._decoder))}
+    assert (VERSION, found) == ("2", told), "other inputs or outputs: raise VERSION in graphs.py and in the page's engine.js"
+    assert f'const VERSION = "{VERSION}";' in (PAGE / "model" / "engine.js").read_text()
 
 
 def test_what_stands_where_the_export_should_go_stays(folders, tmp_path: Path, monkeypatch) -> None:
@@ -88,6 +110,14 @@ def test_what_stands_where_the_export_should_go_stays(folders, tmp_path: Path, m
         export(str(folders[4]), tmp_path / "out", 4)
     assert (tmp_path / "out" / MANIFEST).read_bytes() == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["notes", "out"]
+
+
+def test_the_page_makes_an_export_of_an_older_version_again(folders, tmp_path: Path) -> None:
+    desk = LocalDesk(str(folders[4]), tmp_path)
+    manifest = desk.browser_model() / MANIFEST
+    assert desk.browser_model() == manifest.parent and check_manifest(manifest.parent)
+    manifest.write_text(manifest.read_text().replace(f'"graph": "{VERSION}"', '"graph": "0"'))
+    assert json.loads((desk.browser_model() / MANIFEST).read_text())["graph"] == VERSION
 
 
 def test_rows_for_the_check_are_spread_over_the_recorded_traces() -> None:

@@ -1,7 +1,7 @@
 // The exported graphs in ONNX Runtime Web: a toolset is encoded once, a request beside it, an answer token by token.
 // Inputs and outputs are those of needle/device/graphs.py.
 
-const VERSION = "1";  // of the graphs, as needle.json has it
+const VERSION = "2";  // of the graphs, as needle.json has it
 const MOST_TOOLSETS = 4;  // encoded toolsets that are kept
 
 const whole = (ort, numbers, shape) => new ort.Tensor("int64", BigInt64Array.from(numbers, BigInt), shape);
