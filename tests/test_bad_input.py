@@ -133,10 +133,13 @@ def test_an_empty_request_is_refused(cli, tiny_base):
     assert "the request is empty" in cli("run", "  ", "--tools", HOME, "--model", tiny_base).complaint
 
 
-def test_a_toolset_too_large_for_the_context_is_refused(cli, write, tiny_base):
+def test_a_toolset_too_large_for_the_context_is_cut_down_and_a_tool_too_large_is_refused(cli, write, tiny_base):
     tools = [PING | {"name": f"ping_{number}", "description": "Ping a server and report. " * 12} for number in range(60)]
-    line = cli("run", "ping one", "--tools", write("tools.json", tools), "--model", tiny_base).complaint
-    assert "the toolset" in line and "fewer or shorter tools" in line
+    outcome = cli("run", "ping_59 please", "--tools", write("tools.json", tools), "--model", tiny_base)
+    assert outcome.code == 0 and "too many tools for one reading" in outcome.err and "ping_59" in outcome.err
+    huge = write("huge.json", [PING | {"description": "Ping a server and report. " * 1000}])
+    line = cli("run", "ping one", "--tools", huge, "--model", tiny_base).complaint
+    assert "the limit is" in line and "fewer or shorter tools" in line
 
 
 def test_rows_too_large_for_the_context_are_counted_and_stop_training_when_nothing_is_left(cli, write, tmp_path, tiny_base, home_traces):
