@@ -10,8 +10,17 @@ from pathlib import Path
 
 from needle.models import BUNDLED
 
-LIGHT = ("openai", "jsonschema", "jsonschema-rs", "llguidance", "tokenizers", "safetensors", "numpy", "pydantic", "typer")
-TRAIN = ("torch", "transformers", "datasets", "tensorboard")
+LIGHT = (
+    "openai", "jsonschema", "jsonschema-rs", "llguidance", "tokenizers", "safetensors", "numpy", "onnxruntime", "pydantic", "typer", "rich", "starlette", "uvicorn",
+)  # fmt: skip
+EXTRAS = {
+    "train": ("torch", "transformers", "datasets", "tensorboard"),
+    "hf": ("trl", "peft", "accelerate"),
+    "mcp": ("mcp",),
+    "ray": ("ray",),
+    "trackio": ("trackio",),
+}
+"""Packages of each extra, beside those that come with them."""
 
 
 def _version(package: str) -> str | None:
@@ -31,18 +40,18 @@ def _device() -> str:
 
 
 def report() -> tuple[list[str], bool]:
-    """Lines to print, and whether everything that evaluation and training need is there."""
+    """Lines to print, and whether everything that running a student needs is there; extras that are not installed are named."""
     from needle import __version__
 
     lines = [f"needle {__version__}, Python {platform.python_version()}, {platform.system()} {platform.machine()}, {os.cpu_count()} cores"]
     healthy = True
-    for title, packages, remedy in (("plain", LIGHT, "pip install needle-distill"), ("train", TRAIN, 'pip install "needle-distill[train]"')):
+    for title, packages in {"plain": LIGHT, **EXTRAS}.items():
         found = {package: _version(package) for package in packages}
         missing = [package for package, number in found.items() if number is None]
-        lines.append(f"{title}: " + ", ".join(f"{package} {number}" for package, number in found.items() if number))
+        lines.append(f"{title}: {', '.join(f'{package} {number}' for package, number in found.items() if number) or 'not installed'}")
         if missing:
-            lines.append(f"  missing: {', '.join(missing)}; {remedy}")
-            healthy = False
+            lines.append(f"  missing: {', '.join(missing)}; pip install " + ("needle-distill" if title == "plain" else f'"needle-distill[{title}]"'))
+        healthy = healthy and not (missing and title == "plain")
     lines.append(f"device: {_device() if _version('torch') else 'none for training (torch is missing)'}")
     weights = BUNDLED / "model.safetensors"
     if weights.is_file():

@@ -53,8 +53,10 @@ def open_engine(folder: Path, engine: str = "auto", threads: int = 1) -> Engine:
     """The arithmetic behind a student: ``onnx`` (ONNX Runtime), ``torch``, or ``auto``: ONNX unless its tools see the request.
 
     Raises:
-        UserError: no student there, no such engine, or one that cannot run it.
+        UserError: no student there, no such engine or number of threads, or one that cannot run it.
     """
+    if threads < 1:
+        raise UserError(f"{threads} threads: at least one")
     if engine not in ENGINES:
         raise UserError(f"engine {engine!r}: one of {', '.join(ENGINES)}")
     if engine == "torch" or (engine == "auto" and not Shape.read(folder).shares_toolsets):
@@ -118,7 +120,7 @@ def _student(path_or_id: str | Path | None, engine: str = "auto", threads: int =
 
 def open_caller(
     model: str | None, *, traces: Sequence[Trace] = (), constrained: bool = True, beams: int = 1, parser: str = "auto", concurrency: int = 8,
-    threshold: float | None = None, fallback: str | None = None, most_tools: int | None = None,
+    threshold: float | None = None, fallback: str | None = None, most_tools: int | None = None, threads: int = 1,
 ) -> Caller:  # fmt: skip
     """What ``--model`` names.
 
@@ -132,11 +134,12 @@ def open_caller(
         threshold: see ``load``.
         fallback: name of the model that gets the requests of which ``model`` is unsure.
         most_tools: of larger toolsets a student is shown so many tools that fit the request best.
+        threads: see ``load``; nothing to callers that are no student.
 
     Raises:
         UserError: no such model, or an option that it does not have.
     """
-    options = {"constrained": constrained, "beams": beams} | ({} if most_tools is None else {"most_tools": most_tools})
+    options = {"constrained": constrained, "beams": beams, "threads": threads} | ({} if most_tools is None else {"most_tools": most_tools})
     caller = _open(model, traces, options, parser, concurrency)
     return guarded(caller, threshold, fallback)
 

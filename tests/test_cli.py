@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from needle import __version__
+from needle import __version__, doctor
 from needle.cli import app
 from needle.traces.read import read_traces
 
@@ -30,8 +30,8 @@ OPTIONS = {
     "compare": "FOLDERS --max-regression --fail-under --rows --json",
     "report": "FIRST SECOND --out",
     "leaderboard": "DIRECTORIES --out",
-    "run": "QUERY --tools --model --system --free --threshold --fallback --most-tools --explain",
-    "serve": "--model --port --host --key-env --threshold --fallback --workers --cors",
+    "run": "QUERY --tools --model --system --free --threshold --fallback --most-tools --threads --explain",
+    "serve": "--model --port --host --key-env --threshold --fallback --workers --threads --cors",
     "playground": "--model --tools --out --port",
     "calibrate": "--traces --model --out --limit --seed",
     "export": "--out --model --bits --rows --check",
@@ -235,10 +235,13 @@ def test_doctor_names_versions_device_and_what_is_missing(cli, monkeypatch, tiny
     monkeypatch.setattr("needle.doctor.BUNDLED", tiny_base)
     outcome = cli("doctor")
     assert outcome.code == 0 and __version__ in outcome.out and "torch" in outcome.out and "device:" in outcome.out
-    monkeypatch.setattr("needle.doctor.TRAIN", ("no-such-package",))
+    monkeypatch.setitem(doctor.EXTRAS, "mcp", ("no-such-package",))
+    outcome = cli("doctor")
+    assert outcome.code == 0 and 'mcp: not installed\n  missing: no-such-package; pip install "needle-distill[mcp]"' in outcome.out
+    monkeypatch.setattr("needle.doctor.LIGHT", ("no-such-package",))
     monkeypatch.setattr("needle.doctor.BUNDLED", tmp_path)
     outcome = cli("doctor")
-    assert outcome.code == 1 and "missing: no-such-package; pip install" in outcome.out and "bundled base: missing" in outcome.out
+    assert outcome.code == 1 and "missing: no-such-package; pip install needle-distill\n" in outcome.out and "bundled base: missing" in outcome.out
 
 
 def test_the_quickstart_runs_the_whole_loop(cli, monkeypatch, tmp_path, tiny_base, no_traces):

@@ -30,6 +30,7 @@ def test_every_argument_has_a_line_with_its_words_or_says_that_it_has_none():
 def test_what_is_unsure_escalated_or_cut_down_is_said_and_nothing_else():
     assert notes(ANSWER) == []
     assert notes(CallResult(unsure=True, confidence=0.31)) == ["unsure: confidence 31 %; check the calls before they are executed"]
+    assert notes(CallResult(unsure=True, fallback_error="no such host"))[-1] == "the fallback gave no answer: no such host"
     assert notes(CallResult(answered_by="large", usage={"escalated": 1})) == ["answered by large"]
     assert "2 that fit the request best" in notes(CallResult(offered=["a", "b"]))[0]
 

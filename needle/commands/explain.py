@@ -32,6 +32,8 @@ def notes(answer: CallResult) -> list[str]:
     if answer.unsure:
         sure = "" if answer.confidence is None else f": confidence {100 * answer.confidence:.0f} %"
         found.append(f"unsure{sure}; check the calls before they are executed")
+    if answer.fallback_error:
+        found.append(f"the fallback gave no answer: {answer.fallback_error}")
     if answer.usage.get("escalated") and not answer.unsure:
         found.append(f"answered by {answer.answered_by}")
     if answer.offered is not None:

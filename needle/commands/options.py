@@ -15,6 +15,7 @@ Model = Annotated[str | None, typer.Option("--model", help="Checkpoint folder, h
 Threshold = Annotated[float | None, typer.Option("--threshold", help="Confidence, 0 to 1, below which an answer counts as unsure. Default: 0.7 with --fallback.")]
 Fallback = Annotated[str | None, typer.Option("--fallback", help="Model that gets the requests that --model is unsure of, such as URL#name.")]
 MostTools = Annotated[int | None, typer.Option("--most-tools", min=1, help="Tools that the model is shown at most, those that fit the request best. Default: all that fit its context.")]
+Threads = Annotated[int, typer.Option("--threads", min=1, help="Threads that a student's arithmetic takes for an answer.")]
 Seed = Annotated[int, typer.Option("--seed", help="Same seed, same result.")]
 
 

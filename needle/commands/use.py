@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from needle.commands.explain import explanation, notes
-from needle.commands.options import Fallback, Model, MostTools, Out, Seed, Threshold, Tools
+from needle.commands.options import Fallback, Model, MostTools, Out, Seed, Threads, Threshold, Tools
 from needle.errors import UserError
 from needle.terminal import answer_line, say, stages
 
@@ -55,6 +55,7 @@ def run(
     threshold: Threshold = None,
     fallback: Fallback = None,
     most_tools: MostTools = None,
+    threads: Threads = 1,
     explain: Annotated[bool, typer.Option("--explain", help="Show the words of the request that each argument came from.")] = False,
 ) -> None:
     """Print the calls for one request as JSON."""
@@ -64,7 +65,7 @@ def run(
     specs = load_toolset(tools)
     if not query.strip():
         raise UserError("the request is empty; say what should be done")
-    caller = open_caller(model, constrained=not free, threshold=threshold, fallback=fallback, most_tools=most_tools)
+    caller = open_caller(model, constrained=not free, threshold=threshold, fallback=fallback, most_tools=most_tools, threads=threads)
     answer = caller.call(query, specs, system=system, explain=explain)
     if answer.error:
         raise UserError(f"no calls: {answer.error}")
@@ -85,6 +86,7 @@ def serve(
     threshold: Threshold = None,
     fallback: Fallback = None,
     workers: Annotated[int | None, typer.Option(help="Batches that are answered at once, on a core each. Default for a student: one for each core, 4 at most.", min=1)] = None,
+    threads: Threads = 1,
     cors: Annotated[list[str] | None, typer.Option(help="Web page that may ask from a browser, such as https://example.com. May be repeated.")] = None,
 ) -> None:
     """Answer OpenAI's chat completions over HTTP, with calls, until Ctrl-C."""
@@ -97,7 +99,7 @@ def serve(
         raise UserError(f"--key-env {key_env}: the environment has no such variable, or it is empty; set it to the key")
     if key is None and host not in LOOPBACK:
         say(f"note: whoever reaches {host} can use this server; give a key with --key-env", error=True)
-    callers = {name: open_caller(one, threshold=threshold, fallback=fallback) for name, one in _named(model or []).items()}
+    callers = {name: open_caller(one, threshold=threshold, fallback=fallback, threads=threads) for name, one in _named(model or []).items()}
     who = " and ".join(caller.name for caller in callers.values())
     served = callers if len(callers) > 1 or "needle" not in callers else callers["needle"]
     workers = workers or (min(os.cpu_count() or 1, 4) if all(caller.parallel for caller in callers.values()) else 1)

@@ -92,6 +92,7 @@ class CallResult(list[ToolCall]):
         evidence: Sequence[Evidence] = (),
         offered: Sequence[str] | None = None,
         answered_by: str | None = None,
+        fallback_error: str | None = None,
         signals: Mapping[str, float] | None = None,
         usage: dict[str, int] | None = None,
         seconds: float | None = None,
@@ -115,6 +116,8 @@ class CallResult(list[ToolCall]):
         """Names of the tools that the model was shown, where these are not all; None: it saw every tool of the request."""
         self.answered_by = answered_by
         """Name of the caller that gave this answer, where several could have."""
+        self.fallback_error = fallback_error
+        """Why the fallback that was asked gave no answer; None: it gave one, or was not asked."""
         self.signals = dict(signals or {})
         """What a confidence can be computed from (``needle.student.confidence.features``); empty where the caller tells nothing."""
         self.usage = usage or {}

@@ -72,7 +72,9 @@ class FallbackCaller(Caller):
             return results
         try:
             second = ask(self.fallback, [requests[place] for place in unsure])
-        except UserError:  # an endpoint that cannot be asked at all is no reason to lose the first answers
+        except UserError as error:  # an endpoint that cannot be asked at all is no reason to lose the first answers
+            for place in unsure:
+                results[place].fallback_error = str(error)
             return results
         for place, answer in zip(unsure, second, strict=True):
             results[place] = self._better(results[place], answer)
@@ -90,6 +92,8 @@ class FallbackCaller(Caller):
         chosen = before if answer.error is not None else answer
         if chosen is answer:
             answer.answered_by = answer.answered_by or self.fallback.name
+        else:
+            before.fallback_error = answer.error
         if before.seconds is not None and answer.seconds is not None:
             chosen.seconds = before.seconds + answer.seconds
         chosen.usage = usage

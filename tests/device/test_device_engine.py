@@ -144,6 +144,8 @@ def test_a_feed_forward_student_runs_too_and_one_with_joint_layers_says_what_to_
         np.testing.assert_allclose(found, expected, atol=1e-4)
     assert np.abs(_logits(OnnxEngine(folder))[0] - expected).max() > 0
     joint = stored(lively(request_independent_layers=0), tmp_path / "joint", 4)
+    with pytest.raises(UserError, match="at least one"):
+        needle.load(joint, threads=0)
     with pytest.raises(UserError, match="engine='torch'"):
         needle.load(joint, engine="onnx")
     assert isinstance(needle.load(joint).engine, TorchEngine)

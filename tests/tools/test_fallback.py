@@ -55,11 +55,14 @@ def test_cost_of_both_is_counted_and_that_of_the_fallback_apart():
     assert up.seconds == 2.0
 
 
-@pytest.mark.parametrize("fallback", [None, Dead(), Fake("large", error="http 500", infra_error=True), Fake("large", error="malformed_json")])
-def test_without_a_working_fallback_the_first_answer_stays_and_is_marked(fallback):
+@pytest.mark.parametrize(("fallback", "why"), [
+    (None, None), (Dead(), "no such host"), (Fake("large", error="http 500", infra_error=True), "http 500"), (Fake("large", error="malformed_json"), "malformed_json"),
+])  # fmt: skip
+def test_without_a_working_fallback_the_first_answer_stays_and_is_marked(fallback, why):
     sure, unsure = _ask(FallbackCaller(Fake("small", {"hall": 0.9, "attic": 0.2}), fallback), "hall", "attic")
     assert not sure.unsure and unsure.unsure
     assert unsure == [ToolCall("light", {"room": "attic"})] and unsure.error is None and unsure.answered_by == "small"
+    assert unsure.fallback_error == why and sure.fallback_error is None
 
 
 def test_an_answer_without_a_confidence_is_sure_unless_it_failed():
