@@ -136,7 +136,7 @@ def test_an_empty_request_is_refused(cli, tiny_base):
 def test_a_toolset_too_large_for_the_context_is_cut_down_and_a_tool_too_large_is_refused(cli, write, tiny_base):
     tools = [PING | {"name": f"ping_{number}", "description": "Ping a server and report. " * 12} for number in range(60)]
     outcome = cli("run", "ping_59 please", "--tools", write("tools.json", tools), "--model", tiny_base)
-    assert outcome.code == 0 and "too many tools for one reading" in outcome.err and "ping_59" in outcome.err
+    assert outcome.code == 0 and "too many tools for one reading" in outcome.err and "ping_0" in outcome.err
     huge = write("huge.json", [PING | {"description": "Ping a server and report. " * 1000}])
     line = cli("run", "ping one", "--tools", huge, "--model", tiny_base).complaint
     assert "the limit is" in line and "fewer or shorter tools" in line

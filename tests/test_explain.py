@@ -32,7 +32,8 @@ def test_what_is_unsure_escalated_or_cut_down_is_said_and_nothing_else():
     assert notes(CallResult(unsure=True, confidence=0.31)) == ["unsure: confidence 31 %; check the calls before they are executed"]
     assert notes(CallResult(unsure=True, fallback_error="no such host"))[-1] == "the fallback gave no answer: no such host"
     assert notes(CallResult(answered_by="large", usage={"escalated": 1})) == ["answered by large"]
-    assert "2 that fit the request best" in notes(CallResult(offered=["a", "b"]))[0]
+    assert notes(CallResult(offered=["a", "b"]))[0].endswith("the 2 that fit the request best were offered: a, b")
+    assert notes(CallResult(offered=[f"tool_{number}" for number in range(200)]))[0].endswith("tool_18, tool_19 and 180 more")
 
 
 @pytest.fixture

@@ -8,6 +8,9 @@ from typing import Any
 
 from needle.tools import CallResult
 
+SHOWN = 20
+"""Names of offered tools in a note."""
+
 
 def explanation(query: str, answer: CallResult) -> list[str]:
     """Lines: the calls, one argument a line with its words and score; then the confidence."""
@@ -37,7 +40,9 @@ def notes(answer: CallResult) -> list[str]:
     if answer.usage.get("escalated") and not answer.unsure:
         found.append(f"answered by {answer.answered_by}")
     if answer.offered is not None:
-        found.append(f"too many tools for one reading; the {len(answer.offered)} that fit the request best were offered: {', '.join(answer.offered)}")
+        more = f" and {len(answer.offered) - SHOWN} more" if len(answer.offered) > SHOWN else ""
+        names = ", ".join(answer.offered[:SHOWN])
+        found.append(f"too many tools for one reading; the {len(answer.offered)} that fit the request best were offered: {names}{more}")
     return found
 
 
