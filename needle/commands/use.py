@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -139,7 +140,8 @@ def mcp(
         inner = router(agent, [tool.spec.name for tool in tools], version=__version__)
         where = "over standard input and output" if port is None else f"at http://127.0.0.1:{port}/mcp"
         say(f"{len(tools)} tools; answers until Ctrl-C {where}", error=True)
-        inner.run("stdio") if port is None else inner.run("streamable-http", host="127.0.0.1", port=port)
+        with suppress(KeyboardInterrupt):
+            inner.run("stdio") if port is None else inner.run("streamable-http", host="127.0.0.1", port=port)
 
 
 @app.command()

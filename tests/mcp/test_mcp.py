@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import socket
 import subprocess
 import sys
@@ -168,3 +169,14 @@ def test_the_command_is_a_server_before_a_server(tmp_path):
 
     names, done = asyncio.run(inside())
     assert names == ["do", "plan"] and done.structured_content["steps"][0]["tool"] == "forecast"
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_the_command_without_a_complaint():
+    arguments = [sys.executable, "-m", "needle.cli", "mcp", "--server", " ".join(COMMAND), "--model", "baseline:never"]
+    process = subprocess.Popen(arguments, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert "5 tools; answers until Ctrl-C" in process.stderr.readline()
+    time.sleep(1)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err) == (0, "", "")
