@@ -6,9 +6,10 @@
     pip install llama-cpp-python gguf                            # else its row says "not installed"
 
 Five tools (435 tokens), a request of 15 words, a call of 43 tokens. All ways write so many tokens: the student is led through that call by its
-own decoder, grammar included (``--free``: it answers as it likes). ``warm``: the toolset is known. ``cold``: it is new, its grammar too. Each round runs
-every way once, so that whatever else the machine does meets all of them; a ratio is the median of the rounds' ratios. ``cpu`` counts the process's
-processor time, which other work disturbs less. ``start``: a fresh process, ``import needle`` to the end of the first call, and its peak memory.
+own decoder, grammar included (``--free``: it answers as it likes). ``warm``: the toolset is known. ``cold``: it is new, its grammar too. Each
+round runs every way once, so that whatever else the machine does meets all of them; a ratio is the median of the rounds' ratios. ``best``: the
+fastest round. ``cpu``: the process's processor time, which other work disturbs less. ``start``: a fresh process, ``import needle`` to the end of
+the first call, and its peak memory; with a new toolset, and with one that an earlier process prepared.
 """
 
 from __future__ import annotations
@@ -46,7 +47,10 @@ import json, re, sys, time
 began, cpu = time.perf_counter(), time.process_time()
 import needle
 model = needle.load(json.loads(sys.argv[1]), threads=1)
-model.call(sys.argv[2], needle.load_toolset(sys.argv[3])[:5])
+tools = needle.load_toolset(sys.argv[3])[:5]
+if sys.argv[4] == "prepare":
+    model.prepare(tools)
+model.call(sys.argv[2], tools)
 taken = time.perf_counter() - began, time.process_time() - cpu
 peak = re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]
 print(*taken, int(peak) / 1e3, "torch" in sys.modules)
@@ -152,10 +156,11 @@ def measure(found: dict[str, Callable[[int], object]], rounds: int) -> dict[str,
 
 def table(times: dict[str, list[Time]]) -> list[str]:
     """A line for each way, with what it takes as a multiple of the student with a known and with a new toolset."""
-    lines = [f"{'':<16}{'p50 ms':>9}{'p95 ms':>9}{'cpu p50':>9}{'x warm':>9}{'by cpu':>8}{'x cold':>9}{'by cpu':>8}"]
+    lines = [f"{'':<16}{'best ms':>8}{'p50':>8}{'p95':>8}{'cpu best':>10}{'p50':>8}{'x warm':>9}{'by cpu':>8}{'x cold':>9}{'by cpu':>8}"]
     for name, values in times.items():
         wall, cpu = (sorted(value[side] for value in values) for side in (0, 1))
-        line = f"{name:<16}{statistics.median(wall):>9.1f}{wall[round(0.95 * (len(wall) - 1))]:>9.1f}{statistics.median(cpu):>9.1f}"
+        line = f"{name:<16}{wall[0]:>8.1f}{statistics.median(wall):>8.1f}{wall[round(0.95 * (len(wall) - 1))]:>8.1f}"
+        line += f"{cpu[0]:>10.1f}{statistics.median(cpu):>8.1f}"
         for base in ("needle warm", "needle cold"):
             ratios = [statistics.median(own[side] / other[side] for own, other in zip(values, times[base], strict=True)) for side in (0, 1)]
             line += f"{ratios[0]:>9.2f}{ratios[1]:>8.2f}"
@@ -163,14 +168,21 @@ def table(times: dict[str, list[Time]]) -> list[str]:
     return lines
 
 
-def start(model: str | None, times: int) -> str:
-    """Fresh processes, the fastest of them by the clock and by processor time, and the highest peak."""
-    command = [sys.executable, "-c", START, json.dumps(model), QUERY, str(TOOLS)]
-    runs = [subprocess.run(command, capture_output=True, text=True, check=True).stdout.split() for _ in range(times)]
-    wall, cpu, peak = ([float(run[column]) for run in runs] for column in range(3))
-    with_torch = ", with torch" if any(run[3] == "True" for run in runs) else ""
-    typical = f"{statistics.median(wall):.2f} s ({statistics.median(cpu):.2f} s of CPU)"
-    return f"start: import to first call {typical}, best {min(wall):.2f} s, peak {max(peak):.0f} MB{with_torch}"
+def start(model: str | None, times: int) -> list[str]:
+    """Fresh processes with a toolset that is new, and with one that an earlier process prepared: a line each."""
+    lines = []
+    with tempfile.TemporaryDirectory() as kept:
+        for how in ("new", "prepared"):
+            command = [sys.executable, "-c", START, json.dumps(model), QUERY, str(TOOLS)]
+            environment = os.environ | {"NEEDLE_CACHE": kept}
+            if how == "prepared":
+                subprocess.run([*command, "prepare"], check=True, capture_output=True, env=environment)
+            outputs = [subprocess.run([*command, how], capture_output=True, text=True, check=True, env=environment).stdout for _ in range(times)]
+            wall, cpu, peak = ([float(output.split()[column]) for output in outputs] for column in range(3))
+            typical = f"{statistics.median(wall):.2f} s ({statistics.median(cpu):.2f} s of CPU), best {min(wall):.2f} s"
+            with_torch = ", with torch" if any("True" in output for output in outputs) else ""
+            lines.append(f"start, toolset {how}: import to first call {typical}, peak {max(peak):.0f} MB{with_torch}")
+    return lines
 
 
 def random_student(preset: str, folder: Path) -> Path:
@@ -199,8 +211,7 @@ def main() -> None:
         model = str(random_student(options.preset, Path(made) / "student")) if options.preset else options.model
         found, case = ways(checkpoint_folder(model), options.free, Path(made) / "llama.gguf")
         print(f"{case}, 1 thread, {options.rounds} rounds, load {os.getloadavg()[0]:.1f}")
-        print("\n".join(table(measure(found, options.rounds))))
-        print(start(model, options.starts))
+        print("\n".join(table(measure(found, options.rounds)) + start(model, options.starts)))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ key-value cache, nothing constrained, the toolset read again at each call. ``Lla
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -124,9 +123,6 @@ class LlamaCpp:
         """Raises ImportError when it is not installed."""
         import llama_cpp
 
-        quiet = llama_cpp.llama_log_callback(lambda level, text, data: None)
-        llama_cpp.llama_log_set(quiet, ctypes.c_void_p(0))
-        self._quiet = quiet  # the library keeps only a pointer
         self.llama = llama_cpp.Llama(str(path), n_ctx=1024, n_batch=512, n_ubatch=512, n_threads=1, n_threads_batch=1, verbose=False)
         self.toolset, self.requests, self.calls = list(toolset), (list(request), list(request)[::-1]), 0
 
