@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 
+from needle.device.flat import FlatStepper, hidden_bias
 from needle.device.graphs import DECODER, ENCODER, VERSION, decoder_graph, encoder_graph, pair
 from needle.device.manifest import check_manifest
 from needle.device.prepared import Prepared, ToolsetCache
@@ -47,6 +48,8 @@ class OnnxEngine:
         self.cache = cache or ToolsetCache(None)
         self._encoder = self._session(ENCODER, threads, fast and self.weights.bits <= 8)
         self._decoder = self._session(DECODER, threads)
+        self._hidden = hidden_bias(folder, self.config, self.weights)
+        self._flat = next(value.shape[2] for value in self._decoder.get_inputs() if value.name == "source_bias") != 1
 
     def _session(self, file: str, threads: int, whole_int8: bool = False) -> ort.InferenceSession:
         options = ort.SessionOptions()
@@ -109,8 +112,12 @@ class OnnxEngine:
 
     def stepper(
         self, toolsets: Sequence[Sequence[int]], requests: Sequence[Sequence[int]], toolset_of: Sequence[int], align: bool = False
-    ) -> OnnxStepper:
+    ) -> OnnxStepper | FlatStepper:
         """See ``needle.student.caller.Engine.stepper``."""
+        if len(toolsets) == 1 and len(requests) > 1 and self._flat:
+            prepared = self.prepare(toolsets[0], keep=False)
+            own = [self._encode(ids, prepared.length, prepared.encoder, "", "request")[1] for ids in requests]
+            return FlatStepper(self._decoder, self.config, prepared.decoder, own, self._hidden, align)
         encoded: list[tuple[KeysValues, int]] = []
         tools: list[tuple[KeysValues, int]] = []
         for number, toolset in enumerate(toolsets):
@@ -120,10 +127,10 @@ class OnnxEngine:
                 if toolset_of[place] == number:
                     encoded.append((self._encode(ids, prepared.length, prepared.encoder, "", "request")[1], place))
         order = sorted(range(len(encoded)), key=lambda at: encoded[at][1])
-        own, own_real = _padded([encoded[at][0] for at in order], [len(ids) for ids in requests], len(requests))
+        request, request_real = _padded([encoded[at][0] for at in order], [len(ids) for ids in requests], len(requests))
         shared, real = _padded([tools[at][0] for at in toolset_of] if len(tools) > 1 else [tools[0][0]],
                                [tools[at][1] for at in toolset_of], len(requests))  # fmt: skip
-        return OnnxStepper(self._decoder, self.config, shared, own, (real, own_real), align)
+        return OnnxStepper(self._decoder, self.config, shared, request, (real, request_real), align)
 
     def facts(self) -> dict[str, Any]:
         """Number of parameters and bytes of the weights file."""

@@ -245,7 +245,7 @@ def decoder_graph(shape: Shape, weights: WeightsFile, accuracy_level: int) -> by
 
     Inputs: ``ids``, ``positions``; ``last [batch, 1]``, place of the last real token of each row among ``tokens`` (or ``[batch, places, 1]``,
     for logits ``[batch, places, V]``); ``bias``, broadcast over
-    ``[batch, 1, H / K * tokens, past + tokens]``; ``source_bias`` over ``[batch, 1, 1, tools + request]``; ``sizes`` = (tools, request);
+    ``[batch, 1, H / K * tokens, past + tokens]``; ``source_bias`` over ``[batch, 1, H / K * tokens, tools + request]``; ``sizes`` = (tools, request);
     ``tools_{key,value}_LAYER``, ``request_{key,value}_LAYER``; ``past [batch, 2 * layers * K, past, E]``, keys and values of the layers in turn.
     Outputs: ``logits [batch, V]`` after the last token; ``alignment [batch, tokens, tools + request]``, mean cross-attention probability of
     the configured heads; ``present``, the ``past`` of the next step.
@@ -253,7 +253,7 @@ def decoder_graph(shape: Shape, weights: WeightsFile, accuracy_level: int) -> by
     graph = _Layers(shape, weights, accuracy_level)
     ids, positions = (graph.input(name, "int64", ("batch", "tokens")) for name in ("ids", "positions"))
     last, bias = graph.input("last", "int64", None), graph.input("bias", "float32", ("rows", 1, "queries", "keys"))
-    source_bias, sizes = graph.input("source_bias", "float32", ("batch", 1, 1, "source")), graph.input("sizes", "int64", (2,))
+    source_bias, sizes = graph.input("source_bias", "float32", ("batch", 1, "source_queries", "source")), graph.input("sizes", "int64", (2,))
     layers, observed, grown = range(shape.num_decoder_layers), {}, []
     stacked = 2 * len(layers) * graph.kinds
     past = graph.input("past", "float32", ("batch", stacked, "past", graph.size))
