@@ -20,7 +20,7 @@ from typing import Any, Literal
 
 from needle.errors import UserError
 from needle.tools import Caller, CallResult, ToolCall
-from needle.tools.bind import Bound, as_text, bind
+from needle.tools.bind import as_text, bind
 from needle.tools.dates import clock_facts, settle_dates, takes_dates
 from needle.tools.execute import execute, execute_async
 from needle.tools.grounding.hearing import today_in
