@@ -8,6 +8,7 @@ import json
 import random
 import re
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
@@ -135,6 +136,7 @@ def train(
     import torch
     from safetensors import SafetensorError
 
+    from needle.train.checkpoint import alone, read_state
     from needle.watch import BUNDLED_NAME, watch_run
 
     settings = dict(settings or {})
@@ -143,6 +145,9 @@ def train(
     if loss == "soft":
         settings.setdefault("vote_weight", VOTE_WEIGHT)
     last = _last(out, resume)
+    if resume:  # what followed from a budget that was not given then, and may be given now
+        begun = read_state(last)["config"]
+        settings = {name: begun[name] for name in ("validations", "patience") if name in begun} | settings
     split = read_split(traces, settings.get("seed", 0))
     config = _config(settings, len(split.train), fine_tune=base != "none")
     torch.manual_seed(config.seed)
@@ -159,14 +164,15 @@ def train(
         "start": base or BUNDLED_NAME, "preset": preset, "loss": loss, "teachers": list(teachers), "data": [weighed(path) for path in traces],
         "unusable": len(split.problems), "replayed": len(trainer.examples) + trainer.examples.too_long - len(split.train),
     }  # fmt: skip
-    watch = watch_run(trainer, split.train, origin, logs, report)
-    try:
-        return trainer.run(watch, piece)
-    except (SafetensorError, OSError) as error:
-        remedy = "continue with --resume" if last.exists() else "run the same command again"
-        raise UserError(f"{out}: cannot be written ({error}); free some space and {remedy}: what was saved before is whole") from error
-    finally:
-        watch.close()
+    with alone(out) if trainer.world.first else nullcontext():
+        watch = watch_run(trainer, split.train, origin, logs, report)
+        try:
+            return trainer.run(watch, piece)
+        except (SafetensorError, OSError) as error:
+            remedy = "continue with --resume" if last.exists() else "run the same command again"
+            raise UserError(f"{out}: cannot be written ({error}); free some space and {remedy}: what was saved before is whole") from error
+        finally:
+            watch.close()
 
 
 def _digest(split: Split) -> str:
@@ -227,10 +233,16 @@ def with_replay(train: list[Trace], share: float, seed: int) -> list[Trace]:
 
 
 def _last(out: Path, resume: bool) -> Path:
-    """Where the run's state is or will be. Raises ``UserError`` when there is a run and none was to be continued, or the reverse."""
+    """Where the run's state is or will be. Raises ``UserError`` when there is a run and none was to be continued, or the reverse, or a
+    checkpoint of something else."""
     from needle.train.checkpoint import whole
+    from needle.train.history import FACTS
 
+    if out.exists() and not out.is_dir():
+        raise UserError(f"{out}: a file; --out is the folder of the run")
     last = whole(out / "last")
+    if (out / "best").exists() and not last.exists() and not (out / FACTS).exists():  # with it, a run killed before its first state
+        raise UserError(f"{out}: a checkpoint is there already (best), of no run that can be continued; give another --out")
     if last.exists() and not resume:
         raise UserError(f"{out}: a run is there already; give --resume to continue it, or another --out")
     if resume and not last.exists():

@@ -76,6 +76,7 @@ def train_causal(
     from needle.hf.rows import Renderer
     from needle.hf.trainer import trainer_class
     from needle.hf.tune import TuneConfig, tune
+    from needle.train.checkpoint import alone
     from needle.train.tune import tuned_settings
 
     trainer_class()  # what is missing is told before the model is loaded
@@ -109,7 +110,8 @@ def train_causal(
         "teachers": list(teachers),
         "rows of --traces": rows_digest(row.key for row in rows),
     }
-    return tune(student, rows, held_rows, config, teaching, out, judge, report, resume, origin)
+    with alone(out):
+        return tune(student, rows, held_rows, config, teaching, out, judge, report, resume, origin)
 
 
 def _check(out: Path, loss: str, teachers: Sequence[str], resume: bool, foreign: Sequence[str]) -> None:
@@ -130,6 +132,8 @@ def _check(out: Path, loss: str, teachers: Sequence[str], resume: bool, foreign:
         raise UserError(
             f"--teacher {endpoints[0]}: give hf:PATH_OR_ID (several are averaged), or one endpoint as URL#model"
         )
+    if (out / "last").exists():
+        raise UserError(f"{out}: a run of the small student is there; give another --out")
     if (out / "tuning.json").exists() != resume:
         words = (
             "no run to continue there; leave --resume out"

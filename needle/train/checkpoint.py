@@ -20,7 +20,27 @@ from needle.student.modeling.storage import WEIGHTS
 from needle.student.tokenizer import BOS, EOS, PAD
 from needle.train.shard import spread_like
 
-STATE, OPTIMIZER = "training_state.json", "optimizer.safetensors"
+STATE, OPTIMIZER, LOCK = "training_state.json", "optimizer.safetensors", ".lock"
+
+
+@contextmanager
+def alone(out: Path) -> Iterator[None]:
+    """Keeps the folder of a run for this process, so that two runs never mix their files; the system lets go of it when the process ends.
+
+    A record lock: workers that are forked do not hold it on. Raises ``UserError`` when another process trains there. Without locks in
+    the file system (or on Windows) nothing is checked.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    with (out / LOCK).open("a") as file:
+        try:
+            import fcntl
+
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError) as error:
+            raise UserError(f"{out}: another process is training there; wait for its end, or give another --out") from error
+        except (ImportError, OSError):
+            pass
+        yield
 
 
 def save_checkpoint(

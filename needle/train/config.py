@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from difflib import get_close_matches
@@ -118,7 +119,12 @@ class TrainConfig:
             raise UserError("--minutes and --steps must be positive: a run of zero steps learns nothing")
         if min(self.rows, self.rows_per_toolset, self.micro_rows, self.validation_rows, self.validations) < 1:
             raise UserError("--rows and the other counts of a run must be at least 1")
-        for name in ("soft_weight", "vote_weight", "divergence", "skew", "on_policy", "peer_warmup", "average_decay", "replay"):
+        for name, value in asdict(self).items():
+            if isinstance(value, float) and not math.isfinite(value):
+                raise UserError(f"{name} {value}: give a finite number")
+        if min(self.muon_lr, self.adam_lr, self.weight_decay, self.z_loss) < 0 or not self.clip > 0:
+            raise UserError("muon_lr, adam_lr, weight_decay and z_loss must be at least 0, and clip above 0")
+        for name in ("soft_weight", "vote_weight", "divergence", "skew", "on_policy", "peer_warmup", "average_decay", "replay", "warmup", "cooldown", "floor"):
             if not 0 <= (getattr(self, name) or 0.0) <= 1:
                 raise UserError(f"{name} {getattr(self, name)}: give a number from 0 to 1")
         if self.preference not in ("simpo", "dpo") or self.preference_weight < 0 or self.preference_pairs < 1:
@@ -127,8 +133,8 @@ class TrainConfig:
             raise UserError(f"trained {self.trained!r}: give all, or decoder (without --lora)")
         if self.lora < 0 or not self.lora_alpha > 0:
             raise UserError("--lora must be a rank of 0 or more, and lora_alpha above 0")
-        if self.skew == 1 or not self.temperature > 0:
-            raise UserError("skew must be below 1 and temperature above 0")
+        if 1 in (self.skew, self.replay) or not self.temperature > 0:
+            raise UserError("skew and replay must be below 1 and temperature above 0")
         if self.quantize_share is not None and not 0 <= self.quantize_share <= 1:
             raise UserError(f"quantize_share {self.quantize_share}: give a share of the run, 0 to 1")
         if self.quantize_bits not in (None, 4, 8):

@@ -156,7 +156,8 @@ class Trainer:
         last = whole(self.out / "last")
         state = read_state(last)
         try:
-            same_settings(state.pop("config"), self.config.to_dict(), ("minutes", "steps", "workers", "shard"))
+            before = state.pop("config")
+            same_settings(before, self.config.to_dict(), ("minutes", "steps", "workers", "shard"))
             same_settings(state.pop("origin", self.origin), self.origin)
         except UserError as error:
             raise UserError(f"{self.out}: {error}") from error
@@ -165,6 +166,8 @@ class Trainer:
         for name, value in state.items():
             setattr(self, name, value)
         self.students.steps = self.step
+        if (before["minutes"], before["steps"]) != (self.config.minutes, self.config.steps):  # what a larger budget adds is validated too
+            self.validated = min(self.validated, int(min(self.progress, 1.0) * self.config.validations))
 
     def run(self, report: Report = lambda _: None, piece: float | None = None) -> TrainReport:
         """Train to the end of the budget, validating on the way, or for a ``piece`` of so many minutes, saved to be continued.

@@ -66,6 +66,7 @@ def add_adapters(model: NeedleModel, rank: int, alpha: float, seed: int, root: b
         parametrize.register_parametrization(
             linear, "weight", LowRank(linear.weight, rank, scale, generator), unsafe=True
         )
+        linear.__class__ = linears[0].__class__  # made for each map alike; with one, layers share their compiled graphs
 
 
 def is_adapted(model: nn.Module) -> bool:

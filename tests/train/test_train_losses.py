@@ -10,7 +10,9 @@ from torch.nn import functional as F
 from torch.nn.attention.flex_attention import BlockMask, create_mask
 from train_helpers import rows, settings, tiny_model
 
+from needle.errors import UserError
 from needle.student.modeling import NeedleModel
+from needle.student.modeling.compiled import _any_length
 from needle.student.rendering import STRUCTURE, VALUE
 from needle.student.tokenizer import BOS, SPECIAL_IDS
 from needle.train.batches import Shape, collate, micro_batches
@@ -144,17 +146,41 @@ def test_the_accelerators_step_in_passes_of_one_shape_equals_the_plain_one(examp
 
 
 @pytest.mark.slow
-def test_compiled_gradients_equal_the_plain_ones_and_later_steps_compile_nothing(examples: list[Example]) -> None:
-    found = []
+@pytest.mark.parametrize("how", [{}, {"quantize_bits": 4, "quantize_share": 1.0}, {"lora": 4}], ids=["plain", "rounded", "lora"])
+def test_compiled_gradients_equal_the_plain_ones_and_later_steps_compile_nothing(examples: list[Example], how: dict) -> None:
+    found, before = [], compiled_graphs()
     for compile_ in ("off", "on"):
-        students = Students([tiny_model(1, initializer_range=0.1)], settings(compile=compile_), torch.float32)
-        found.append(_gradients(students.models[0].train(), examples, 50, 1, WEIGHTS)[1])
-        students.update(examples, 0.1)
-        graphs = compiled_graphs()
-    assert float((found[0] - found[1]).abs().max()) <= 1e-5 * float(found[0].abs().max())
+        students = Students([tiny_model(1, initializer_range=0.1)], settings(compile=compile_, clip=1e9, **how), torch.float32)
+        model = students.models[0]
+        hold = [p.detach().clone() for p in model.parameters()]
+        students.optimizers, kept = [], students.optimizers
+        parts = students.update(examples, 0.1)  # without optimisers: the gradients stay
+        found.append((parts["loss"], torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])))
+        assert all(torch.equal(a, b) for a, b in zip(hold, model.parameters(), strict=True))
+        model.zero_grad(set_to_none=True)
+        students.optimizers = kept
+    graphs = compiled_graphs()
+    assert found[1][0] == pytest.approx(found[0][0], rel=1e-6)
+    assert float((found[0][1] - found[1][1]).abs().max()) <= 1e-5 * float(found[0][1].abs().max())
     for size in (7, 4, 9):
         students.update(examples[:size], 0.2)
-    assert graphs >= 4 and compiled_graphs() == graphs
+    assert 4 <= graphs - before <= 6 and compiled_graphs() == graphs
+
+
+def test_where_compiling_fails_layers_go_on_without_unless_it_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(region: object) -> object:
+        def call(*_: object) -> None:
+            raise torch._dynamo.exc.TorchDynamoException("no compiler\nand much more")
+
+        return call
+
+    monkeypatch.setattr(torch, "compile", broken)
+    double = _any_length(lambda _, x: 2 * x, fall_back=True)
+    with pytest.warns(UserWarning, match="no compiler"):
+        assert double(None, torch.ones(2)).tolist() == [2, 2]
+    assert double(None, torch.ones(3)).tolist() == [2, 2, 2]
+    with pytest.raises(UserError, match="no compiler.*use compile off"):
+        _any_length(lambda _, x: x, fall_back=False)(None, torch.ones(2))
 
 
 def test_with_structure_masked_only_the_other_tokens_count(examples: list[Example]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -71,6 +73,12 @@ def test_setting_the_rate_scales_each_group_from_its_peak() -> None:
 def test_a_run_needs_one_positive_bound(bad: dict) -> None:
     with pytest.raises(UserError, match="--minutes|--steps"):
         TrainConfig(**bad)
+
+
+@pytest.mark.parametrize("bad", [{"muon_lr": -1.0}, {"adam_lr": math.nan}, {"clip": 0.0}, {"warmup": 2.0}, {"temperature": math.inf}, {"replay": 1.0}])
+def test_settings_that_no_run_can_have_are_refused(bad: dict) -> None:
+    with pytest.raises(UserError, match=next(iter(bad))):
+        TrainConfig(steps=1, **bad)
 
 
 def test_precision_is_one_of_three() -> None:

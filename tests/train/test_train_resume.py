@@ -20,9 +20,10 @@ from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from train_helpers import rows, settings, tiny_model
 
+from needle.distil import train
 from needle.errors import UserError
 from needle.student.modeling.storage import load_model
-from needle.train.checkpoint import whole
+from needle.train.checkpoint import alone, whole
 from needle.train.config import TrainConfig
 from needle.train.examples import ExampleSet, each
 from needle.train.loop import Trainer
@@ -99,6 +100,14 @@ def test_another_number_of_workers_changes_nothing(tokenizer: Tokenizer, tmp_pat
     _same_run(tmp_path / "whole" / "last", tmp_path / "cut" / "last")
 
 
+def test_what_a_larger_budget_adds_to_a_finished_run_is_validated_and_saved(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    for steps in (1, 3):
+        run = _trainer(tokenizer, tmp_path, settings(steps=steps, validations=2))
+        run.run()
+        state = json.loads((tmp_path / "last" / "training_state.json").read_text())
+        assert (state["step"], state["best"]["step"]) == (steps, steps)
+
+
 def test_a_disk_that_is_full_leaves_the_old_checkpoint_whole_and_nothing_beside_it(
     tokenizer: Tokenizer, tmp_path: Path
 ) -> None:
@@ -142,6 +151,32 @@ def test_another_configuration_is_refused_with_what_differs_and_changes_nothing(
         _trainer(tokenizer, tmp_path, settings(**{"steps": 1, "validations": 1, **changes}))
     assert all(part in str(error.value) for part in words) and "\n" not in str(error.value)
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_a_folder_that_is_in_use_or_holds_something_else_is_left_alone(tiny_base: Path, home_traces: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+
+    def refused(words: str) -> None:
+        before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+        with pytest.raises(UserError, match=words):
+            train([home_traces], out, base=str(tiny_base), settings={"steps": 1, "rows": 4})
+        assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+    ready, release = os.pipe(), os.pipe()
+    if (other := os.fork()) == 0:
+        with alone(out):
+            os.write(ready[1], b"1")
+            os.read(release[0], 1)
+        os._exit(0)
+    os.read(ready[0], 1)
+    refused("another process is training there")
+    os.write(release[1], b"1")
+    os.waitpid(other, 0)
+    (out / "best").mkdir()
+    (out / "best" / "model.safetensors").write_bytes(b"of another run")
+    refused("a checkpoint is there already")
+    out = out / "best" / "model.safetensors"
+    refused("--out is the folder")
 
 
 def test_other_traces_or_another_loss_are_another_run(cli, tiny_base: Path, home_traces: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ compiler; the graphs are built in the first step (half a minute or so, kept on d
 from __future__ import annotations
 
 import shutil
+import warnings
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -15,6 +16,7 @@ import torch
 from torch import nn
 from torch.utils._pytree import tree_leaves
 
+from needle.errors import UserError
 from needle.student.modeling.layers import PLAIN, Layer, Linear, Regions
 from needle.student.modeling.model import NeedleModel
 
@@ -25,30 +27,40 @@ def can_compile() -> bool:
 
 
 @cache
-def _regions() -> Regions:
+def _regions(fall_back: bool) -> Regions:
     """One set for all models of the process."""
-    return Regions(*map(_any_length, (PLAIN.project, PLAIN.ask, PLAIN.remember, PLAIN.add)))
+    return Regions(*(_any_length(region, fall_back) for region in (PLAIN.project, PLAIN.ask, PLAIN.remember, PLAIN.add)))
 
 
-def _any_length(region: Callable[..., Any]) -> Callable[..., Any]:
+def _any_length(region: Callable[..., Any], fall_back: bool) -> Callable[..., Any]:
     """The region compiled for any number of tokens (the first axis of every input) and the sizes that weights have."""
-    compiled = torch.compile(region)
+    compiled, fails = torch.compile(region), False
 
     def call(owner: nn.Module, *inputs: Any) -> Any:
+        nonlocal fails
+        if fails:
+            return region(owner, *inputs)
         for x in tree_leaves(inputs):
             if x.device.type == "cpu":  # on an accelerator all passes have one shape
                 torch._dynamo.maybe_mark_dynamic(x, 0)
-        return compiled(owner, *inputs)
+        try:
+            return compiled(owner, *inputs)
+        except torch._dynamo.exc.TorchDynamoException as error:
+            why = str(error).strip().splitlines()[0]
+            if not fall_back:
+                raise UserError(f"compile on: torch.compile fails here ({why}); check the C++ compiler, or use compile off") from error
+            warnings.warn(f"torch.compile fails here, training goes on without ({why})", stacklevel=2)
+            fails = True
+        return region(owner, *inputs)
 
     return call
 
 
 def compile_regions(model: NeedleModel, fall_back: bool = False) -> None:
     """Let the model's layers use compiled regions whenever it is in training mode; ``fall_back``: the plain ones where compiling fails."""
-    torch._dynamo.config.suppress_errors = fall_back
     for layer in model.modules():
         if isinstance(layer, Layer):
-            layer.fast = _regions()
+            layer.fast = _regions(fall_back)
 
 
 def round_ahead(model: NeedleModel, on: bool) -> None:
