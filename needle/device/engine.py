@@ -114,23 +114,15 @@ class OnnxEngine:
         self, toolsets: Sequence[Sequence[int]], requests: Sequence[Sequence[int]], toolset_of: Sequence[int], align: bool = False
     ) -> OnnxStepper | FlatStepper:
         """See ``needle.student.caller.Engine.stepper``."""
-        if len(toolsets) == 1 and len(requests) > 1 and self._flat:
-            prepared = self.prepare(toolsets[0], keep=False)
-            own = [self._encode(ids, prepared.length, prepared.encoder, "", "request")[1] for ids in requests]
-            return FlatStepper(self._decoder, self.config, prepared.decoder, own, self._hidden, align)
-        encoded: list[tuple[KeysValues, int]] = []
-        tools: list[tuple[KeysValues, int]] = []
-        for number, toolset in enumerate(toolsets):
-            prepared = self.prepare(toolset, keep=False)
-            tools.append((prepared.decoder, prepared.length))
-            for place, ids in enumerate(requests):
-                if toolset_of[place] == number:
-                    encoded.append((self._encode(ids, prepared.length, prepared.encoder, "", "request")[1], place))
-        order = sorted(range(len(encoded)), key=lambda at: encoded[at][1])
-        request, request_real = _padded([encoded[at][0] for at in order], [len(ids) for ids in requests], len(requests))
-        shared, real = _padded([tools[at][0] for at in toolset_of] if len(tools) > 1 else [tools[0][0]],
-                               [tools[at][1] for at in toolset_of], len(requests))  # fmt: skip
-        return OnnxStepper(self._decoder, self.config, shared, request, (real, request_real), align)
+        prepared = [self.prepare(toolset, keep=False) for toolset in toolsets]
+        sources = [prepared[number] for number in toolset_of]
+        own = [self._encode(ids, of.length, of.encoder, "", "request")[1] for ids, of in zip(requests, sources, strict=True)]
+        if self._flat and len(requests) >= 2 * len(toolsets):
+            return FlatStepper(self._decoder, self.config, [one.decoder for one in prepared], own, toolset_of, self._hidden, align)
+        request, request_real = _padded(own, [len(ids) for ids in requests], len(requests))
+        shared = prepared if len(toolsets) == 1 else sources
+        tools, real = _padded([one.decoder for one in shared], [one.length for one in sources], len(requests))
+        return OnnxStepper(self._decoder, self.config, tools, request, (real, request_real), self._hidden, align)
 
     def facts(self) -> dict[str, Any]:
         """Number of parameters and bytes of the weights file."""

@@ -1,7 +1,7 @@
-"""Several answers over one toolset as one row: all their new tokens behind each other, each behind a mask that shows its own request and answer.
+"""Several answers over one toolset, or few, as one row: all new tokens behind each other, each behind a mask that shows its own source and answer.
 
-The toolset's keys are then read once for all tokens of a step, in one product a head, and no answer is padded to the longest. The price is that
-scores are also computed between a token and the short requests and answers of its neighbours, and masked. The graph is the one for a single row.
+A toolset's keys are then read once for all tokens of a step, in one product a head, and no answer is padded to the longest. The price is that scores
+are also computed between a token and the short requests and answers of its neighbours (and other toolsets), and masked. The graph is that of one row.
 """
 
 from __future__ import annotations
@@ -35,26 +35,25 @@ def hidden_bias(folder: Path, shape: Shape, weights: WeightsFile) -> np.float32:
 
 
 class FlatStepper:
-    """A ``needle.student.decoding.Stepper`` for rows that share their toolset."""
+    """A ``needle.student.decoding.Stepper`` for rows that share toolsets."""
 
     def __init__(
-        self, session: ort.InferenceSession, shape: Shape, tools: KeysValues, requests: Sequence[KeysValues], hidden: np.float32, align: bool
-    ) -> None:
-        """``requests``: keys and values of each, ``[1, K, tokens, E]``; ``hidden``: see ``hidden_bias``."""
+        self, session: ort.InferenceSession, shape: Shape, tools: Sequence[KeysValues], requests: Sequence[KeysValues], toolset_of: Sequence[int],
+        hidden: np.float32, align: bool,
+    ) -> None:  # fmt: skip
+        """``tools`` and ``requests``: keys and values of each, ``[1, K, tokens, E]``; ``hidden``: see ``hidden_bias``."""
         self._hidden, self._align, self.alignment = hidden, align, None
         self._groups = shape.num_attention_heads // shape.num_key_value_heads
-        self._tools = tools["tools_key_0"].shape()[2]
-        arrays = [numpy_of(request) for request in requests]
-        lengths = [len(array["request_key_0"][0, 0]) for array in arrays]
-        self._request = values_of({name: np.concatenate([array[name] for array in arrays], axis=2) for name in arrays[0]})
-        self._request_row = np.repeat(np.arange(len(lengths)), lengths)
-        """Whose token each place of the requests is; -1: of a row that has left."""
-        self._lengths = np.zeros(len(lengths), dtype=np.int64)
+        tools_behind, self._tool_set = _behind(tools)
+        self._set = np.array(toolset_of)
+        self._request, self._request_row = _behind(requests)
+        """The second: whose token each place of the requests is; -1: of a row that has left."""
+        self._lengths = np.zeros(len(requests), dtype=np.int64)
         self._row = np.zeros(0, dtype=np.int64)
         """The same for places of the cache."""
         self._session, self._binding = session, session.io_binding()
         self._outputs = ("logits", "present", *(("alignment",) if align else ()))
-        for name, value in tools.items():
+        for name, value in tools_behind.items():
             self._binding.bind_ortvalue_input(name, value)
         empty = np.zeros((1, 2 * shape.num_decoder_layers * shape.num_key_value_heads, 0, shape.head_size), dtype=np.float32)
         self._present = ort.OrtValue.ortvalue_from_numpy(empty)
@@ -64,7 +63,7 @@ class FlatStepper:
         """What stays as it is until rows leave."""
         for name, value in {**self._request, "past": self._present}.items():
             self._binding.bind_ortvalue_input(name, value)
-        self._binding.bind_cpu_input("sizes", np.array([self._tools, len(self._request_row)], dtype=np.int64))
+        self._binding.bind_cpu_input("sizes", np.array([len(self._tool_set), len(self._request_row)], dtype=np.int64))
 
     def step(self, tokens: Sequence[Sequence[int]]) -> np.ndarray:
         """Append tokens to each row; logits ``[B, V]`` after the last one of each."""
@@ -72,7 +71,7 @@ class FlatStepper:
         ends = np.cumsum(counts)
         row = np.repeat(np.arange(len(tokens)), counts)
         within = np.arange(ends[-1]) - np.repeat(ends - counts, counts)
-        seen = np.concatenate((np.broadcast_to(True, (len(row), self._tools)), row[:, None] == self._request_row), axis=1)
+        seen = np.concatenate((self._set[row][:, None] == self._tool_set, row[:, None] == self._request_row), axis=1)
         before = np.concatenate((row[:, None] == self._row, (row[:, None] == row) & np.tri(len(row), dtype=bool)), axis=1)
         inputs = {
             "ids": np.array([[token for ids in tokens for token in ids]], dtype=np.int64),
@@ -105,7 +104,7 @@ class FlatStepper:
         if not rows:
             return
         index = np.array(rows)
-        self._lengths = self._lengths[index]
+        self._lengths, self._set = self._lengths[index], self._set[index]
         live = self._lengths.sum() + sum((self._request_row == row).sum() for row in rows)
         if 2 * live >= len(self._row) + len(self._request_row) and len(set(rows)) == len(rows):
             number = np.full(max(self._row.max(), self._request_row.max(), index.max()) + 2, -1)
@@ -116,6 +115,16 @@ class FlatStepper:
         self._present = ort.OrtValue.ortvalue_from_numpy(self._present.numpy()[:, :, own])
         self._request = values_of({name: array[:, :, request] for name, array in numpy_of(self._request).items()})
         self._bind()
+
+
+def _behind(parts: Sequence[KeysValues]) -> tuple[KeysValues, np.ndarray]:
+    """Keys and values of the parts behind each other, and of which part each place is."""
+    if len(parts) == 1:
+        joined = parts[0]
+    else:
+        arrays = [numpy_of(part) for part in parts]
+        joined = values_of({name: np.concatenate([array[name] for array in arrays], axis=2) for name in arrays[0]})
+    return joined, np.repeat(np.arange(len(parts)), [next(iter(part.values())).shape()[2] for part in parts])
 
 
 def _places(row: np.ndarray, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

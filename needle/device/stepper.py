@@ -9,7 +9,6 @@ import onnxruntime as ort
 
 from needle.student.shape import Shape
 
-MASKED = np.float32(-1e9)
 KeysValues = dict[str, "ort.OrtValue"]
 """Graph input to tensor, of all layers."""
 
@@ -28,10 +27,12 @@ class OnnxStepper:
     """Rows side by side; each looks at its tools (one copy for all rows, or a padded one of its own), its request and its own answer."""
 
     def __init__(
-        self, session: ort.InferenceSession, shape: Shape, tools: KeysValues, request: KeysValues, real: tuple[np.ndarray, np.ndarray], align: bool
-    ) -> None:
-        """``real``: which tool and which request places ``[B, tools]``, ``[B, request]`` of each row are not padding."""
-        self._shape, self._align, self.alignment = shape, align, None
+        self, session: ort.InferenceSession, shape: Shape, tools: KeysValues, request: KeysValues, real: tuple[np.ndarray, np.ndarray],
+        hidden: np.float32, align: bool,
+    ) -> None:  # fmt: skip
+        """``real``: which tool and which request places ``[B, tools]``, ``[B, request]`` of each row are not padding; ``hidden``: what is
+        added to scores that must not count."""
+        self._hidden, self._shape, self._align, self.alignment = hidden, shape, align, None
         self._fixed = {**tools, **request}
         self._shared = tools[f"tools_key_{0}"].shape()[0] == 1
         self._real = np.concatenate(real, axis=1)
@@ -50,7 +51,7 @@ class OnnxStepper:
         for name, value in {**self._fixed, "past": past}.items():
             self._binding.bind_ortvalue_input(name, value)
         self._binding.bind_cpu_input("sizes", self._sizes)
-        self._source_bias = np.where(self._real, np.float32(0), MASKED)[:, None, None]
+        self._source_bias = np.where(self._real, np.float32(0), self._hidden)[:, None, None]
         self._binding.bind_cpu_input("source_bias", self._source_bias)
 
     def step(self, tokens: Sequence[Sequence[int]]) -> np.ndarray:
@@ -100,11 +101,11 @@ class OnnxStepper:
         rows, width = real_BC.shape
         if width == 1 and real_BC.all():
             alone = np.zeros((rows, self._kept.shape[1] + 1), dtype=np.float32)
-            alone[:, :-1][~self._kept] = MASKED
+            alone[:, :-1][~self._kept] = self._hidden
             return alone[:, None, None]
         past = np.broadcast_to(self._kept[:, None], (rows, width, self._kept.shape[1]))
         seen = np.concatenate((past, real_BC[:, None] & np.tri(width, dtype=bool)), axis=2)
-        bias = np.where(seen, np.float32(0), MASKED)
+        bias = np.where(seen, np.float32(0), self._hidden)
         return np.tile(bias, (1, self._shape.num_attention_heads // self._shape.num_key_value_heads, 1))[:, None]
 
     def _aligned(self, mean_BCS: np.ndarray, counts: np.ndarray) -> list[np.ndarray]:

@@ -1,4 +1,4 @@
-"""Rows over one toolset run as one row: each gets what it gets alone, whoever comes and goes beside it."""
+"""Rows over one toolset or two run as one row: each gets what it gets alone, whoever comes and goes beside it."""
 
 from __future__ import annotations
 
@@ -16,16 +16,18 @@ from needle.device.graphs import DECODER
 from needle.device.onnx_file import GraphWriter
 from needle.device.stepper import OnnxStepper
 
-TOOLS = list(range(100, 140))
+TOOLS, OTHERS = list(range(100, 140)), list(range(300, 317))
 REQUESTS = [list(range(500 + 20 * row, 503 + 21 * row)) for row in range(5)]
 STEPS = ([[2]] * 5, [[11, 40, 41], [11], [11, 50], [12], [13, 14, 15, 16]], [[60], [61], [62], [63, 64], [65]])
 LATER = ([3, 1, 0, 4], [1], [0])
 """Rows that stay (places among those before): nearly all, in another order; then one; and on."""
 
 
-def _run(engine: OnnxEngine, rows: list[int], kind: type) -> list[tuple[np.ndarray, list[np.ndarray]]]:
+def _run(engine: OnnxEngine, rows: list[int], kind: type, toolset_of: list[int]) -> list[tuple[np.ndarray, list[np.ndarray]]]:
     """Logits and attention of each step for these of the five rows; the rows that stay are followed as in the batch of all."""
-    stepper = engine.stepper([TOOLS], [REQUESTS[row] for row in rows], [0] * len(rows), True)
+    used = sorted({toolset_of[row] for row in rows})
+    places = [used.index(toolset_of[row]) for row in rows]
+    stepper = engine.stepper([(TOOLS, OTHERS)[number] for number in used], [REQUESTS[row] for row in rows], places, True)
     assert type(stepper) is kind
     found = []
     for tokens in STEPS:
@@ -44,14 +46,15 @@ def _run(engine: OnnxEngine, rows: list[int], kind: type) -> list[tuple[np.ndarr
 
 
 @pytest.mark.parametrize("bits", [4, 32])
-def test_rows_side_by_side_get_the_logits_and_the_attention_that_they_get_alone(folders, bits: int) -> None:
+@pytest.mark.parametrize("toolset_of", [[0] * 5, [0, 1, 1, 0, 1]])
+def test_rows_side_by_side_get_the_logits_and_the_attention_that_they_get_alone(folders, bits: int, toolset_of: list[int]) -> None:
     engine = OnnxEngine(folders[bits])
-    together = _run(engine, list(range(5)), FlatStepper)
+    together = _run(engine, list(range(5)), FlatStepper, toolset_of)
     live = list(range(5))
     orders = [live] * len(STEPS) + [live := [live[place] for place in stay] for stay in LATER]
     for row in range(5):
         mine = [(logits[order.index(row)], means[order.index(row)]) for order, (logits, means) in zip(orders, together, strict=True) if row in order]
-        for (logits, mean), (single, (alone,)) in zip(mine, _run(engine, [row], OnnxStepper), strict=True):
+        for (logits, mean), (single, (alone,)) in zip(mine, _run(engine, [row], OnnxStepper, toolset_of), strict=True):
             np.testing.assert_allclose(logits, single[0], atol=1e-4)
             np.testing.assert_allclose(mean, alone, atol=1e-5)
 
