@@ -240,12 +240,12 @@ def _trainer(student: Causal, rows: Sequence[ChatRow], config: TuneConfig, teach
     from trl import SFTConfig
 
     card = student.model.device.type == "cuda"
-    micro = min(config.micro_rows, config.rows)
+    micro = pass_rows(config.rows, config.micro_rows)
     settings = SFTConfig(
         output_dir=str(out / CHECKPOINTS),
         max_steps=config.steps,
         per_device_train_batch_size=micro,
-        gradient_accumulation_steps=-(-config.rows // micro),
+        gradient_accumulation_steps=config.rows // micro,
         learning_rate=config.rate or (2e-4 if config.lora else 1e-5),
         warmup_steps=math.ceil(config.warmup * config.steps),
         lr_scheduler_type="linear",
@@ -281,6 +281,11 @@ def _trainer(student: Causal, rows: Sequence[ChatRow], config: TuneConfig, teach
     )
     trainer.rows, trainer.teaching, trainer.vocabulary = rows, teaching, len(student.tokenizer)
     return trainer
+
+
+def pass_rows(rows: int, most: int) -> int:
+    """Examples in one forward pass: the most, up to ``most``, of which some passes make exactly a step of ``rows``."""
+    return max(size for size in range(1, min(rows, most) + 1) if rows % size == 0)
 
 
 def _adapters(rank: int) -> Any:

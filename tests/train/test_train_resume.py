@@ -179,6 +179,13 @@ def test_a_folder_that_is_in_use_or_holds_something_else_is_left_alone(tiny_base
     refused("--out is the folder")
 
 
+def test_settings_that_followed_from_no_budget_stay_when_one_is_given(tiny_base: Path, home_traces: Path, tmp_path: Path) -> None:
+    plan = {"steps": 1, "rows": 4, "validations": 1, "patience": 3, "keep_base": False, "validation_rows": 1}
+    train([home_traces], tmp_path / "run", base=str(tiny_base), settings=plan)
+    given = {name: value for name, value in plan.items() if name not in ("validations", "patience")} | {"steps": 2}
+    assert train([home_traces], tmp_path / "run", base=str(tiny_base), settings=given, resume=True).steps == 2
+
+
 def test_other_traces_or_another_loss_are_another_run(cli, tiny_base: Path, home_traces: Path, tmp_path: Path) -> None:
     first = ["train", "--base", tiny_base, "--steps", 1, "--rows", 4, "--out", tmp_path / "run"]
     assert cli(*first, "--traces", home_traces).code in (0, 1)
