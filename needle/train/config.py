@@ -117,8 +117,8 @@ class TrainConfig:
             raise UserError("give either --minutes or --steps (one of them)")
         if (self.minutes is not None and self.minutes <= 0) or (self.steps is not None and self.steps <= 0):
             raise UserError("--minutes and --steps must be positive: a run of zero steps learns nothing")
-        if min(self.rows, self.rows_per_toolset, self.micro_rows, self.validation_rows, self.validations) < 1:
-            raise UserError("--rows and the other counts of a run must be at least 1")
+        if min(self.rows, self.rows_per_toolset, self.micro_rows, self.validation_rows, self.validations) < 1 or (self.workers or 0) < 0:
+            raise UserError("--rows and the other counts of a run must be at least 1 (workers: 0)")
         for name, value in asdict(self).items():
             if isinstance(value, float) and not math.isfinite(value):
                 raise UserError(f"{name} {value}: give a finite number")

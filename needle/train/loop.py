@@ -290,7 +290,8 @@ class Trainer:
             found |= {f"validation_{name}" + (f"_peer{number}" if number else ""): value for name, value in scores.items()}
             self.tried = max(self.tried, scores["exact"]) if self.step else self.tried
             # weights that will be rounded before they ship are no rival to weights that are
-            if not self.best or rank_of(scores) >= rank_of(self.best) or (rounded and not self.best_rounded):
+            ties = not self.best or (rank_of(scores) == rank_of(self.best) and self.best.get("step") != 0)  # with the start: nothing learnt
+            if ties or rank_of(scores) > rank_of(self.best) or (rounded and not self.best_rounded):
                 self.unimproved = 0 if not self.best or rank_of(scores) > rank_of(self.best) else self.unimproved
                 self.best, self.best_rounded = {**scores, "step": self.step}, rounded
                 save_checkpoint(self.out / "best", model, self.tokenizer, {"scores": self.best, "config": self.config.to_dict()})

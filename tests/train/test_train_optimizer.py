@@ -75,7 +75,7 @@ def test_a_run_needs_one_positive_bound(bad: dict) -> None:
         TrainConfig(**bad)
 
 
-@pytest.mark.parametrize("bad", [{"muon_lr": -1.0}, {"adam_lr": math.nan}, {"clip": 0.0}, {"warmup": 2.0}, {"temperature": math.inf}, {"replay": 1.0}])
+@pytest.mark.parametrize("bad", [{"muon_lr": -1.0}, {"adam_lr": math.nan}, {"clip": 0.0}, {"warmup": 2.0}, {"temperature": math.inf}, {"replay": 1.0}, {"workers": -1}])
 def test_settings_that_no_run_can_have_are_refused(bad: dict) -> None:
     with pytest.raises(UserError, match=next(iter(bad))):
         TrainConfig(steps=1, **bad)
