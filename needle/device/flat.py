@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime as ort
 
-from needle.device.stepper import KeysValues, numpy_of, values_of
+from needle.device.stepper import KeysValues, numpy_of, run_bound, values_of
 from needle.device.weights import WeightsFile
 from needle.student.shape import WEIGHTS, Shape
 
@@ -80,13 +80,7 @@ class FlatStepper:
             "bias": self._bias(before),
             "source_bias": self._bias(seen),
         }
-        for name, array in inputs.items():
-            self._binding.bind_cpu_input(name, array)
-        self._binding.clear_binding_outputs()
-        for name in self._outputs:
-            self._binding.bind_output(name)
-        self._session.run_with_iobinding(self._binding)
-        logits, self._present, *alignment = self._binding.get_outputs()
+        logits, self._present, *alignment = run_bound(self._session, self._binding, inputs, self._outputs)
         self._binding.bind_ortvalue_input("past", self._present)
         if self._align:
             self.alignment = np.split(alignment[0].numpy()[0], ends[:-1])

@@ -23,6 +23,17 @@ def values_of(arrays: dict[str, np.ndarray]) -> KeysValues:
     return {name: ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
 
 
+def run_bound(session: ort.InferenceSession, binding: ort.IOBinding, inputs: dict[str, np.ndarray], outputs: Sequence[str]) -> list[ort.OrtValue]:
+    """One run with ``inputs`` beside what is bound already; the ``outputs`` in new memory, in order."""
+    for name, array in inputs.items():
+        binding.bind_cpu_input(name, array)
+    binding.clear_binding_outputs()
+    for name in outputs:
+        binding.bind_output(name)
+    session.run_with_iobinding(binding)
+    return binding.get_outputs()
+
+
 class OnnxStepper:
     """Rows side by side; each looks at its tools (one copy for all rows, or a padded one of its own), its request and its own answer."""
 
@@ -82,13 +93,7 @@ class OnnxStepper:
             "last": last,
             "bias": self._bias(real_BC),
         }
-        for name, array in inputs.items():
-            self._binding.bind_cpu_input(name, array)
-        self._binding.clear_binding_outputs()
-        for name in self._outputs:
-            self._binding.bind_output(name)
-        self._session.run_with_iobinding(self._binding)
-        logits, self._present, *alignment = self._binding.get_outputs()
+        logits, self._present, *alignment = run_bound(self._session, self._binding, inputs, self._outputs)
         self._binding.bind_ortvalue_input("past", self._present)
         if self._align:
             self.alignment = self._aligned(alignment[0].numpy(), counts)

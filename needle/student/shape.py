@@ -12,8 +12,27 @@ CONFIG, WEIGHTS = "config.json", "model.safetensors"
 """Files of a checkpoint folder, beside ``tokenizer.json``."""
 
 
+class Derived:
+    """What follows from the settings of a student, in ``Shape`` and in ``NeedleConfig``."""
+
+    hidden_size: int
+    num_attention_heads: int
+    num_encoder_layers: int
+    request_independent_layers: int
+
+    @property
+    def head_size(self) -> int:
+        """Width E of one head."""
+        return self.hidden_size // self.num_attention_heads
+
+    @property
+    def shares_toolsets(self) -> bool:
+        """Whether the rows of a batch can read one copy of their toolset: not where tools see the request."""
+        return self.request_independent_layers >= self.num_encoder_layers
+
+
 @dataclass(frozen=True)
-class Shape:
+class Shape(Derived):
     """The settings of ``NeedleConfig`` that a runtime needs; see there for their meaning."""
 
     vocab_size: int = 8192
@@ -63,13 +82,3 @@ class Shape:
         if not all(isinstance(value, int | float) and value >= 0 for value in numbers) or shape.hidden_size % max(shape.num_attention_heads, 1):
             raise UserError(f"{path}: not a configuration (sizes must be numbers that divide each other); copy the checkpoint again")
         return shape
-
-    @property
-    def head_size(self) -> int:
-        """Width E of one head."""
-        return self.hidden_size // self.num_attention_heads
-
-    @property
-    def shares_toolsets(self) -> bool:
-        """Whether the rows of a batch can read one copy of their toolset: not where tools see the request."""
-        return self.request_independent_layers >= self.num_encoder_layers

@@ -181,11 +181,7 @@ class Caller(ABC):
         ``explain``: fill ``evidence``, the words of the request behind each argument.
         Raises ``UserError`` for tools that cannot be read and for a choice that they do not have.
         """
-        from needle.tools.read import read_tools  # here: the reader imports this package
-
-        specs = tuple(read_tools(tools))
-        choice.check(specs)
-        requests = [Request(query, specs, system, tuple(messages), choice)]
+        requests = [_request(query, tools, system, messages, choice)]
         return (self.answer_explained(requests) if explain else self.answer(requests))[0]
 
     def answer_explained(self, requests: Sequence[Request]) -> list[CallResult]:
@@ -210,12 +206,9 @@ class Caller(ABC):
         The model works in a thread of its own; who stops reading does not stop it.
         """
         from needle.tools.execute import in_thread
-        from needle.tools.read import read_tools
 
-        specs = tuple(read_tools(tools))
-        choice.check(specs)
         pieces: SimpleQueue[Delta | None] = SimpleQueue()
-        asked = [Request(query, specs, system, tuple(messages), choice)]
+        asked = [_request(query, tools, system, messages, choice)]
         work = in_thread(self.answer_watched, {"requests": asked, "watch": lambda _, piece: pieces.put(piece)})
         work.add_done_callback(lambda _: pieces.put(None))
         told = False
@@ -232,3 +225,12 @@ class Caller(ABC):
         from needle.tools.execute import execute_async
 
         return await execute_async(self.call, {"query": query, "tools": tools, **options})
+
+
+def _request(query: str, tools: Iterable[Any], system: str | None, messages: Sequence[dict[str, Any]], choice: Choice) -> Request:
+    """What a person gives, as a request. Raises ``UserError`` for tools that cannot be read and for a choice that they do not have."""
+    from needle.tools.read import read_tools  # here: the reader imports this package
+
+    specs = tuple(read_tools(tools))
+    choice.check(specs)
+    return Request(query, specs, system, tuple(messages), choice)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
 
+from needle.student.shape import Derived
 from needle.student.tokenizer import BOS, EOS, PAD, SPECIAL_IDS
 
 
 @strict
-class NeedleConfig(PreTrainedConfig):
+class NeedleConfig(Derived, PreTrainedConfig):
     """Encoder-decoder "simple attention network" (grouped-query attention, RoPE, QK-norm, gated residuals, tied embeddings).
 
     After the Needle v1 architecture (Cactus Compute, 2026; see also arXiv:2607.18363), re-implemented.
@@ -52,16 +53,6 @@ class NeedleConfig(PreTrainedConfig):
     bos_token_id: int | None = SPECIAL_IDS[BOS]
     tie_word_embeddings: bool = True
     is_encoder_decoder: bool = True
-
-    @property
-    def head_size(self) -> int:
-        """Width E of one head."""
-        return self.hidden_size // self.num_attention_heads
-
-    @property
-    def shares_toolsets(self) -> bool:
-        """Whether the rows of a batch can read one copy of their toolset: not where tools see the request."""
-        return self.request_independent_layers >= self.num_encoder_layers
 
 
 PRESETS: dict[str, dict[str, int]] = {
