@@ -1,21 +1,29 @@
-"""Fit the confidence of a trained student on rows that it was not trained on. The glue behind ``needle calibrate``."""
+"""What is fitted to a trained student afterwards: its confidence, and how it finds tools in large sets. The glue behind ``needle calibrate``."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from needle.distil import is_right
 from needle.errors import UserError
-from needle.models import BUNDLED, checkpoint_folder, load
+from needle.models import BUNDLED, checkpoint_folder, load, open_engine, require_torch
 from needle.student.confidence import FILE, fit
+from needle.tools import ToolSpec, fingerprint
 from needle.traces import Trace
 
+if TYPE_CHECKING:
+    import numpy as np
+
+    from needle.student.retrieval import Source
+
 BATCH = 32
-"""Rows answered between two reports of progress."""
+"""Rows answered, or texts read, between two reports of progress."""
+REQUESTS, HELD_OUT, HELD_TOOLSETS = 3000, 600, 100
+"""Training requests that a retrieval head is fitted on; validation requests that its weight is chosen and measured on, and toolsets of these."""
 
 
 @dataclass(frozen=True)
@@ -52,9 +60,7 @@ def calibrate(
     from needle.evals.calibration import calibration as measure
     from needle.traces.read import read_traces
 
-    folder = checkpoint_folder(model)
-    if out is None and folder == BUNDLED and model is None:
-        raise UserError("calibrate: the bundled base comes with its confidence fitted; name a checkpoint with --model, or a folder with --out")
+    target = _target(model, out)
     rows, _ = read_traces(list(traces))
     chosen = sorted(random.Random(seed).sample(rows, min(limit, len(rows))), key=lambda trace: (trace.toolset, len(trace.query)))
     answered = _answered(load(model), chosen, progress)
@@ -65,10 +71,17 @@ def calibrate(
     figures = {name: {"raw": before[name], "held_out": after[name]} for name in ("ece", "brier", "auroc")}
     source = ", ".join(path.name for path in traces)
     made = replace(made, fitted_on={**made.fitted_on, "source": source, "toolsets": len({row[0].toolset for row in answered}), "seed": seed, **figures})
-    target = out or folder
     target.mkdir(parents=True, exist_ok=True)
     made.save(target)
     return CalibrationReport(target / FILE, made.features, len(answered), sum(right), before, after)
+
+
+def _target(model: str | None, out: Path | None) -> Path:
+    """Where the file goes. Raises ``UserError`` for no checkpoint, and for the bundled base without another folder."""
+    folder = checkpoint_folder(model)
+    if out is None and folder == BUNDLED and model is None:
+        raise UserError("calibrate: the bundled base comes with what is fitted to it; name a checkpoint with --model, or a folder with --out")
+    return out or folder
 
 
 def _answered(
@@ -82,4 +95,115 @@ def _answered(
             if answer.signals:
                 found.append((trace, answer.signals, is_right(trace, answer)))
         progress(min(start + BATCH, len(traces)), len(traces))
+    return found
+
+
+@dataclass(frozen=True)
+class RetrievalReport:
+    """What was fitted and what it is worth."""
+
+    file: Path
+    """The ``retrieval.safetensors`` that was written."""
+    requests: int
+    """Training requests."""
+    tools: int
+    """Tools that they call."""
+    weight: float
+    """Lexical score that a cosine of 1 is worth."""
+    recall: Mapping[int, Mapping[int, Mapping[str, float]]]
+    """Tools to find them among, k, then share of held-out requests whose called tools are among the first k: by ``words``, by ``both``."""
+
+
+def fit_retrieval(
+    model: str | None,
+    traces: Sequence[Path],
+    *,
+    out: Path | None = None,
+    limit: int = REQUESTS,
+    seed: int = 0,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> RetrievalReport:
+    """Fit the head that finds tools by meaning, and write ``retrieval.safetensors`` beside the weights (or into ``out``).
+
+    It is fitted on ``limit`` requests of the training part of the folders ``traces``; how much it counts is chosen on one half of the validation
+    part's toolsets, and what it is worth is measured on the other half.
+
+    Raises ``UserError`` for folders without both parts, a model that is no student, no torch, and a head that finds no more than words do.
+    """
+    require_torch("fitting a retrieval head")
+    from needle.student.retrieval import FILE as HEAD
+    from needle.student.retrieval import RetrievalHead
+    from needle.train.retrieval import choose_weight, fit_head, trials
+
+    target, chance = _target(model, out), random.Random(seed)
+    train, held = (_with_calls(traces, part) for part in ("train", "validation"))
+    train = chance.sample(train, min(limit, len(train)))
+    names = sorted({row.toolset for row in held})
+    kept = set(chance.sample(names, min(HELD_TOOLSETS, len(names))))
+    held = [row for row in held if row.toolset in kept]
+    held = chance.sample(held, min(HELD_OUT, len(held)))
+    place: dict[str, int] = {}
+    right = [[place.setdefault(_key(tool), len(place)) for tool in _called(row)] for row in train]
+    called = list({_key(tool): tool for row in train for tool in _called(row)}.values())
+    known = list({_key(tool): tool for row in held for tool in row.tools}.values())
+    asked_ND, tools_MD, held_ND, known_MD = _pooled(model, (train, called, held, known), progress)
+    heads = fit_head(asked_ND, tools_MD, right, seed=seed)
+    head = RetrievalHead(*heads, 1.0)
+    weight, found = choose_weight(trials(held, known, head.requests(held_ND) @ head.tools(known_MD).T, _key, seed))
+    if not weight:
+        raise UserError("calibrate: the head finds no more than the words of the tools do, and was not written; give more training rows or toolsets")
+    source = ", ".join(path.name for path in traces)
+    facts = {"requests": len(train), "tools": len(called), "source": source, "seed": seed, "held_out": len(held), "recall": found}
+    RetrievalHead(*heads, weight, facts).save(target)
+    return RetrievalReport(target / HEAD, len(train), len(called), weight, found)
+
+
+def _with_calls(folders: Sequence[Path], part: str) -> list[Trace]:
+    """Rows with a call of one part of trace folders."""
+    from needle.traces.read import read_traces
+    from needle.traces.split import split_files
+
+    files = [split_files(folder).get(part, folder / part) for folder in folders]
+    missing = [folder for folder, file in zip(folders, files, strict=True) if not file.is_file()]
+    if missing:
+        raise UserError(f"{missing[0]}: no folder with a {part} file; a retrieval head is fitted on the training part and chosen on the validation part")
+    rows = [row for row in read_traces(files)[0] if row.calls and _called(row)]
+    if len(rows) < 20:
+        raise UserError(f"{len(rows)} rows of the {part} part have a call; a retrieval head needs at least 20 of each part")
+    return rows
+
+
+def _called(row: Trace) -> list[ToolSpec]:
+    names = {call.name for call in row.calls}
+    return [tool for tool in row.tools if tool.name in names]
+
+
+def _key(tool: ToolSpec) -> str:
+    return fingerprint([tool])
+
+
+def _pooled(model: str | None, parts: Sequence[Sequence[Trace | ToolSpec]], progress: Callable[[int, int], None]) -> list[np.ndarray]:
+    """``[N, D]`` of each list of rows or tools, by the engine that answers."""
+    import numpy as np
+
+    from needle.student.retrieval import request_source, tool_source
+    from needle.student.tokenizer import load_tokenizer
+    from needle.tools.retrieval import searched
+
+    folder = checkpoint_folder(model)
+    engine, tokenizer = open_engine(folder), load_tokenizer(folder)
+
+    def source(one: Trace | ToolSpec) -> Source:
+        if isinstance(one, ToolSpec):
+            return tool_source(tokenizer, one, engine.config.max_source_tokens)
+        return request_source(tokenizer, searched(one.query, one.messages), engine.config.max_request_tokens)
+
+    done, found = 0, []
+    for part in parts:
+        some = []
+        for start in range(0, len(part), BATCH):
+            some.append(engine.pooled([source(one) for one in part[start : start + BATCH]]))
+            done += len(some[-1])
+            progress(done, sum(map(len, parts)))
+        found.append(np.concatenate(some))
     return found

@@ -16,7 +16,7 @@ from needle.student.tokenizer import load_tokenizer
 from needle.traces import Trace
 
 BITS = (4, 8, 16, 32)
-CARD, CALIBRATION = "README.md", "calibration.json"
+FOLLOWING = ("README.md", "calibration.json", "retrieval.safetensors")
 """Files that follow a checkpoint into its export, if it has them."""
 VALIDATION = Path(__file__).parents[1] / "data" / "traces" / "validation.jsonl.gz"
 """Rows on which exports are checked, in the source tree."""
@@ -47,7 +47,7 @@ def export_quantized(model: str | None, out: Path, bits: int) -> int:
 
         save_quantized(load_model(folder), out, bits)
     tokenizer.save(str(out / "tokenizer.json"))
-    for name in (CARD, CALIBRATION):
+    for name in FOLLOWING:
         if (folder / name).is_file():
             shutil.copyfile(folder / name, out / name)
     return (out / WEIGHTS).stat().st_size

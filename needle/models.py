@@ -108,14 +108,15 @@ def _student(path_or_id: str | Path | None, engine: str = "auto", threads: int =
     folder = checkpoint_folder(path_or_id)
     from needle.student.caller import StudentCaller
     from needle.student.confidence import Calibration
+    from needle.student.retrieval import RetrievalHead
     from needle.student.tokenizer import load_tokenizer
 
     made = open_engine(folder, engine, threads)
     digest = hashlib.blake2b((folder / WEIGHTS).read_bytes(), digest_size=4).hexdigest()
     shown = "bundled base" if path_or_id is None else folder  # results name the model, not where it is installed
     mode = "".join(f", {key} {value}" for key, value in sorted((options | ({"engine": engine} if engine != "auto" else {})).items()))
-    calibration = Calibration.load(folder)
-    return StudentCaller(made, load_tokenizer(folder), name=f"{shown} ({digest}{mode})", calibration=calibration, **options)
+    fitted = {"calibration": Calibration.load(folder), "retrieval": RetrievalHead.load(folder)}
+    return StudentCaller(made, load_tokenizer(folder), name=f"{shown} ({digest}{mode})", **fitted, **options)
 
 
 def open_caller(

@@ -1,16 +1,19 @@
-"""``needle calibrate``: rows answered, confidence fitted, the file written, both figures told."""
+"""``needle calibrate``: rows answered, confidence fitted, the file written, both figures told; or a head that finds tools."""
 
 from __future__ import annotations
 
 import math
 import random
+import shutil
 
 import pytest
 from typer.testing import CliRunner
 
 from needle import calibrate as module
+from needle import models
 from needle.cli import app
 from needle.student.confidence import Calibration
+from needle.student.retrieval import RetrievalHead
 from needle.tools import Caller, CallResult, ToolCall, ToolSpec
 from needle.traces import Trace
 from needle.traces.write import write_traces
@@ -55,3 +58,48 @@ def test_a_boaster_is_brought_down_and_the_file_says_on_what(rows, tmp_path, mon
 def test_the_bundled_base_is_not_written_to_without_being_told_where(rows):
     done = CliRunner().invoke(app, ["calibrate", "--traces", str(rows)])
     assert done.exit_code != 0 and "--out" in str(done.exception or done.output)
+
+
+NAMES = "apple bridge candle dragon engine feather garden hammer island jacket kettle ladder mirror needle orange pencil rocket saddle tunnel window".split()
+SAID = "swim jump read cook sing draw walk climb fly run dance write build drive sleep paint count shout laugh melt".split()
+
+
+@pytest.fixture
+def parts(tmp_path):
+    """Requests that name each of twenty tools in words that the tool has not, in training and validation toolsets."""
+    tools = [ToolSpec(f"do_{name}", f"Everything about the {name}.") for name in NAMES]
+    for part, count in (("train", 300), ("validation", 60)):
+        rows = []
+        for number in range(count):
+            place = number % len(tools)
+            offered = (tools[place], tools[(place + 7) % len(tools)])
+            rows.append(Trace(f"{part}{number}", f"please {SAID[place]} {number}", offered, (ToolCall(offered[0].name, {}),), toolset=f"{part}{number % 10}"))
+        write_traces(tmp_path / "traces" / f"{part}.jsonl", rows)
+    return tmp_path / "traces"
+
+
+def test_a_fitted_head_lies_beside_the_weights_goes_into_exports_and_is_used(cli, parts, tiny_base, tmp_path):
+    checkpoint, small = tmp_path / "checkpoint", tmp_path / "small"
+    shutil.copytree(tiny_base, checkpoint)
+    done = cli("calibrate", "--retrieval", "--model", checkpoint, "--traces", parts)
+    assert done.code == 0, done.err
+    head = RetrievalHead.load(checkpoint)
+    assert head.weight > 0 and (head.fitted_on["requests"], head.fitted_on["tools"]) == (300, 20) and "retrieval.safetensors" in done.out
+    for at in head.fitted_on["recall"].values():
+        assert at["3"]["both"] > at["3"]["words"]
+    cli("export", "--model", checkpoint, "--out", small, "--bits", 16, "--check", 0)
+    tools = [ToolSpec(f"do_{name}", f"Everything about the {name}.") for name in NAMES]
+    ranks = {}
+    for kind, folder in (("learnt", small), ("words", tiny_base)):
+        orders = [models.load(folder, most_tools=3).call(f"please {said} 5", tools).ranked for said in SAID]
+        ranks[kind] = sum(order.index(f"do_{name}") for name, order in zip(NAMES, orders, strict=True))
+    assert ranks["learnt"] < ranks["words"] / 2
+    again = tmp_path / "again"
+    cli("calibrate", "--retrieval", "--model", checkpoint, "--traces", parts, "--out", again)
+    assert (again / "retrieval.safetensors").read_bytes() == (checkpoint / "retrieval.safetensors").read_bytes()
+
+
+def test_a_head_is_not_fitted_on_half_of_what_it_needs(cli, parts, tiny_base, tmp_path):
+    (parts / "validation.jsonl").unlink()
+    assert "validation" in cli("calibrate", "--retrieval", "--model", tiny_base, "--traces", parts, "--out", tmp_path / "o").complaint
+    assert not (tmp_path / "o").exists()

@@ -33,7 +33,7 @@ OPTIONS = {
     "run": "QUERY --tools --model --system --free --threshold --fallback --most-tools --threads --explain",
     "serve": "--model --port --host --key-env --threshold --fallback --workers --threads --cors",
     "playground": "--model --tools --out --port",
-    "calibrate": "--traces --model --out --limit --seed",
+    "calibrate": "--traces --model --out --limit --retrieval --seed",
     "export": "--out --model --bits --rows --check",
     "mcp": "--server --config --model --threshold --port",
     "doctor": "",

@@ -158,17 +158,27 @@ def export(
 
 @app.command()
 def calibrate(
-    traces: Annotated[list[Path], typer.Option("--traces", help="Trace files that the model was not trained on; repeatable.")],
+    traces: Annotated[list[Path], typer.Option("--traces", help="Trace files that the model was not trained on; repeatable. With --retrieval: folders with train and validation files.")],
     model: Annotated[str | None, typer.Option("--model", help="Checkpoint folder or hub id. Default: the bundled base.")] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="Folder for calibration.json. Default: beside the weights.")] = None,
-    limit: Annotated[int, typer.Option(min=20, help="Most rows to answer.")] = 600,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder for the file. Default: beside the weights.")] = None,
+    limit: Annotated[int | None, typer.Option(min=20, help="Most rows to answer. Default: 600, with --retrieval 3,000 to read.")] = None,
+    retrieval: Annotated[bool, typer.Option("--retrieval", help="Fit instead how tools of large sets are found by meaning (needs torch).")] = False,
     seed: Seed = 0,
 ) -> None:
-    """Fit the confidence of a checkpoint on held-out rows, so that 0.8 means right four times in five."""
+    """Fit the confidence of a checkpoint on held-out rows, so that 0.8 means right four times in five; or its retrieval of tools."""
     from needle.calibrate import calibrate as run
+    from needle.calibrate import fit_retrieval
 
+    if retrieval:
+        with tracker("texts read") as progress:
+            head = fit_retrieval(model, traces, out=out, **_given(limit=limit), seed=seed, progress=progress)
+        for tools, at in head.recall.items():
+            shares = ", ".join(f"{k}: {100 * found['words']:.1f} and {100 * found['both']:.1f} %" for k, found in at.items())
+            say(f"called tools among the first k of {tools}, by words and with the head, k = {shares} (toolsets that neither fit nor weight saw)")
+        say(f"{head.requests:,} requests, {head.tools:,} tools; weight {head.weight:g}\nThe head is in {head.file}")
+        return
     with tracker("rows") as progress:
-        made = run(model, traces, out=out, limit=limit, seed=seed, progress=progress)
+        made = run(model, traces, out=out, **_given(limit=limit), seed=seed, progress=progress)
     for words, name in (("expected calibration error", "ece"), ("Brier score", "brier")):
         say(f"{words}: {made.before[name]:.3f} raw, {made.after[name]:.3f} fitted (each row by a fit without its toolset)")
     say(f"{made.rows:,} rows, {made.right:,} right; from {', '.join(made.features)}\nThe calibration is in {made.file}")

@@ -19,6 +19,7 @@ from needle.device.stepper import KeysValues, OnnxStepper, numpy_of, values_of
 from needle.device.weights import WeightsFile
 from needle.device.whole_int8 import column_integers
 from needle.errors import UserError
+from needle.student.retrieval import Source, pooled_layers
 from needle.student.shape import WEIGHTS, Shape
 
 ACCURACY = 4
@@ -87,10 +88,32 @@ class OnnxEngine:
         return self.cache.get(toolset, lambda: self.digest, lambda: self._encode_tools(toolset), keep)
 
     def _encode_tools(self, toolset: Sequence[int]) -> Prepared:
+        return Prepared(len(toolset), *self._encode(toolset, 0, self._nothing, "past", "tools"))
+
+    @cached_property
+    def _nothing(self) -> KeysValues:
+        """The encoder's ``past`` where nothing came before."""
         shape = (1, self.config.num_key_value_heads, 0, self.config.head_size)
         empty = ort.OrtValue.ortvalue_from_numpy(np.zeros(shape, dtype=np.float32))
-        past = {name: empty for layer in range(self.config.num_encoder_layers) for name in pair("past", layer)}
-        return Prepared(len(toolset), *self._encode(toolset, 0, past, "past", "tools"))
+        return {name: empty for layer in range(self.config.num_encoder_layers) for name in pair("past", layer)}
+
+    def pooled(self, sources: Sequence[Source], keep: bool | None = None) -> np.ndarray:
+        """See ``needle.student.caller.Engine.pooled``."""
+
+        def make() -> np.ndarray:
+            return np.stack([self._mean(*one) for one in sources])
+
+        return make() if keep is None else self.cache.means(sources, lambda: self.digest, make, keep)
+
+    def _mean(self, tools: Sequence[int], request: Sequence[int]) -> np.ndarray:
+        """Mean over the request's tokens (the tools', where it is empty) of the values that the first decoder layers read."""
+        if request:
+            before = self.prepare(tools, keep=False)
+            found = self._encode(request, before.length, before.encoder, "", "cross")[1]
+        else:
+            found = self._encode(tools, 0, self._nothing, "", "cross")[1]
+        values = [found[pair("cross", layer)[1]].numpy() for layer in range(pooled_layers(self.config))]
+        return np.concatenate([value.mean(2).ravel() for value in values])
 
     def _encode(self, ids: Sequence[int], start: int, past: KeysValues, own: str, cross: str) -> tuple[KeysValues, KeysValues]:
         """Keys and values of the encoder and for the decoder, under the names ``own_...`` and ``cross_...``; ``own`` "": left out."""

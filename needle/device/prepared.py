@@ -69,8 +69,22 @@ class ToolsetCache:
             found = (read_prepared(path, len(toolset)) if path else None) or encode()
             self._remember(key, found)
         if keep and path is not None and not path.is_file():
-            self._write(path, found)
+            self._write(path, numpy_of({**found.encoder, **found.decoder}), found.length)
         return found
+
+    def means(self, sources: Sequence[tuple[Sequence[int], Sequence[int]]], model: Callable[[], str], make: Callable[[], np.ndarray], keep: bool) -> np.ndarray:
+        """What ``OnnxEngine.pooled`` makes of texts, from disk where it lies there; ``keep``: put it there."""
+        if self.folder is None or not (keep or self.folder.is_dir()):
+            return make()
+        key = repr([(list(tools), list(request)) for tools, request in sources]) + model()
+        path = self.folder / f"{hashlib.blake2b(key.encode(), digest_size=16).hexdigest()}.safetensors"
+        found = _read(path, len(sources))
+        if found is not None:
+            return found["means"]
+        made = make()
+        if keep:
+            self._write(path, {"means": made}, len(sources))
+        return made
 
     def _remember(self, key: bytes, prepared: Prepared) -> None:
         with self._lock:
@@ -78,13 +92,12 @@ class ToolsetCache:
             while len(self._kept) > 1 and sum(one.size for one in self._kept.values()) > self.memory:
                 self._kept.popitem(last=False)
 
-    def _write(self, path: Path, prepared: Prepared) -> None:
+    def _write(self, path: Path, arrays: dict[str, np.ndarray], length: int) -> None:
         """A cache that cannot be written (full disk, read-only home) is no reason to fail."""
         temporary = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            arrays = numpy_of({**prepared.encoder, **prepared.decoder})
-            temporary.write_bytes(save(arrays, {"length": str(prepared.length), "crc": str(_checksum(arrays))}))
+            temporary.write_bytes(save(arrays, {"length": str(length), "crc": str(_checksum(arrays))}))
             temporary.replace(path)
             files = sorted(path.parent.glob("*.safetensors"), key=lambda file: file.stat().st_mtime, reverse=True)
             total = 0
@@ -105,7 +118,14 @@ def _checksum(arrays: dict[str, np.ndarray]) -> int:
 
 
 def read_prepared(path: Path, length: int) -> Prepared | None:
-    """A file of the cache; None when there is none or it is damaged."""
+    """A toolset of the cache; None when there is none or it is damaged."""
+    arrays = _read(path, length)
+    if arrays is None:
+        return None
+    return Prepared(length, *(values_of({n: a for n, a in arrays.items() if n.startswith(stem)}) for stem in ("past", "tools")))
+
+
+def _read(path: Path, length: int) -> dict[str, np.ndarray] | None:
     try:
         with safe_open(path, "np") as file:
             notes = file.metadata() or {}
@@ -115,4 +135,4 @@ def read_prepared(path: Path, length: int) -> Prepared | None:
         os.utime(path)
     except (OSError, SafetensorError, ValueError):
         return None
-    return Prepared(length, *(values_of({n: a for n, a in arrays.items() if n.startswith(stem)}) for stem in ("past", "tools")))
+    return arrays

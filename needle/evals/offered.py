@@ -1,4 +1,4 @@
-"""Large toolsets: were the right tools among those that the model was shown?"""
+"""Large toolsets: were the right tools among those that the model was shown, and among the first k of its order?"""
 
 from __future__ import annotations
 
@@ -6,6 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from needle.evals.summary import Scored
+from needle.tools import fingerprint
+from needle.tools.retrieval import ToolIndex, searched
+
+AT = (1, 2, 3, 5, 8, 10, 16)
+"""k of recall@k."""
 
 
 def offered(scored: Sequence[Scored]) -> dict[str, Any] | None:
@@ -13,7 +18,7 @@ def offered(scored: Sequence[Scored]) -> dict[str, Any] | None:
 
     Returns:
         ``n`` rows; ``mean_tools`` offered of ``mean_all``; ``due`` rows with a call due, and ``recall``: the share of these whose called tools
-        were all among the offered.
+        were all among the offered; ``at``: see ``recall_at``.
     """
     rows = [(one.trace, set(one.result.offered)) for one in scored if one.result.offered is not None]
     if not rows:
@@ -25,7 +30,34 @@ def offered(scored: Sequence[Scored]) -> dict[str, Any] | None:
         "mean_all": sum(len(trace.tools) for trace, _ in rows) / len(rows),
         "due": len(due),
         "recall": sum(due) / len(due) if due else None,
+        "at": recall_at(scored),
     }
+
+
+def recall_at(scored: Sequence[Scored]) -> list[dict[str, Any]]:
+    """Recall at each k, over rows with a call due whose caller tells its order of the tools and which have more than k of them.
+
+    Returns:
+        ``k``, ``n`` rows, ``recall``: the share whose called tools are all among the first k of the caller's order, ``words``: the same by
+        lexical score alone (``needle.tools.retrieval``). A k without rows is left out.
+    """
+    indices: dict[str, ToolIndex] = {}
+    worst: list[tuple[int, int, int]] = []
+    for trace, ranked in ((one.trace, one.result.ranked) for one in scored):
+        names = {call.name for call in trace.calls}
+        if ranked is None or not names or not names <= set(ranked):
+            continue
+        key = fingerprint(trace.tools)
+        if key not in indices:
+            indices[key] = ToolIndex(trace.tools)
+        words = [trace.tools[place].name for place in indices[key].order(searched(trace.query, trace.messages))]
+        worst.append((len(ranked), *(max(order.index(name) for name in names) for order in (list(ranked), words))))
+    found = []
+    for k in AT:
+        rows = [(ours < k, theirs < k) for size, ours, theirs in worst if size > k]
+        if rows:
+            found.append({"k": k, "n": len(rows), "recall": sum(one for one, _ in rows) / len(rows), "words": sum(one for _, one in rows) / len(rows)})
+    return found
 
 
 def offered_lines(summary: Mapping[str, Any]) -> list[str]:
@@ -34,4 +66,8 @@ def offered_lines(summary: Mapping[str, Any]) -> list[str]:
     if not found:
         return []
     recall = "" if found["recall"] is None else f"; the right ones were among them in {100 * found['recall']:.1f} % of {found['due']:,} rows with a call due"
-    return [f"{found['n']:,} rows were shown {found['mean_tools']:.1f} of {found['mean_all']:.1f} tools{recall}"]
+    lines = [f"{found['n']:,} rows were shown {found['mean_tools']:.1f} of {found['mean_all']:.1f} tools{recall}"]
+    if found.get("at"):
+        curve = ", ".join(f"{one['k']}: {100 * one['recall']:.1f} ({100 * one['words']:.1f})" for one in found["at"])
+        lines.append(f"recall@k of the right tools in %, by words alone in brackets: {curve}")
+    return lines

@@ -9,8 +9,9 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
 from tokenizers import Tokenizer
 
 from needle.errors import UserError
@@ -25,6 +26,9 @@ from needle.student.tokenizer import EOS, SPECIAL_IDS
 from needle.tools import Caller, CallResult, Evidence, Request, ToolSpec, fingerprint
 from needle.tools.caller import Watch
 
+if TYPE_CHECKING:
+    from needle.student.retrieval import Finder, RetrievalHead, Source
+
 KEPT_TOOLSETS = 4096
 """Rendered toolsets that are kept; beyond it all are forgotten."""
 Rendered = tuple[str, list[int], list[int]]
@@ -37,7 +41,6 @@ class Limits(Protocol):
     max_source_tokens: int
     max_request_tokens: int
     max_target_tokens: int
-
     @property
     def shares_toolsets(self) -> bool:
         """Whether the rows of a batch can read one copy of their toolset."""
@@ -61,6 +64,12 @@ class Engine(Protocol):
 
     def prepare(self, toolset: Sequence[int]) -> object:
         """Encode a toolset ahead and keep it, where the engine can."""
+
+    def pooled(self, sources: Sequence[Source], keep: bool | None = None) -> np.ndarray:
+        """``[N, D]``: what ``needle.student.retrieval`` knows texts by, each encoded by itself.
+
+        ``keep``: None for texts that come once, False to take what lies on the engine's disk, where it has one, True to put it there too.
+        """
 
     def facts(self) -> dict[str, Any]:
         """``parameters`` (their number) and ``bytes`` (of the weights file; None where there is none)."""
@@ -91,18 +100,19 @@ class StudentCaller(Caller):
 
     def __init__(
         self, engine: Engine, tokenizer: Tokenizer, *, name: str = "student", constrained: bool = True, beams: int = 1, rows: int = 32,
-        calibration: Calibration | None = None, explain: bool = False, most_tools: int | None = None,
+        calibration: Calibration | None = None, explain: bool = False, most_tools: int | None = None, retrieval: RetrievalHead | None = None,
     ) -> None:  # fmt: skip
         """``calibration`` turns the probability of a greedy answer under its grammar into a confidence; ``explain``: always give evidence.
 
         ``most_tools``: of larger toolsets only so many that fit the request best are shown to the model. Toolsets that do not fit into its context
-        are cut down in any case; ``CallResult.offered`` says to what.
+        are cut down in any case; ``CallResult.offered`` says to what. ``retrieval`` finds these tools by meaning beside their words.
         """
         self.engine, self.tokenizer, self.name = engine, tokenizer, name
         self.constraint = Constraint(tokenizer) if constrained else None
         self.beams, self.rows, self.explain = beams, rows, explain
         self.calibration = calibration if constrained and beams == 1 else None
-        self._offer = Offer(lambda tools: len(self._rendered_tools(tools)[1]), most_tools)
+        self.retrieval = retrieval
+        self._offer = Offer(lambda tools: len(self._rendered_tools(tools)[1]), most_tools, self._finder())
         self._tools: dict[str, list[int]] = {}
         self._lock = threading.Lock()
 
@@ -110,8 +120,16 @@ class StudentCaller(Caller):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What decides the confidence beside the weights, for those who keep answers."""
-        return {} if self.calibration is None else {"calibration": [*self.calibration.weights, self.calibration.bias]}
+        """What decides answers and confidence beside the weights, for those who keep answers."""
+        found: dict[str, Any] = {} if self.calibration is None else {"calibration": [*self.calibration.weights, self.calibration.bias]}
+        return found if self.retrieval is None else found | {"retrieval": self.retrieval.digest}
+
+    def _finder(self) -> Finder | None:
+        if self.retrieval is None:
+            return None
+        from needle.student.retrieval import Finder  # here: most models answer from small toolsets
+
+        return Finder(self.retrieval, self.engine, self.tokenizer)
 
     def answer(self, requests: Sequence[Request]) -> list[CallResult]:
         """Answer in batches of similar requests, tools of a batch read once for all requests that share them."""
@@ -128,7 +146,8 @@ class StudentCaller(Caller):
     def _answer(self, requests: Sequence[Request], explain: bool, watch: Watch | None = None) -> list[CallResult]:
         results: list[CallResult | None] = [None] * len(requests)
         rendered: dict[int, Rendered] = {}
-        whole, requests = requests, [self._shown(request) for request in requests]
+        cut = [self._shown(request) for request in requests]
+        requests = [request for request, _ in cut]
         for place, request in enumerate(requests):
             try:
                 rendered[place] = self._render(request)
@@ -143,18 +162,22 @@ class StudentCaller(Caller):
             answers = self._answer_batch(asked, [rendered[place] for place in places], explain, told)
             for place, result in zip(places, answers, strict=True):
                 results[place] = result
-        for result, before, request in zip(results, whole, requests, strict=True):
-            if result is not None and request is not before:
-                result.offered = tuple(tool.name for tool in request.tools)
+        for result, (request, ranked) in zip(results, cut, strict=True):
+            if result is not None and ranked is not None:
+                result.offered, result.ranked = tuple(tool.name for tool in request.tools), ranked
         return [result for result in results if result is not None]
 
-    def _shown(self, request: Request) -> Request:
-        """The request with the tools that the model is shown."""
-        return self._offer.shown(request, self.engine.config.max_source_tokens - len(render_request(self.tokenizer, request)))
+    def _shown(self, request: Request) -> tuple[Request, tuple[str, ...] | None]:
+        """The request with the tools that the model is shown, and the order of all where these are not all (``Offer.shown``)."""
+        return self._offer.shown(request, self._room(request))
+
+    def _room(self, request: Request) -> int:
+        """Tokens that are left for tools."""
+        return self.engine.config.max_source_tokens - len(render_request(self.tokenizer, request))
 
     def show_prompt(self, request: Request) -> str:
         """What the model reads, as text with its marks."""
-        ids = [*self._rendered_tools(self._shown(request).tools)[1], *render_request(self.tokenizer, request)]
+        ids = [*self._rendered_tools(self._shown(request)[0].tools)[1], *render_request(self.tokenizer, request)]
         return self.tokenizer.decode(ids, skip_special_tokens=False)
 
     def prompt_length(self, request: Request) -> int:
@@ -198,7 +221,7 @@ class StudentCaller(Caller):
 
         specs = tuple(read_tools(tools))
         request = Request("", specs)
-        if self._shown(request) is not request:  # a large set is indexed; which tools are encoded is known with the request
+        if self._offer.prepare(specs, self._room(request)):  # a large set is indexed; which tools are encoded is known with the request
             key, ids = self._rendered_tools(specs)
             return PreparedTools(specs, key, len(ids))
         key, ids, _ = self._render(request)

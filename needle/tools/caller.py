@@ -91,6 +91,7 @@ class CallResult(list[ToolCall]):
         unsure: bool = False,
         evidence: Sequence[Evidence] = (),
         offered: Sequence[str] | None = None,
+        ranked: Sequence[str] | None = None,
         answered_by: str | None = None,
         fallback_error: str | None = None,
         signals: Mapping[str, float] | None = None,
@@ -114,6 +115,8 @@ class CallResult(list[ToolCall]):
         """Spans of the request behind the arguments, where known."""
         self.offered = None if offered is None else tuple(offered)
         """Names of the tools that the model was shown, where these are not all; None: it saw every tool of the request."""
+        self.ranked = None if ranked is None else tuple(ranked)
+        """Names of all tools of the request, the best fitting first, where only some were shown."""
         self.answered_by = answered_by
         """Name of the caller that gave this answer, where several could have."""
         self.fallback_error = fallback_error

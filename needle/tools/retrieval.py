@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -74,12 +74,22 @@ class ToolIndex:
 
     def order(self, query: str) -> list[int]:
         """Places of the tools, best first; equal ones in the order of the set."""
-        scores = self.scores(query)
-        return sorted(range(len(scores)), key=lambda place: -scores[place])
+        return best_first(self.scores(query))
 
     def best(self, query: str, most: int) -> tuple[ToolSpec, ...]:
         """The ``most`` best tools in the order of the set."""
         return tuple(self.tools[place] for place in sorted(self.order(query)[:most]))
+
+
+def best_first(scores: Sequence[float]) -> list[int]:
+    """Places by score, the highest first; equal ones in their order."""
+    return sorted(range(len(scores)), key=lambda place: -scores[place])
+
+
+def searched(query: str, messages: Sequence[Mapping[str, Any]] = ()) -> str:
+    """The text that tools are looked for with: the request, behind the last earlier turn of the user."""
+    told = [str(turn.get("content") or "") for turn in messages if turn.get("role") == "user"]
+    return " ".join([*told[-1:], query])
 
 
 def _weighted(tool: ToolSpec) -> Counter[str]:

@@ -1,60 +1,37 @@
-"""A head that finds tools by meaning: two small projections on pooled encoder states, trained after the student with its weights frozen.
+"""Fits the head that finds tools by meaning (``needle.student.retrieval``), with the student's weights frozen.
 
-The request and each tool are encoded by themselves and averaged over their tokens; the projections are fitted so that a request lies nearer to
-the tools that its answer calls than to other tools of the batch (InfoNCE, van den Oord et al., 2018, arXiv:1807.03748; with dense vectors for
-questions and passages Karpukhin et al., 2020, arXiv:2004.04906).
+Two small projections of averaged encoder outputs are fitted so that a request lies nearer to the tools that its answer calls than to other tools
+of the batch (InfoNCE, van den Oord et al., 2018, arXiv:1807.03748; with dense vectors for questions and passages Karpukhin et al., 2020,
+arXiv:2004.04906). How much their cosine counts beside the words is chosen on toolsets that the fit did not see.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
-from tokenizers import Tokenizer
 from torch import Tensor
 from torch.nn import functional as F
 
-from needle.student.modeling import NeedleModel
-from needle.student.modeling.batching import pack_source
-from needle.student.rendering import render_request, render_tools
-from needle.tools import Request, ToolSpec
+from needle.tools import ToolSpec
+from needle.tools.retrieval import ToolIndex, best_first, searched
+from needle.traces import Trace
 
 TEMPERATURE = 0.05
 """Divides cosines in the loss."""
-
-
-@torch.inference_mode()
-def pooled_tools(model: NeedleModel, tokenizer: Tokenizer, tools: Sequence[ToolSpec], rows: int = 32) -> np.ndarray:
-    """``[N, D]``: each tool encoded by itself, mean over its tokens."""
-    return _pooled(model, [(render_tools(tokenizer, [tool]), None) for tool in tools], rows)
-
-
-@torch.inference_mode()
-def pooled_requests(model: NeedleModel, tokenizer: Tokenizer, requests: Sequence[Request], rows: int = 32) -> np.ndarray:
-    """``[N, D]``: each request encoded without tools, mean over its tokens."""
-    nothing = render_tools(tokenizer, ())
-    return _pooled(model, [(nothing, render_request(tokenizer, request)) for request in requests], rows)
-
-
-def _pooled(model: NeedleModel, sources: Sequence[tuple[list[int], list[int] | None]], rows: int) -> np.ndarray:
-    """Means over the second list of each source, or over the first where there is no second."""
-    order = sorted(range(len(sources)), key=lambda place: sum(len(part or ()) for part in sources[place]))
-    found = np.zeros((len(sources), model.config.hidden_size), dtype=np.float32)
-    for start in range(0, len(order), rows):
-        places = order[start : start + rows]
-        firsts = [sources[place][0] for place in places]
-        seconds = [sources[place][1] or firsts[0][:1] for place in places]
-        states = model.encode(pack_source(firsts, seconds, range(len(places)))).float()
-        first, second = states.split([sum(map(len, firsts)), sum(map(len, seconds))])
-        parts = (second.split([len(ids) for ids in seconds]), first.split([len(ids) for ids in firsts]))
-        for row, place in enumerate(places):
-            found[place] = parts[sources[place][1] is None][row].mean(0).numpy()
-    return found
+WEIGHTS = (0.0, 2.5, 5.0, 10.0, 20.0)
+"""Worth of a cosine of 1, in lexical score, that is tried."""
+POOLS = (50, 100)
+"""Tools among which held-out requests look for theirs."""
+AT = (1, 3, 5, 10)
+"""k of recall@k; the weight with the highest mean over pools and k is taken."""
 
 
 def fit_head(
-    requests_ND: np.ndarray, tools_MD: np.ndarray, right: Sequence[Sequence[int]], size: int = 128, epochs: int = 20, seed: int = 0
+    requests_ND: np.ndarray, tools_MD: np.ndarray, right: Sequence[Sequence[int]], size: int = 64, epochs: int = 20, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
     """Projections ``[D, size]`` of requests and of tools.
 
@@ -69,16 +46,14 @@ def fit_head(
     heads = [torch.nn.Parameter(shared.clone()), torch.nn.Parameter(shared.clone())]
     optimizer = torch.optim.AdamW(heads, lr=2e-3, weight_decay=0.05)
     rows, batch = len(right), 256
-    belongs_NM = np.zeros((rows, len(tools_MD)), dtype=bool)
-    for place, own in enumerate(right):
-        belongs_NM[place, list(own)] = True
+    belongs = [set(own) for own in right]
     steps = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=epochs * -(-rows // batch))
     for _ in range(epochs):
         order = generator.permutation(rows)
         for start in range(0, rows, batch):
             places = order[start : start + batch]
             positives = np.array([generator.choice(right[place]) for place in places])
-            also = torch.from_numpy(belongs_NM[places][:, positives])
+            also = torch.tensor([[tool in belongs[place] for tool in positives] for place in places])
             scores = _project(asked[places], heads[0]) @ _project(known[positives], heads[1]).T / TEMPERATURE
             also.fill_diagonal_(False)
             loss = F.cross_entropy(scores.masked_fill(also, -1e9), torch.arange(len(places)))
@@ -97,7 +72,73 @@ def _project(x_ND: Tensor, head: Tensor) -> Tensor:
     return F.normalize(x_ND @ head, dim=-1)
 
 
-def similarity(requests_ND: np.ndarray, tools_MD: np.ndarray, heads: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
-    """Cosine ``[N, M]`` of requests and tools under the heads."""
-    asked, known = (_project(_standard(x), torch.from_numpy(head)) for x, head in zip((requests_ND, tools_MD), heads, strict=True))
-    return (asked @ known.T).numpy()
+@dataclass(frozen=True)
+class Trial:
+    """A held-out request that looks for its tools among others."""
+
+    toolset: str
+    """Where it is from."""
+    pool: int
+    """Tools that were asked for (``POOLS``)."""
+    words: np.ndarray
+    """Lexical score of each tool."""
+    near: np.ndarray
+    """Cosine of each tool."""
+    right: tuple[int, ...]
+    """Places of the tools that its answer calls."""
+
+    def worst(self, weight: float) -> int:
+        """Place, from 0, of the last of its tools in the common order."""
+        order = best_first((self.words + weight * self.near).tolist())
+        return max(order.index(place) for place in self.right)
+
+
+def trials(rows: Sequence[Trace], tools: Sequence[ToolSpec], near_NM: np.ndarray, key: Callable[[ToolSpec], str], seed: int = 0) -> list[Trial]:
+    """Each row with a call, in each pool: the tools of its toolset and others of ``tools``, drawn once a toolset.
+
+    ``near_NM``: cosine of rows and tools. ``key``: what tells tools apart; rows whose tools are not among ``tools`` are left out.
+    """
+    found = []
+    place = {key(tool): number for number, tool in enumerate(tools)}
+    for toolset in sorted({row.toolset for row in rows}):
+        inside = [number for number, row in enumerate(rows) if row.toolset == toolset]
+        own = {place[one] for number in inside for tool in rows[number].tools if (one := key(tool)) in place}
+        names = {tools[one].name for one in own}
+        others = [number for number, tool in enumerate(tools) if tool.name not in names]
+        random.Random(f"{seed} {toolset}").shuffle(others)
+        for size in POOLS:
+            pool = sorted([*own, *others[: max(size - len(own), 0)]])
+            index = ToolIndex([tools[number] for number in pool])
+            for number in inside:
+                row, called = rows[number], {call.name for call in rows[number].calls}
+                due = [place.get(key(tool), -1) for tool in row.tools if tool.name in called]
+                if called and len(due) == len(called) and -1 not in due:
+                    words = np.array(index.scores(searched(row.query, row.messages)))
+                    found.append(Trial(toolset, size, words, near_NM[number, pool], tuple(pool.index(one) for one in due)))
+    return found
+
+
+def recall(asked: Sequence[Trial], weight: float) -> dict[int, dict[int, float]]:
+    """Pool to k to the share of requests whose called tools are all among the first k."""
+    found = {}
+    for size in POOLS:
+        worst = [trial.worst(weight) for trial in asked if trial.pool == size]
+        found[size] = {k: sum(place < k for place in worst) / max(len(worst), 1) for k in AT}
+    return found
+
+
+def choose_weight(asked: Sequence[Trial]) -> tuple[float, Mapping[int, dict[int, dict[str, float]]]]:
+    """The weight that is best on one half of the toolsets, and recall on the other: pool, k, then ``words`` and ``both``.
+
+    Where there is one toolset, the halves are requests. 0: the head finds no more than the words do.
+    """
+    groups = sorted({trial.toolset for trial in asked})
+    if len(groups) > 1:
+        chosen_on = set(groups[::2])
+        halves = [trial for trial in asked if trial.toolset in chosen_on], [trial for trial in asked if trial.toolset not in chosen_on]
+    else:
+        halves = list(asked[::2]), list(asked[1::2])
+    worth = {weight: np.mean([list(at.values()) for at in recall(halves[0], weight).values()]) for weight in WEIGHTS}
+    weight = max(WEIGHTS, key=lambda one: worth[one])
+    words, both = recall(halves[1], 0.0), recall(halves[1], weight)
+    return weight, {size: {k: {"words": words[size][k], "both": both[size][k]} for k in AT} for size in POOLS}

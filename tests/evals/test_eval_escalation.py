@@ -51,5 +51,18 @@ def test_a_run_over_large_toolsets_says_how_often_the_right_tools_were_shown(mak
 
     summary = evaluate(scripted(shown), make_suite(), tmp_path).summary
     due = [level for level in range(30) if level % 5 and level % 3 != 2]
-    assert summary["offered"] == {"n": 24, "mean_tools": 1.0, "mean_all": 2.0, "due": len(due), "recall": sum(level % 2 for level in due) / len(due)}
+    assert summary["offered"] == {"n": 24, "mean_tools": 1.0, "mean_all": 2.0, "due": len(due), "recall": sum(level % 2 for level in due) / len(due), "at": []}
     assert "24 rows were shown 1.0 of 2.0 tools" in offered_lines(summary)[0] and rescore(tmp_path).summary["offered"] == summary["offered"]
+
+
+def test_recall_at_k_of_the_order_used_stands_beside_that_of_words_alone(make_suite, scripted, tmp_path):
+    def shown(query: str) -> CallResult:
+        """The caller's order is right for even levels; that of words ("light" is asked for) always."""
+        level = int(query.split()[-1])
+        return CallResult(offered=["send"], ranked=["set_light", "send"] if level % 2 == 0 else ["send", "set_light"])
+
+    summary = evaluate(scripted(shown), make_suite(), tmp_path).summary
+    due = [level for level in range(30) if level % 3 != 2]
+    assert summary["offered"]["at"] == [{"k": 1, "n": len(due), "recall": sum(level % 2 == 0 for level in due) / len(due), "words": 1.0}]
+    assert "1: 50.0 (100.0)" in offered_lines(summary)[1] and rescore(tmp_path).summary["offered"] == summary["offered"]
+    assert "words alone" in (tmp_path / "report.html").read_text(encoding="utf-8")

@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 from train_helpers import LIGHT, TIMER, rows, tiny_model
 
-from needle.tools import Request
+from needle.student.retrieval import RetrievalHead
+from needle.tools import ToolCall, ToolSpec
+from needle.traces import Trace
 from needle.train.heads import Looked, choose_heads, looked
-from needle.train.retrieval import fit_head, pooled_requests, pooled_tools, similarity
+from needle.train.retrieval import Trial, choose_weight, fit_head, recall, trials
 
 
 def test_a_head_learns_which_tools_requests_belong_to_though_their_vectors_lie_elsewhere():
@@ -16,22 +18,41 @@ def test_a_head_learns_which_tools_requests_belong_to_though_their_vectors_lie_e
     turned = np.linalg.qr(rng.normal(size=(32, 32)))[0].astype(np.float32)
     right = [[int(place)] for place in rng.integers(0, 60, 600)]
     asked = np.stack([tools[place[0]] @ turned for place in right]) + rng.normal(size=(600, 32)).astype(np.float32) * 0.3
-    plain = similarity(asked[500:], tools, (np.eye(32, dtype=np.float32),) * 2).argmax(1)
+
+    def near(heads: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+        head = RetrievalHead(*heads, 1.0)
+        return (head.requests(asked[500:]) @ head.tools(tools).T).argmax(1)
+
+    plain = near((np.eye(32, dtype=np.float32),) * 2)
     heads = fit_head(asked[:500], tools, right[:500], size=32, epochs=120)
-    found = similarity(asked[500:], tools, heads).argmax(1)
+    found = near(heads)
     hits = [np.mean([place in gold for place, gold in zip(chosen, right[500:], strict=True)]) for chosen in (plain, found)]
     assert hits[1] > 0.8 > 0.3 > hits[0]
     again = fit_head(asked[:500], tools, right[:500], size=32, epochs=120)
     assert all((one == other).all() for one, other in zip(heads, again, strict=True))
 
 
-def test_vectors_of_a_batch_are_those_of_one_by_one(tokenizer):
-    model = tiny_model().eval()
-    requests = [Request(one.query, ()) for one in rows()]
-    whole, alone = pooled_requests(model, tokenizer, requests), np.concatenate([pooled_requests(model, tokenizer, [one]) for one in requests])
-    assert np.allclose(whole, alone, atol=1e-5) and whole.shape == (9, model.config.hidden_size)
-    tools = pooled_tools(model, tokenizer, [LIGHT, TIMER])
-    assert np.allclose(tools[1], pooled_tools(model, tokenizer, [TIMER])[0], atol=1e-5) and not np.allclose(tools[0], tools[1])
+def test_a_weight_is_chosen_on_one_half_of_the_toolsets_and_measured_on_the_other():
+    def trial(toolset: str, near: float, pool: int) -> Trial:
+        """Words like the wrong tool better, by 1; the head likes the right one by ``near``."""
+        return Trial(toolset, pool, np.array([1.0, *[0.0] * 9]), np.array([0.0, near, *[0.0] * 8]), (1,))
+
+    helps = [trial(name, 0.15, pool) for name in "abcd" for pool in (50, 100)]
+    weight, found = choose_weight(helps)
+    assert weight == 10 and found[50][1] == {"words": 0.0, "both": 1.0} and recall(helps, 5)[100][1] == 0.0
+    harmful = [Trial(name, pool, np.array([1.0, 0.5]), np.array([0.0, 0.9]), (0,)) for name in "abcd" for pool in (50, 100)]
+    assert choose_weight(harmful)[0] == 0
+
+
+def test_a_request_looks_for_its_tools_among_those_of_its_toolset_and_others():
+    tools = [ToolSpec(f"tool_{number}", f"word{number}") for number in range(120)]
+    held = [Trace(f"r{n}", f"say word{n}", tuple(tools[:4]), (ToolCall(f"tool_{n}", {}),), toolset="a") for n in (1, 2)]
+    held.append(Trace("s", "word9", (tools[9], tools[8]), (ToolCall("tool_9", {}), ToolCall("tool_8", {})), toolset="b"))
+    made = trials(held, tools, np.zeros((3, 120), dtype=np.float32), lambda tool: tool.name)
+    assert [(one.toolset, one.pool, len(one.words), len(one.right)) for one in made] == [
+        ("a", 50, 50, 1), ("a", 50, 50, 1), ("a", 100, 100, 1), ("a", 100, 100, 1), ("b", 50, 50, 2), ("b", 100, 100, 2),
+    ]  # fmt: skip
+    assert [one.worst(0.0) for one in made[:4]] == [0] * 4 and made[4].worst(0.0) > 0
 
 
 def test_attention_is_read_for_every_value_and_sums_to_at_most_one(tokenizer):

@@ -9,7 +9,7 @@ import numpy as np
 
 from needle.evals.escalation import escalation_lines
 from needle.evals.offered import offered_lines
-from needle.evals.report.markup import Html, facts, section, tag
+from needle.evals.report.markup import Html, facts, section, table, tag
 from needle.evals.report.plots import columns, curve, dots, plot
 from needle.evals.rows import Row
 from needle.evals.text import percent
@@ -39,9 +39,12 @@ def confidence(summary: Mapping[str, Any]) -> Html:
 
 def fallback(summary: Mapping[str, Any]) -> Html:
     """What went to a second model, which tools were shown; nothing for a run with neither a threshold nor large toolsets."""
-    lines = [*escalation_lines(summary), *offered_lines(summary)]
-    paragraphs = [tag("p", line) for line in lines]
-    return section("fallback", "Fallback and offered tools", *paragraphs, short="Fallback") if lines else Html("")
+    lines = [*escalation_lines(summary), *offered_lines(summary)[:1]]
+    if not lines:
+        return Html("")
+    rows = [(one["k"], percent(one["recall"]), percent(one["words"]), f"{one['n']:,}") for one in (summary.get("offered") or {}).get("at", ())]
+    found = table("Recall at k: rows, in %, whose called tools are all among the first k", ("k", "order used", "words alone", "rows with more tools"), rows, range(4))
+    return section("fallback", "Fallback and offered tools", *(tag("p", line) for line in lines), found, short="Fallback")
 
 
 def _risk(found: Mapping[str, Any], at: str) -> Html:
