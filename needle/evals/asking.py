@@ -88,7 +88,7 @@ def _from_folder(out: Path, wanted: set[str], resume: bool) -> dict[str, Row]:
         before = list(read_rows(out / PREVIOUS)) if (out / PREVIOUS).exists() else []
     except OSError as error:
         raise UserError(f"{out}: cannot hold results ({error.strerror}); choose another folder") from error
-    usable = [row for row in (*before, *now) if not row["infra_error"] and row.get("key") in wanted] if resume else []
+    usable = [row for row in (*before, *now) if not (row["infra_error"] or row.get("fallback_error")) and row.get("key") in wanted] if resume else []
     found = {row["key"]: row for row in usable}
     spare = {json.dumps([row.get("key"), row["id"]]): row for row in (*before, *now) if row.get("key") not in found}
     if spare:

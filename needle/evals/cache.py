@@ -77,7 +77,7 @@ class AnswerCache:
     def store(self, rows: Iterable[Row]) -> None:
         """Keep the answers of rows that the model gave. Raises ``UserError`` when the disk refuses."""
         kept = [
-            (row["key"], json.dumps({name: row[name] for name in ANSWER if name in row})) for row in rows if not row["infra_error"]
+            (row["key"], json.dumps({name: row[name] for name in ANSWER if name in row})) for row in rows if not (row["infra_error"] or row.get("fallback_error"))
         ]
         try:
             with self._file:

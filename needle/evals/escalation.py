@@ -15,7 +15,7 @@ def escalation(scored: Sequence[Scored]) -> dict[str, Any] | None:
     """Figures of a run with a threshold, or None.
 
     Returns:
-        ``n``; ``escalated`` and ``unsure`` (kept though unsure) with their shares; ``by``: rows and right ones of each caller that
+        ``n``; ``escalated`` and ``unsure`` (kept though unsure) with their shares; ``failed``: rows for which the fallback gave no answer; ``by``: rows and right ones of each caller that
         answered; ``usage``: tokens that the fallback was asked for.
     """
     rows = [one for one in scored if one.result.answered_by]
@@ -33,7 +33,8 @@ def escalation(scored: Sequence[Scored]) -> dict[str, Any] | None:
             if name.startswith(PAID):
                 usage[name.removeprefix(PAID)] = usage.get(name.removeprefix(PAID), 0) + count
     shares = {"escalated_share": up / len(rows), "unsure_share": unsure / len(rows)}
-    return {"n": len(rows), "escalated": up, "unsure": unsure, **shares, "by": by, "usage": usage}
+    failed = sum(one.result.fallback_error is not None for one in rows)
+    return {"n": len(rows), "escalated": up, "unsure": unsure, "failed": failed, **shares, "by": by, "usage": usage}
 
 
 def escalation_lines(summary: Mapping[str, Any]) -> list[str]:
@@ -44,4 +45,6 @@ def escalation_lines(summary: Mapping[str, Any]) -> list[str]:
     tokens = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in found["usage"].items())
     parts = [f"{found['escalated']:,} of {found['n']:,} rows ({100 * found['escalated_share']:.1f} %) went to the fallback" + (f" ({tokens})" if tokens else "")]
     parts += [f"{name}: {one['correct']:,} of {one['n']:,} right" for name, one in found["by"].items()]
-    return ["; ".join([*parts, f"{found['unsure']:,} answers stay unsure"])]
+    parts.append(f"{found['unsure']:,} answers stay unsure")
+    failed = f"the fallback gave no answer to {found['failed']:,} rows; the same command asks these again" if found.get("failed") else ""
+    return ["; ".join([*parts, failed] if failed else parts)]

@@ -21,7 +21,7 @@ from needle.traces.trace import Trace
 FORMAT = 2
 """Version of a row's layout, in its ``format``; rows of version 1 (which have none) are read too."""
 KEYS = {"id", "request", "gold", "calls", "raw", "error", "infra_error", "confidence", "seconds", "usage"}
-SEVERAL = ("answered_by", "unsure", "offered", "ranked")
+SEVERAL = ("answered_by", "unsure", "fallback_error", "offered", "ranked")
 """Keys of rows whose caller asks another one, or shows the model a part of the tools; left out where there is nothing to say."""
 Row = dict[str, Any]
 """An object with ``KEYS``, ``format``, ``key``, ``parser``, ``repaired`` and, scored, ``verdict`` and ``scorer``."""

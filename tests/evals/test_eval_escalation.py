@@ -66,3 +66,17 @@ def test_recall_at_k_of_the_order_used_stands_beside_that_of_words_alone(make_su
     assert summary["offered"]["at"] == [{"k": 1, "n": len(due), "recall": sum(level % 2 == 0 for level in due) / len(due), "words": 1.0}]
     assert "1: 50.0 (100.0)" in offered_lines(summary)[1] and rescore(tmp_path).summary["offered"] == summary["offered"]
     assert "words alone" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_rows_that_the_fallback_could_not_answer_are_counted_and_asked_again(make_suite, scripted, tmp_path):
+    def run(reply, cache=tmp_path / "answers.sqlite"):
+        large = scripted(reply, name="large")
+        caller = FallbackCaller(scripted(_small, name="small"), large, threshold=0.7)
+        return evaluate(caller, make_suite(), tmp_path / "out", cache=cache).summary, large.asked
+
+    first, asked = run(lambda query: CallResult(error="HTTP 503", infra_error=True))
+    assert first["escalation"]["failed"] == 15 == first["escalation"]["unsure"] and len(asked) == 15
+    assert "no answer to 15 rows; the same command asks these again" in escalation_lines(first)[0]
+    second, asked = run(_right)
+    assert second["escalation"]["failed"] == 0 and len(asked) == 15 and second["rates"]["correct"]["value"] > first["rates"]["correct"]["value"]
+    assert run(_right)[1] == []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from needle.errors import UserError
@@ -80,3 +82,71 @@ def test_whoever_answers_explains():
     caller = FallbackCaller(Fake("small", {"the attic": 0.1}), Fake("large"))
     result = caller.call("the attic", TOOLS, explain=True)
     assert result.answered_by == "large" and [(span.start, span.end) for span in result.evidence] == [(0, 9)]
+
+
+class Flaky(Fake):
+    """An endpoint that can be switched off; counts how often it is asked."""
+
+    down = True
+
+    def answer(self, requests):
+        results = super().answer(requests)
+        return [CallResult(error="http 503", infra_error=True) for _ in results] if self.down else results
+
+
+class Clock:
+    """Seconds that pass when told."""
+
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def _guarded(second: Caller, clock: Clock) -> FallbackCaller:
+    caller = FallbackCaller(Fake("small", {str(n): 0.1 for n in range(40)}), second, failures=3, pause=60)
+    caller._breaker._clock = clock
+    return caller
+
+
+def test_a_dead_fallback_is_left_out_for_a_while_and_tried_again_by_one_request(caplog):
+    second, clock = Flaky("large"), Clock()
+    caller = _guarded(second, clock)
+    for number in range(10):
+        (result,) = _ask(caller, str(number))
+        assert result.unsure and result.answered_by == "small" and "http 503" in result.fallback_error
+    assert len(second.asked) == 3 and "left out after 3 failures in a row, tried again in 60 s" in result.fallback_error
+    assert [record.levelname for record in caplog.records] == ["WARNING"] and "large failed 3 times in a row" in caplog.text
+    clock.now += 61
+    assert "left out" in _ask(caller, "1", "2", "3")[2].fallback_error and second.asked[3:] == [["1"]]  # one of the batch tries, and fails
+    assert "left out" in _ask(caller, "4")[0].fallback_error and len(second.asked) == 4
+    second.down, clock.now = False, clock.now + 61
+    assert [one.answered_by for one in _ask(caller, "5", "6", "7")] == ["large"] * 3 and second.asked[4:] == [["5"], ["6", "7"]]
+    assert len(caplog.records) == 2 and "answers again" in caplog.records[1].message
+    assert [one.answered_by for one in _ask(caller, "8")] == ["large"]
+
+
+def test_only_failures_in_a_row_count_and_malformed_answers_are_none():
+    second = Flaky("large")
+    caller = _guarded(second, Clock())
+    for number in range(8):
+        second.down = number % 2 == 0
+        _ask(caller, str(number))
+    assert len(second.asked) == 8
+    broken = Fake("large", error="malformed_json")
+    caller = _guarded(broken, Clock())
+    for number in range(8):
+        _ask(caller, str(number))
+    assert len(broken.asked) == 8
+    with pytest.raises(UserError, match="at least one failure"):
+        FallbackCaller(Fake("small"), broken, failures=0)
+
+
+def test_of_many_threads_one_tries_a_fallback_that_was_left_out():
+    second, clock = Flaky("large"), Clock()
+    caller = _guarded(second, clock)
+    _ask(caller, "1", "2", "3")
+    clock.now += 61
+    with ThreadPoolExecutor(8) as pool:
+        results = list(pool.map(lambda number: _ask(caller, str(number))[0], range(16)))
+    assert len(second.asked) == 2 and all(result.unsure and result.fallback_error for result in results)
