@@ -9,13 +9,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from needle.errors import UserError
-from needle.tools import Caller, CallResult, Request, ToolCall, ToolSpec
 
 if TYPE_CHECKING:
     from needle.agent import Agent
     from needle.extraction import extract, extract_all
     from needle.mcp import tools_from_mcp
     from needle.models import load
+    from needle.tools import Caller, CallResult, Request, ToolCall, ToolSpec
     from needle.tools.dates import clock_facts
     from needle.tools.functions import tool
     from needle.tools.read import load_toolset
@@ -39,6 +39,7 @@ __all__ = [
 ]
 
 _WHERE = {
+    **dict.fromkeys(("Caller", "CallResult", "Request", "ToolCall", "ToolSpec"), "needle.tools"),
     "Agent": "needle.agent",
     "clock_facts": "needle.tools.dates",
     "extract": "needle.extraction",
@@ -51,7 +52,9 @@ _WHERE = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import the heavier names on first use, so that ``import needle`` stays quick."""
+    """Import names on first use, so that ``import needle`` is quick, and Ctrl-C finds a program that is loaded (``needle.__main__``)."""
+    if name == "tools":
+        return import_module("needle.tools")
     if name in _WHERE:
         return getattr(import_module(_WHERE[name]), name)
     raise AttributeError(f"module 'needle' has no attribute {name!r}")

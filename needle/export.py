@@ -77,18 +77,16 @@ def export(
     Raises:
         UserError: see ``export_quantized``; also an ``out`` that holds something else, and an export that does not answer like its weights.
     """
-    fresh = room_for(out)
     try:
-        say(f"storing {bits}-bit weights")
-        export_quantized(model, fresh, bits)
-        source = checkpoint_folder(model)
-        trained = None
-        if rows and find_spec("torch") is not None and find_spec("transformers") is not None:
-            trained = {"source": open_engine(source, "torch"), "stored": open_engine(fresh, "torch")}
-        made = finish_export(fresh, source, [row.request for row in rows], trained, say)
-        put_in_place(fresh, out)
+        with room_for(out) as fresh:
+            say(f"storing {bits}-bit weights")
+            export_quantized(model, fresh, bits)
+            source = checkpoint_folder(model)
+            trained = None
+            if rows and find_spec("torch") is not None and find_spec("transformers") is not None:
+                trained = {"source": open_engine(source, "torch"), "stored": open_engine(fresh, "torch")}
+            made = finish_export(fresh, source, [row.request for row in rows], trained, say)
+            put_in_place(fresh, out)
     except OSError as error:
         raise UserError(f"{out}: cannot be written ({error.strerror or error}); nothing was changed there") from error
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
     return made

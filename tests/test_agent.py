@@ -215,9 +215,13 @@ def test_what_cannot_be_an_agent_is_said_at_once(tools, options, words):
         needle.Agent(tools, **({"model": Scripted()} | options))
 
 
-def test_an_empty_request_is_refused():
-    with pytest.raises(needle.UserError, match="the request is empty"):
-        needle.Agent([dim], Scripted()).run(" ")
+@pytest.mark.parametrize("ask", [
+    lambda: needle.Agent([dim], Scripted()).run(" "), lambda: Scripted().call("", [dim]), lambda: next(Scripted().stream(" \n", [dim])),
+    lambda: asyncio.run(Scripted().acall("", [dim], messages=[{"role": "user", "content": "dim the hall"}])),
+])  # fmt: skip
+def test_an_empty_request_is_refused_however_it_is_asked(ask):
+    with pytest.raises(needle.UserError, match="the request is empty; say what should be done"):
+        ask()
 
 
 async def fetch(page: int) -> str:

@@ -364,6 +364,34 @@ def test_ctrl_c_in_this_process_says_what_to_do(cli, monkeypatch, tmp_path):
     assert outcome.code == 130 and len(outcome.err.splitlines()) == 1 and "the same command continues" in outcome.err
 
 
+def test_ctrl_c_while_the_program_is_loaded_is_one_line():
+    press = """
+import signal, sys
+from needle.__main__ import main
+class Press:
+    def find_spec(self, name, path=None, target=None):
+        if name == "needle.commands.measure":
+            signal.raise_signal(signal.SIGINT)
+sys.meta_path.insert(0, Press())
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", press], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "stopped before it began\n")
+    light = "import needle.__main__, sys; print(*{'typer', 'numpy', 'json', 'needle.tools'} & sys.modules.keys()); needle.tools.Choice"
+    assert subprocess.run([sys.executable, "-c", light], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip() == ""
+
+
+def test_ctrl_c_that_the_shell_ignores_stays_ignored():
+    code = """
+import signal
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+import needle.cli, needle.__main__
+needle.cli.main = lambda: signal.raise_signal(signal.SIGINT) or print("goes on")
+needle.__main__.main()
+"""
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout == "goes on\n"
+
+
 # --debug
 
 

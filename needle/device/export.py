@@ -5,10 +5,15 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import itertools
 import json
+import os
+import re
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -71,27 +76,84 @@ class Exported:
         return sum(self.files.values())
 
 
-def room_for(out: Path) -> Path:
-    """A fresh folder beside ``out``. Raises ``UserError`` when ``out`` is taken by something that is no export."""
+@contextmanager
+def room_for(out: Path) -> Iterator[Path]:
+    """A fresh folder beside ``out`` that no other export writes to; gone at the end, unless it was put in place. What killed exports left goes too.
+
+    Raises ``UserError`` when ``out`` is taken by something that is no export, or cannot be written.
+    """
     if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / MANIFEST).is_file())):
         raise UserError(f"{out}: holds something that is no export; give a new folder")
-    fresh = out.with_name(out.name + ".new")
-    shutil.rmtree(fresh, ignore_errors=True)
+    held = -1
     try:
-        fresh.mkdir(parents=True)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(out, "new")
+        for number in itertools.count():
+            fresh = out.with_name(f".{out.name}.new-{os.getpid()}-{number}")
+            with suppress(FileExistsError, BlockingIOError):
+                fresh.mkdir()
+                held = _hold(fresh)
+                if fresh.exists():  # else another export took it for a leftover, in the moment before it was held
+                    break
     except OSError as error:
         raise UserError(f"{out}: cannot be written ({error.strerror}); give another --out") from error
-    return fresh
+    try:
+        yield fresh
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+        if held >= 0:
+            os.close(held)
+
+
+def _hold(folder: Path) -> int:
+    """Lock a folder until the descriptor that is returned is closed or the process ends; -1 where the system has no such locks.
+
+    Raises ``BlockingIOError`` when another export holds it.
+    """
+    try:
+        import fcntl
+
+        held = os.open(folder, os.O_RDONLY)
+    except (ImportError, OSError):
+        return -1
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(held)
+        if isinstance(error, BlockingIOError):
+            raise
+        return -1
+    return held
+
+
+def _sweep(out: Path, kind: str) -> None:
+    """Remove what killed exports to ``out`` left: folders of that kind that nobody holds."""
+    named = re.compile(rf"\.{re.escape(out.name)}\.{kind}-\d+-\d+")
+    for left in [path for path in out.parent.iterdir() if named.fullmatch(path.name)]:
+        with suppress(BlockingIOError):
+            held = _hold(left)
+            if held >= 0:
+                shutil.rmtree(left, ignore_errors=True)
+                os.close(held)
 
 
 def put_in_place(fresh: Path, out: Path) -> None:
-    """``fresh`` becomes ``out``; an older export there goes only then."""
-    old = out.with_name(out.name + ".old")
+    """``fresh`` becomes ``out``; an older export there goes only then. Of exports at the same time the last one stays."""
+    old = fresh.with_name(fresh.name.replace(".new-", ".old-"))
+    while True:
+        with suppress(FileNotFoundError):
+            out.rename(old)
+        try:
+            fresh.rename(out)
+            break
+        except OSError as error:
+            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+                with suppress(OSError):
+                    old.rename(out)
+                raise
+            shutil.rmtree(old, ignore_errors=True)
     shutil.rmtree(old, ignore_errors=True)
-    if out.exists():
-        out.rename(old)
-    fresh.rename(out)
-    shutil.rmtree(old, ignore_errors=True)
+    _sweep(out, "old")
 
 
 def finish_export(

@@ -182,7 +182,7 @@ class Caller(ABC):
         """Answer one request; ``tools`` may be specs, dictionaries in any known shape, functions or Pydantic models.
 
         ``explain``: fill ``evidence``, the words of the request behind each argument.
-        Raises ``UserError`` for tools that cannot be read and for a choice that they do not have.
+        Raises ``UserError`` for an empty request, tools that cannot be read, and a choice that they do not have.
         """
         requests = [_request(query, tools, system, messages, choice)]
         return (self.answer_explained(requests) if explain else self.answer(requests))[0]
@@ -231,8 +231,11 @@ class Caller(ABC):
 
 
 def _request(query: str, tools: Iterable[Any], system: str | None, messages: Sequence[dict[str, Any]], choice: Choice) -> Request:
-    """What a person gives, as a request. Raises ``UserError`` for tools that cannot be read and for a choice that they do not have."""
+    """What a person gives, as a request. Raises ``UserError`` for an empty one, tools that cannot be read, and a choice that they do not have."""
     from needle.tools.read import read_tools  # here: the reader imports this package
+
+    if not query.strip():
+        raise UserError("the request is empty; say what should be done")
 
     specs = tuple(read_tools(tools))
     choice.check(specs)

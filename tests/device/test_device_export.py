@@ -5,12 +5,15 @@ from __future__ import annotations
 import errno
 import json
 import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 import needle
 from needle.device.engine import OnnxEngine
+from needle.device.export import put_in_place, room_for
 from needle.device.graphs import VERSION
 from needle.device.manifest import MANIFEST, check_manifest
 from needle.device.weights import WeightsFile
@@ -110,6 +113,35 @@ def test_what_stands_where_the_export_should_go_stays(folders, tmp_path: Path, m
         export(str(folders[4]), tmp_path / "out", 4)
     assert (tmp_path / "out" / MANIFEST).read_bytes() == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["notes", "out"]
+
+
+def test_exports_to_one_folder_at_a_time_do_not_meet_and_what_a_killed_one_left_goes(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    for name in (".out.new-1-0", ".out.old-1-0", "out.new-ideas"):
+        (tmp_path / name).mkdir()
+    with room_for(out) as first, room_for(out) as second:
+        assert first != second and first.is_dir() and second.is_dir() and not (tmp_path / ".out.new-1-0").exists()
+        for number, fresh in enumerate((first, second)):
+            (fresh / MANIFEST).write_text(str(number))
+        put_in_place(first, out)
+        put_in_place(second, out)
+    assert (out / MANIFEST).read_text() == "1"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "out.new-ideas"]
+
+
+def test_many_exports_that_end_at_once_leave_one_whole_folder(tmp_path: Path) -> None:
+    out, ready = tmp_path / "out", threading.Barrier(6)
+
+    def export_one(number: int) -> None:
+        with room_for(out) as fresh:
+            for name in (MANIFEST, "other"):
+                (fresh / name).write_text(str(number))
+            ready.wait()
+            put_in_place(fresh, out)
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(export_one, range(6)))
+    assert (out / MANIFEST).read_text() == (out / "other").read_text() and [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
 def test_the_page_makes_an_export_of_an_older_version_again(folders, tmp_path: Path) -> None:
