@@ -35,6 +35,7 @@ import needle
 from needle.device.engine import OnnxEngine
 from needle.models import checkpoint_folder
 from needle.student.caller import StudentCaller
+from needle.student.decoding import among
 from needle.student.rendering import render_answer, render_request, render_tools
 from needle.student.tokenizer import load_tokenizer
 from needle.tools import Request, ToolCall, ToolSpec
@@ -60,21 +61,31 @@ Time = tuple[float, float]
 """Milliseconds by the clock and of processor time."""
 
 
+class LedLogits:
+    """Logits among which a given token is always the highest (None: as they are)."""
+
+    def __init__(self, logits: Any, tokens: Sequence[int | None]) -> None:
+        self._logits, self._tokens, self.shape = logits, tokens, logits.shape
+
+    def among(self, row: int, tokens: np.ndarray) -> np.ndarray:
+        """See ``Logits``."""
+        found = among(self._logits, row, tokens)
+        found[tokens == self._tokens[row]] = 1e4
+        return found
+
+
 class Led:
     """A stepper that writes a given answer: its next token gets the highest logit wherever one is asked for."""
 
     def __init__(self, stepper: Any, answer: Sequence[int]) -> None:
         self._stepper, self._answer, self._fed, self.alignment = stepper, answer, -1, None
 
-    def step_all(self, tokens: Sequence[int], last: int) -> np.ndarray:
+    def step_all(self, tokens: Sequence[int], last: int) -> LedLogits:
         """See ``DraftingStepper``."""
         logits = self._stepper.step_all(tokens, last)
         self._fed += len(tokens)
-        for row in range(last):
-            place = self._fed - last + 1 + row
-            if place < len(self._answer):
-                logits[row, self._answer[place]] = 1e4
-        return logits
+        places = range(self._fed - last + 1, self._fed + 1)
+        return LedLogits(logits, [self._answer[place] if place < len(self._answer) else None for place in places])
 
     def drop(self, tokens: int) -> None:
         """See ``DraftingStepper``."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +16,8 @@ from needle.device.flat import FlatStepper, hidden_bias
 from needle.device.graphs import DECODER, ENCODER, VERSION, decoder_graph, encoder_graph, pair
 from needle.device.manifest import check_manifest
 from needle.device.prepared import Prepared, ToolsetCache
+from needle.device.single import Head, Singles, SingleStepper
+from needle.device.single_graphs import head_graph, single_graph
 from needle.device.stepper import KeysValues, OnnxStepper, numpy_of, values_of
 from needle.device.weights import WeightsFile
 from needle.device.whole_int8 import column_integers
@@ -22,6 +25,8 @@ from needle.errors import UserError
 from needle.student.retrieval import Source, pooled_layers
 from needle.student.shape import WEIGHTS, Shape
 
+QUICK_SCORES = "ORT_MLAS_QKGEMM_S8_APPROX_VNNI"
+"""With 1 in the environment, products of queries and 8-bit keys round the queries to 8 bits as well (on CPUs with VNNI); read once a process."""
 ACCURACY = 4
 """``accuracy_level`` of ``MatMulNBits``: activations rounded to 8 bits in groups of 32. (0 computes in fp32.)"""
 
@@ -35,7 +40,8 @@ class OnnxEngine:
         Args:
             folder: a checkpoint or an exported model.
             threads: threads of one run of the model.
-            fast: the encoder in 8-bit integers (see ``whole_int8``), if the weights are integers; else the graph as other runtimes run it.
+            fast: if the weights are integers, the encoder in 8-bit integers (see ``whole_int8``) and single answers through their own graph (see
+                ``single``); else the graphs as other runtimes run them.
             cache: where encoded toolsets are kept; None: in memory only.
 
         Raises:
@@ -47,16 +53,42 @@ class OnnxEngine:
         if not self.config.shares_toolsets:
             raise UserError(f"{folder}: its tools see the request, so they cannot be encoded apart; run it with engine='torch'")
         self.cache = cache or ToolsetCache(None)
-        self._encoder = self._session(ENCODER, threads, fast and self.weights.bits <= 8)
-        self._decoder = self._session(DECODER, threads)
+        self._threads = threads
+        fast = fast and self.weights.bits <= 8
+        self._encoder = self._session(ENCODER, fast)
+        self._single = self._single_sessions() if fast else None
+        if self._single is None:
+            self._decoder  # noqa: B018 - a folder that does not run is refused now
         self._hidden = hidden_bias(folder, self.config, self.weights)
-        self._flat = next(value.shape[2] for value in self._decoder.get_inputs() if value.name == "source_bias") != 1
 
-    def _session(self, file: str, threads: int, whole_int8: bool = False) -> ort.InferenceSession:
+    def _options(self) -> ort.SessionOptions:
         options = ort.SessionOptions()
-        options.intra_op_num_threads, options.inter_op_num_threads, options.log_severity_level = threads, 1, 3
+        options.intra_op_num_threads, options.inter_op_num_threads, options.log_severity_level = self._threads, 1, 3
         options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(self.folder))
-        path = self.folder / file
+        return options
+
+    def _single_sessions(self) -> Singles | None:
+        """What runs single answers; None for an ONNX Runtime that is too old for it."""
+        os.environ.setdefault(QUICK_SCORES, "1")
+        graphs = [make(self.config, self.weights, ACCURACY) for make in (single_graph, head_graph)]
+        try:
+            body, head = (ort.InferenceSession(graph, self._options(), providers=["CPUExecutionProvider"]) for graph in graphs)
+        except Exception:  # noqa: BLE001 - the runtime's own exceptions share no base class
+            return None
+        return Singles(body, Head(head, self.folder, self.weights), self.config)
+
+    @cached_property
+    def _decoder(self) -> ort.InferenceSession:
+        """The decoder of batches, and of single answers that the fast way does not serve; made when it is first needed."""
+        return self._session(DECODER)
+
+    @cached_property
+    def _flat(self) -> bool:
+        """Whether that graph can run several answers as one row."""
+        return next(value.shape[2] for value in self._decoder.get_inputs() if value.name == "source_bias") != 1
+
+    def _session(self, file: str, whole_int8: bool = False) -> ort.InferenceSession:
+        options, path = self._options(), self.folder / file
         try:
             if whole_int8:
                 model = encoder_graph(self.config, self.weights, ACCURACY, True)
@@ -135,16 +167,24 @@ class OnnxEngine:
 
     def stepper(
         self, toolsets: Sequence[Sequence[int]], requests: Sequence[Sequence[int]], toolset_of: Sequence[int], align: bool = False
-    ) -> OnnxStepper | FlatStepper:
+    ) -> SingleStepper | OnnxStepper | FlatStepper:
         """See ``needle.student.caller.Engine.stepper``."""
         prepared = [self.prepare(toolset, keep=False) for toolset in toolsets]
         sources = [prepared[number] for number in toolset_of]
         own = [self._encode(ids, of.length, of.encoder, "", "request")[1] for ids, of in zip(requests, sources, strict=True)]
-        if self._flat and len(requests) >= 2 * len(toolsets):
+        if self._single and len(requests) == 1 and not align:
+            return SingleStepper(self._single, sources[0].rounded, own[0], lambda: self._batch(prepared, own, toolset_of, False))
+        return self._batch(prepared, own, toolset_of, align)
+
+    def _batch(self, prepared: Sequence[Prepared], own: list[KeysValues], toolset_of: Sequence[int], align: bool) -> OnnxStepper | FlatStepper:
+        """A stepper for any number of rows, from encoded toolsets and requests."""
+        sources = [prepared[number] for number in toolset_of]
+        lengths = [part["request_key_0"].shape()[2] for part in own]
+        if self._flat and len(own) >= 2 * len(prepared):
             return FlatStepper(self._decoder, self.config, [one.decoder for one in prepared], own, toolset_of, self._hidden, align)
-        request, request_real = _padded(own, [len(ids) for ids in requests], len(requests))
-        shared = prepared if len(toolsets) == 1 else sources
-        tools, real = _padded([one.decoder for one in shared], [one.length for one in sources], len(requests))
+        request, request_real = _padded(own, lengths, len(own))
+        shared = prepared if len(prepared) == 1 else sources
+        tools, real = _padded([one.decoder for one in shared], [one.length for one in sources], len(own))
         return OnnxStepper(self._decoder, self.config, tools, request, (real, request_real), self._hidden, align)
 
     def facts(self) -> dict[str, Any]:

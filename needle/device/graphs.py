@@ -24,7 +24,7 @@ VERSION = "2"
 ENCODER, DECODER = "encoder.onnx", "decoder.onnx"
 
 
-class _Layers(GraphWriter):
+class Layers(GraphWriter):
     """The parts that both graphs are made of. ``x`` is ``[batch, tokens, D]`` everywhere; heads are ``[batch, heads, tokens, E]``."""
 
     def __init__(self, shape: Shape, weights: WeightsFile, accuracy_level: int) -> None:
@@ -202,7 +202,7 @@ def pair(stem: str, layer: int) -> tuple[str, str]:
     return f"{stem}_key_{layer}", f"{stem}_value_{layer}"
 
 
-def _past(graph: _Layers, stem: str, layer: int, batch: str, length: str) -> tuple[str, str]:
+def _past(graph: Layers, stem: str, layer: int, batch: str, length: str) -> tuple[str, str]:
     key, value = (graph.input(name, "float32", (batch, graph.kinds, length, graph.size)) for name in pair(stem, layer))
     return key, value
 
@@ -213,7 +213,7 @@ def encoder_graph(shape: Shape, weights: WeightsFile, accuracy_level: int, whole
     Inputs: ``ids``; ``positions`` of the same shape; ``sizes`` = (past, tokens); ``past_{key,value}_LAYER`` of each encoder layer.
     Outputs: ``own_{key,value}_LAYER`` of each encoder layer, ``cross_{key,value}_LAYER`` of each decoder layer, ``[batch, K, tokens, E]``.
     """
-    graph = _Layers(shape, weights, accuracy_level)
+    graph = Layers(shape, weights, accuracy_level)
     ids, positions = (graph.input(name, "int64", ("batch", "tokens")) for name in ("ids", "positions"))
     sizes = graph.input("sizes", "int64", (2,))
     graph.whole_int8 = whole_int8
@@ -250,7 +250,7 @@ def decoder_graph(shape: Shape, weights: WeightsFile, accuracy_level: int) -> by
     Outputs: ``logits [batch, V]`` after the last token; ``alignment [batch, tokens, tools + request]``, mean cross-attention probability of
     the configured heads; ``present``, the ``past`` of the next step.
     """
-    graph = _Layers(shape, weights, accuracy_level)
+    graph = Layers(shape, weights, accuracy_level)
     ids, positions = (graph.input(name, "int64", ("batch", "tokens")) for name in ("ids", "positions"))
     last, bias = graph.input("last", "int64", None), graph.input("bias", "float32", ("rows", 1, "queries", "keys"))
     source_bias, sizes = graph.input("source_bias", "float32", ("batch", 1, "source_queries", "source")), graph.input("sizes", "int64", (2,))
@@ -284,7 +284,7 @@ def decoder_graph(shape: Shape, weights: WeightsFile, accuracy_level: int) -> by
     return graph.model("needle decoder", {"needle_graph": VERSION})
 
 
-def _alignment(graph: _Layers, observed: dict[int, str]) -> None:
+def _alignment(graph: Layers, observed: dict[int, str]) -> None:
     """Give out mean probabilities ``[batch, tokens, source]`` of the configured heads."""
     chosen = []
     for layer, heads in aligned_heads(graph.shape).items():

@@ -17,7 +17,7 @@ IR_VERSION, OPSET = 10, 21
 """Format and operator set; every ONNX Runtime since 1.20 reads them."""
 MICROSOFT = "com.microsoft"
 """Domain of ONNX Runtime's own operators."""
-TYPES = {"float32": 1, "uint8": 2, "int8": 3, "int64": 7, "float16": 10}
+TYPES = {"float32": 1, "uint8": 2, "int8": 3, "int32": 6, "int64": 7, "float16": 10}
 """ONNX numbers of the element types in use."""
 _VARINT, _BYTES, _FLOAT = 0, 2, 5
 

@@ -10,12 +10,14 @@ import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from needle.device.single import Rounded
 from needle.device.stepper import KeysValues, numpy_of, values_of
 from needle.tools.places import cache_folder
 
@@ -33,6 +35,11 @@ class Prepared:
     """What a request looks at in the encoder, ``past_...``."""
     decoder: KeysValues
     """What an answer looks at, ``tools_...``."""
+
+    @cached_property
+    def rounded(self) -> Rounded:
+        """The same in 8 bits, for single answers."""
+        return Rounded(self.decoder, "tools")
 
     @property
     def size(self) -> int:

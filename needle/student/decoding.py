@@ -55,10 +55,20 @@ class Stepper(Protocol):
         """Go on with these rows (in this order, repeats allowed)."""
 
 
+class Logits(Protocol):
+    """Logits after several tokens that are computed as far as they are asked for."""
+
+    shape: tuple[int, int]
+    """Places, size V of the vocabulary."""
+
+    def among(self, row: int, tokens: np.ndarray) -> np.ndarray:
+        """Logits of some ``tokens`` at a place."""
+
+
 class DraftingStepper(Stepper, Protocol):
     """A stepper that can look at several places at once and take tokens back; for a single row."""
 
-    def step_all(self, tokens: Sequence[int], last: int) -> np.ndarray:
+    def step_all(self, tokens: Sequence[int], last: int) -> np.ndarray | Logits:
         """Append ``tokens``; return the logits ``[last, V]`` after each of the ``last`` ones."""
 
     def drop(self, tokens: int) -> None:
@@ -113,11 +123,29 @@ def _masked(
     return _log_softmax(logits_BV)
 
 
-def _choose(log_probabilities_V: np.ndarray, token: int, place: int) -> Choice:
-    """``token`` as a choice beside the best other one."""
-    own = float(log_probabilities_V[token])
-    before, after = log_probabilities_V[:token], log_probabilities_V[token + 1 :]
-    other = max(float(part.max()) for part in (before, after) if part.size)
+def among(logits: np.ndarray | Logits, row: int, tokens: np.ndarray) -> np.ndarray:
+    """Logits of some tokens at a place, of an array or of what computes them."""
+    return logits[row, tokens] if isinstance(logits, np.ndarray) else logits.among(row, tokens)
+
+
+def _options(
+    logits: np.ndarray | Logits, row: int, constraint: Constraint | None, matcher: LLMatcher | None, closing: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """The tokens that a row may write next, in order, and their log-probabilities."""
+    size = logits.shape[1]
+    allowed_V = np.ones(size, dtype=bool) if constraint is None else constraint.allowed([matcher], size)[0]
+    if closing and constraint is not None:
+        allowed_V = constraint.closing(allowed_V)
+    allowed_V[[SPECIAL_IDS[PAD], _BOS]] = False
+    tokens = np.flatnonzero(allowed_V) if allowed_V.any() else np.array([_EOS])
+    return tokens, _log_softmax(among(logits, row, tokens).astype(np.float32))
+
+
+def _choose(log_probabilities: np.ndarray, best: int, place: int) -> Choice:
+    """The one at ``best`` as a choice beside the best other one."""
+    own = float(log_probabilities[best])
+    before, after = log_probabilities[:best], log_probabilities[best + 1 :]
+    other = max((float(part.max()) for part in (before, after) if part.size), default=float(_NEVER))
     return Choice(place, own, other)
 
 
@@ -133,12 +161,12 @@ def _advance(matcher: LLMatcher | None, token: int) -> list[int]:
 
 
 Pick = Callable[[np.ndarray], int]
-"""A token from log-probabilities ``[V]``."""
+"""The place of one of the log-probabilities of the tokens that may be written."""
 
 
-def likeliest(log_probabilities_V: np.ndarray) -> int:
-    """The token of the highest probability, the first of equals."""
-    return int(log_probabilities_V.argmax())
+def likeliest(log_probabilities: np.ndarray) -> int:
+    """The place of the highest, the first of equals."""
+    return int(log_probabilities.argmax())
 
 
 def greedy(
@@ -174,13 +202,15 @@ def greedy_steps(
     live = list(range(len(matchers)))
     pending: list[list[int]] = [[_BOS] for _ in live]
     while live:
-        log_probabilities = _masked(stepper.step(pending), constraint, [matchers[row] for row in live], [len(answers[row]) >= limit for row in live])
+        logits = stepper.step(pending)
         pending, stay = [], []
         for row, alignment_CS in zip(live, stepper.alignment or (), strict=False):
             looked[row].append(alignment_CS)
         for place, row in enumerate(live):
-            token = pick(log_probabilities[place])
-            choices[row].append(_choose(log_probabilities[place], token, len(answers[row])))
+            tokens, log_probabilities = _options(logits, place, constraint, matchers[row], len(answers[row]) >= limit)
+            best = pick(log_probabilities)
+            choices[row].append(_choose(log_probabilities, best, len(answers[row])))
+            token = int(tokens[best])
             new = _advance(matchers[row], token)
             answers[row] += new
             yield row, new
@@ -229,9 +259,10 @@ def drafted_steps(
         logits = stepper.step_all([*pending, *guess], len(guess) + 1)
         right, over = 0, False
         while True:
-            log_probabilities = _masked(logits[right : right + 1], constraint, [matcher], [len(answer) >= limit])[0]
-            token = pick(log_probabilities)
-            choices.append(_choose(log_probabilities, token, len(answer)))
+            tokens, log_probabilities = _options(logits, right, constraint, matcher, len(answer) >= limit)
+            best = pick(log_probabilities)
+            choices.append(_choose(log_probabilities, best, len(answer)))
+            token = int(tokens[best])
             new = _advance(matcher, token)
             answer += new
             yield 0, new

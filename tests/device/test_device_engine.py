@@ -55,7 +55,7 @@ def test_logits_and_alignment_are_those_of_torch_for_every_width(folders, bits: 
 
 
 def test_a_row_gets_the_same_logits_alone_as_in_a_batch(folders) -> None:
-    engine = OnnxEngine(folders[4])
+    engine = OnnxEngine(folders[4], fast=False)
     together = _logits(engine)
     for row, (toolset, request) in enumerate(zip(TOOLSET_OF, REQUESTS, strict=True)):
         alone = _logits(engine, [toolset], [request], [[tokens[row]] for tokens in STEPS])
@@ -64,7 +64,7 @@ def test_a_row_gets_the_same_logits_alone_as_in_a_batch(folders) -> None:
 
 
 def test_forced_tokens_in_one_step_are_the_tokens_one_by_one(folders) -> None:
-    engine, tokens = OnnxEngine(folders[4]), [2, 11, 40, 41, 42]
+    engine, tokens = OnnxEngine(folders[4], fast=False), [2, 11, 40, 41, 42]
     at_once, one_by_one = (engine.stepper(TOOLSETS[:1], REQUESTS[:1], [0]) for _ in range(2))
     last = [one_by_one.step([[token]]) for token in tokens][-1]
     np.testing.assert_allclose(at_once.step([tokens]), last, atol=1e-4)

@@ -60,7 +60,7 @@ def test_rows_side_by_side_get_the_logits_and_the_attention_that_they_get_alone(
 
 
 def test_a_row_can_be_repeated_and_the_copies_go_on_apart(folders) -> None:
-    engine = OnnxEngine(folders[4])
+    engine = OnnxEngine(folders[4], fast=False)
     stepper = engine.stepper([TOOLS], REQUESTS[:2], [0, 0])
     stepper.step([[2], [2, 3]])
     stepper.keep([1, 1])
@@ -86,6 +86,7 @@ def test_neighbours_stay_hidden_however_large_the_scores_are(tmp_path: Path) -> 
 
 def test_an_export_from_before_flat_batches_still_runs_in_batches(folders, tmp_path: Path, monkeypatch) -> None:
     new = OnnxEngine(folders[4])
+    assert new._flat
     folder = Path(shutil.copytree(folders[4], tmp_path / "old"))
     declare = GraphWriter.input
     monkeypatch.setattr(GraphWriter, "input", lambda self, name, kind, shape: declare(
