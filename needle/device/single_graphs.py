@@ -59,8 +59,8 @@ class _Single(Layers):
     def _head_norm(self, x: str, name: str, part: str, heads: int, factor: float) -> str:
         """``x [1, tokens, heads * E]`` with normed heads, times ``factor``."""
         gain = self.node("Mul", self.gain(f"{name}.branch.{part}_norm"), self.constant(factor, "float32"))
-        gain = self.node("Expand", self.node("Reshape", gain, self.constant([1, self.size], "int64")), self.constant([heads, self.size], "int64"))
-        return self.node("BranchwiseRMSNorm", x, gain, domain=MICROSOFT, num_branches=heads, epsilon=self.shape.norm_eps)
+        apart = self.normed(self.node("Reshape", x, self.constant([1, -1, self.size], "int64")), gain)
+        return self.node("Reshape", apart, self.constant([1, -1, heads * self.size], "int64"))
 
     def _attention(self, inputs: list[str], caches: list[str], kind: str, room: str, **settings: object) -> str:
         """Heads ``[1, tokens, H * E]``; the caches are given out as ``new_...``."""
