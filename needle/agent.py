@@ -24,6 +24,7 @@ from needle.tools.bind import as_text, bind
 from needle.tools.dates import clock_facts, settle_dates, takes_dates
 from needle.tools.execute import execute, execute_async
 from needle.tools.grounding.hearing import today_in
+from needle.tools.times import settle_times
 
 Status = Literal["done", "failed", "invalid", "declined", "unsure", "dry"]
 Confirm = Callable[[ToolCall, Mapping[str, Any]], bool | Awaitable[bool]]
@@ -37,7 +38,7 @@ class Step:
     """One call and what became of it."""
 
     call: ToolCall
-    """The call as the model wrote it, days settled (``Run.answer`` has it without)."""
+    """The call as the model wrote it, days and times settled (``Run.answer`` has it without)."""
     status: Status
     """``done``; ``failed`` (the tool raised, or took too long); ``invalid`` (not executed: the arguments do not fit);
     ``declined`` (the confirmation hook said no); ``unsure`` (not executed: the model's confidence is below the
@@ -105,7 +106,8 @@ class Agent:
             timeout: most seconds of one execution; a ``Bound`` tool may have its own.
             threshold: nothing is executed where the model gives its answer less confidence than this (0 to 1).
             clock: says what time it is. Where a tool takes a date, the model is told, unless ``system`` does, and days
-                that are counted from today are settled (``needle.tools.dates``). None: neither.
+                that are counted from today are settled (``needle.tools.dates``), as are times of day that the request
+                says (``needle.tools.times``). None: nothing of it.
 
         Raises:
             UserError: a function that cannot be a tool, two tools of one name, or no such model.
@@ -192,7 +194,8 @@ class Agent:
         unsure = answer.unsure or (answer.confidence is not None and answer.confidence < self.threshold)
         idle: Status | None = "dry" if dry else "unsure" if unsure else None
         steps: list[Step] = []
-        for call in settle_dates(answer, self._specs, text, facts) if not answer.error else ():
+        calls = [] if answer.error else settle_dates(answer, self._specs, text, facts)
+        for call in calls if self.clock is None else settle_times(calls, self._specs, text):
             steps.append((yield from self._step(call, idle)))
         if not dry and not answer.error:
             self._remember(text, steps)

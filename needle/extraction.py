@@ -8,7 +8,7 @@
     needle.extract("a table for four on 3 May 2026", Booking)     # Booking(guests=4, day=date(2026, 5, 3)), or None
 
 Whatever Pydantic can describe may be a field: nested models, lists, ``Optional``, ``Literal``, enums, dates. With facts
-that say which day today is (``system=needle.clock_facts(datetime.now())``), "tomorrow" becomes a date by the calendar.
+that say which day today is (``system=needle.clock_facts(datetime.now())``), "tomorrow" becomes a date by the calendar; times of day are those that the text says.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from needle.tools import Caller, ToolCall, ToolSpec
 from needle.tools.bind import complaint
 from needle.tools.dates import settle_dates
 from needle.tools.functions import spec_from_model
+from needle.tools.times import settle_times
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -64,7 +65,7 @@ def _ask(
     answer = as_caller(model).call(text, [spec], system=system)
     if answer.error:
         raise UserError(f"nothing extracted: {answer.error}")
-    return spec, settle_dates(answer, [spec], text, system)
+    return spec, settle_times(settle_dates(answer, [spec], text, system), [spec], text)
 
 
 def _instance(kind: type[M], arguments: dict[str, object]) -> M:

@@ -327,6 +327,17 @@ def test_tomorrow_is_a_day_of_the_calendar_where_a_tool_takes_one():
         assert model.seen[0].system is None and step.call == model.calls[0]
 
 
+def test_tomorrow_at_seven_is_a_moment_of_the_calendar():
+    def wake(at: datetime.datetime) -> None:
+        """Set an alarm."""
+
+    now, model = datetime.datetime(2026, 11, 27, 14, 5), Scripted(("wake", {"at": "2023-01-01T14:05"}))
+    (step,) = needle.Agent([wake], model, clock=lambda: now).run("wake me tomorrow at 7")
+    assert step.arguments == {"at": datetime.datetime(2026, 11, 28, 7)} and step.status == "done"
+    (step,) = needle.Agent([wake], model, clock=None).run("wake me tomorrow at 7")
+    assert step.arguments == {"at": datetime.datetime(2023, 1, 1, 14, 5)}
+
+
 def test_one_call_can_be_awaited_and_a_caller_that_decides_at_once_streams_whole_calls():
     model = Scripted(HALL)
     assert asyncio.run(model.acall("x", [dim], system="It is Monday.")) == [ToolCall(*HALL)]

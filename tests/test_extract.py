@@ -111,7 +111,7 @@ class Journey(BaseModel):
 def test_nested_models_lists_options_enums_and_moments_are_filled():
     given = {
         "legs": [{"to": "Ulm"}, {"to": "Rome", "by": "plane", "seat": None}],
-        "leave": "2020-01-01T07:30",
+        "leave": "2020-01-01T14:05",
         "mood": "wild",
     }
     facts = needle.clock_facts(datetime.datetime(2026, 11, 27, 14, 5))

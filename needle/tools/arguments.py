@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from needle.tools.close import resolve
@@ -85,3 +86,13 @@ def value_class(schema: dict[str, Any], value: Any = None) -> str:
     return {"integer": "number", "number": "number", "boolean": "boolean", "array": "array", "object": "object"}.get(
         kind, "text"
     )
+
+
+def replaced(arguments: dict[str, Any], place: Sequence[str | int], value: Any) -> dict[str, Any]:
+    """A copy of the arguments with another value at a place, given as keys and list indices from the outside."""
+    changed = copy.deepcopy(arguments)
+    inner: Any = changed
+    for key in place[:-1]:
+        inner = inner[key]
+    inner[place[-1]] = value
+    return changed

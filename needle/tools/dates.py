@@ -10,16 +10,14 @@ those that students are trained on (``needle.generate.context``). Only arguments
 
 from __future__ import annotations
 
-import copy
 import datetime
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
-from needle.tools.arguments import leaves, schema_at
+from needle.tools.arguments import leaves, replaced, schema_at
 from needle.tools.grounding.ground import slots
 from needle.tools.grounding.hearing import hear, today_in
 from needle.tools.spec import ToolCall, ToolSpec
@@ -95,7 +93,7 @@ def settle_dates(
 
     A day that the text can mean stays. Of the others: when there is one phrase and one day in a call, they belong
     together; when as many phrases as days are left over, in their order; else nothing is changed. The time of a
-    ``date-time`` stays.
+    ``date-time`` stays (``needle.tools.times``).
 
     Args:
         facts: what says which day today is (a system message), or that day; without one nothing is changed.
@@ -126,15 +124,6 @@ def settle_dates(
     for slot, phrase in zip(wrong, free, strict=True):
         number = places[int(slot.path.partition(".")[0])]
         settled[number] = ToolCall(
-            settled[number].name, _replaced(settled[number].arguments, slot.place, f"{phrase.days[0]}{slot.value[10:]}")
+            settled[number].name, replaced(settled[number].arguments, slot.place, f"{phrase.days[0]}{slot.value[10:]}")
         )
     return settled
-
-
-def _replaced(arguments: dict[str, Any], place: Sequence[str | int], value: str) -> dict[str, Any]:
-    changed = copy.deepcopy(arguments)
-    inner: Any = changed
-    for key in place[:-1]:
-        inner = inner[key]
-    inner[place[-1]] = value
-    return changed
