@@ -13,9 +13,9 @@ import numpy as np
 from llguidance import LLMatcher
 
 from needle.student.grammar import Constraint
-from needle.student.tokenizer import BOS, EOS, PAD, SPECIAL_IDS
+from needle.student.tokenizer import BOS, EOS, NONE, PAD, SPECIAL_IDS
 
-_BOS, _EOS = SPECIAL_IDS[BOS], SPECIAL_IDS[EOS]
+_BOS, _EOS, _NONE = (SPECIAL_IDS[mark] for mark in (BOS, EOS, NONE))
 _NEVER = np.float32(-1e30)
 DRAFT = 4
 """Most tokens that are guessed at a time."""
@@ -150,14 +150,14 @@ def _choose(log_probabilities: np.ndarray, best: int, place: int) -> Choice:
 
 
 def _advance(matcher: LLMatcher | None, token: int) -> list[int]:
-    """Consume ``token`` and what the grammar forces after it; both are returned."""
+    """Consume ``token`` and what the grammar forces after it; both are returned. (After ``<none>`` only the end can come.)"""
     if matcher is None or token == _EOS:
         return [token]
     matcher.consume_token(token)
     forced = matcher.compute_ff_tokens()
     for next_token in forced:
         matcher.consume_token(next_token)
-    return [token, *forced]
+    return [token, *forced, _EOS] if token == _NONE else [token, *forced]
 
 
 Pick = Callable[[np.ndarray], int]
@@ -210,11 +210,10 @@ def greedy_steps(
             tokens, log_probabilities = _options(logits, place, constraint, matchers[row], len(answers[row]) >= limit)
             best = pick(log_probabilities)
             choices[row].append(_choose(log_probabilities, best, len(answers[row])))
-            token = int(tokens[best])
-            new = _advance(matchers[row], token)
+            new = _advance(matchers[row], int(tokens[best]))
             answers[row] += new
             yield row, new
-            if token != _EOS and len(answers[row]) < max_tokens:
+            if new[-1] != _EOS and len(answers[row]) < max_tokens:
                 stay.append(place)
                 pending.append(new)
         if len(stay) < len(live):
@@ -262,11 +261,10 @@ def drafted_steps(
             tokens, log_probabilities = _options(logits, right, constraint, matcher, len(answer) >= limit)
             best = pick(log_probabilities)
             choices.append(_choose(log_probabilities, best, len(answer)))
-            token = int(tokens[best])
-            new = _advance(matcher, token)
+            new = _advance(matcher, int(tokens[best]))
             answer += new
             yield 0, new
-            over = token == _EOS or len(answer) >= max_tokens
+            over = new[-1] == _EOS or len(answer) >= max_tokens
             same = next((at for at, one in enumerate(new) if guess[right + at : right + at + 1] != [one]), len(new))
             right += same
             if over or same < len(new):
@@ -299,7 +297,7 @@ def beam(stepper: Stepper, matcher: LLMatcher | None, constraint: Constraint | N
             own = parent.deep_copy() if parent is not None else None
             new = _advance(own, token)
             longer = Decoded([*row.ids, *new], (*row.choices, _choose(log_probabilities[place], token, len(row.ids))))
-            if token == _EOS or len(longer.ids) >= max_tokens:
+            if new[-1] == _EOS or len(longer.ids) >= max_tokens:
                 done.append(longer)
             else:
                 fresh.append((longer, own))

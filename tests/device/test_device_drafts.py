@@ -84,3 +84,14 @@ def test_drafted_answers_of_a_student_are_those_of_single_steps_with_the_same_at
         assert one.ids == other.ids and one.log_probability == pytest.approx(other.log_probability, abs=1e-3)
         length = min(len(one.alignment_TS), len(other.alignment_TS))
         np.testing.assert_allclose(one.alignment_TS[:length], other.alignment_TS[:length], atol=1e-4)
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_an_answer_without_a_call_takes_one_step(asked: bool) -> None:
+    tokenizer = load_tokenizer()
+    constraint = Constraint(tokenizer)
+    answer, _ = render_answer(tokenizer, [], [NOTE])
+    stepper = Scripted(answer)
+    request = render_request(tokenizer, Request(QUERY, (NOTE,))) if asked else ()
+    (result,) = greedy(stepper, [constraint.matcher([NOTE])], constraint, 64, request=request)
+    assert result.ids == answer and len(answer) == 2 and stepper.steps == 1
