@@ -16,10 +16,13 @@ from needle.student.shape import WEIGHTS, Shape
 
 FEW = 256
 """Up to so many logits are computed one by one; for more the whole vocabulary is multiplied."""
+SHORT, KEPT_ROWS = 32, 64
+"""Up to so many tokens together, their unpacked rows are kept; such sets that are kept at most (4 MB for a width of 512)."""
 HEADROOM = 1.25
 """How far beyond the largest number of the tools their scale reaches, so that most requests need no other one."""
-ROOM, STRIDE, KEPT = 128, 64, 4
-"""Answer tokens for which there is room at first; source tokens by which room is measured; memories that are kept for the next answers."""
+ROOM, STRIDE, KEPT, KEPT_FORMS = 128, 64, 4, 32
+"""Answer tokens for which there is room at first; source tokens by which room is measured; memories that are kept for the next answers; sizes
+of steps for which a memory keeps inputs and outputs."""
 
 
 class Rounded:
@@ -59,6 +62,7 @@ class Head:
         self._rows, self._scale = stored("integers", np.uint8), stored("scale", np.float16)
         self.vocabulary = len(self._scale)
         """V."""
+        self._kept: dict[bytes, np.ndarray] = {}
 
     def every(self, states_PD: np.ndarray) -> np.ndarray:
         """Logits ``[P, V]``."""
@@ -68,12 +72,23 @@ class Head:
         """Logits of these tokens, rounded as the graph does it: the state in groups of 8 bits."""
         groups = state_D.reshape(-1, GROUP)
         step = np.maximum(np.abs(groups).max(axis=1, keepdims=True), 1e-12) / np.float32(127)
-        rows = self._rows[tokens]
-        if self._bits == 4:
-            rows = np.stack((rows & 15, rows >> 4), axis=-1)
-        rows = rows.reshape(len(tokens), -1, GROUP).astype(np.float32) - np.float32(2 ** (self._bits - 1))
-        sums = np.einsum("ngk,gk->ng", rows, np.rint(groups / step))
-        return (sums * self._scale[tokens].astype(np.float32)) @ step[:, 0]
+        return self._unpacked(tokens) @ (np.rint(groups / step) * step).reshape(-1)
+
+    def _unpacked(self, tokens: np.ndarray) -> np.ndarray:
+        """Rows of the embedding ``[tokens, D]``; the same digits, marks and names are asked for again and again."""
+        key = tokens.tobytes()
+        found = self._kept.get(key)
+        if found is None:
+            rows = self._rows[tokens]
+            if self._bits == 4:
+                rows = np.stack((rows & 15, rows >> 4), axis=-1)
+            rows = rows.reshape(len(tokens), -1, GROUP).astype(np.float32) - np.float32(2 ** (self._bits - 1))
+            found = (rows * self._scale[tokens].astype(np.float32)[..., None]).reshape(len(tokens), -1)
+            if len(self._kept) >= KEPT_ROWS:
+                self._kept = {}
+            if len(tokens) <= SHORT:
+                self._kept[key] = found
+        return found
 
 
 class Logits:
@@ -87,13 +102,24 @@ class Logits:
         """Logits of ``tokens`` at a place."""
         if len(tokens) <= FEW and self._every is None:
             return self._head.few(self._states[row], tokens)
-        return self.every()[row, tokens]
+        return self.every()[row].take(tokens)
 
     def every(self) -> np.ndarray:
         """Logits ``[places, V]``."""
         if self._every is None:
             self._every = self._head.every(self._states)
         return self._every
+
+
+class _Form:
+    """What goes into a step and comes out of it, for one number of tokens."""
+
+    def __init__(self, tokens: int, last: int, width: int) -> None:
+        self.ids, self.positions = np.zeros((1, tokens), dtype=np.int64), np.zeros((1, tokens), dtype=np.int64)
+        self.last, self.states = np.arange(tokens - last, tokens, dtype=np.int64), np.zeros((1, last, width), dtype=np.float32)
+        arrays = {"ids": self.ids, "positions": self.positions, "last": self.last}
+        self.inputs = {name: ort.OrtValue.ortvalue_from_numpy(array) for name, array in arrays.items()}
+        self.output = ort.OrtValue.ortvalue_from_numpy(self.states)
 
 
 class Workspace:
@@ -107,6 +133,8 @@ class Workspace:
         self._own = np.zeros((count, 1, shape.num_key_value_heads, ROOM, shape.head_size), dtype=np.float32)
         self._scales, self._width = np.zeros((count, 1), dtype=np.float32), shape.hidden_size
         self.tools: Rounded | None = None
+        self._forms: dict[tuple[int, int], _Form] = {}
+        self._last_form: _Form | None = None
         self._sizes = [np.zeros(1, dtype=np.int32), np.zeros((), dtype=np.int32), np.zeros(1, dtype=np.int32), np.zeros((), dtype=np.int32)]
         for name, array in zip(("source_length", "source_total", "length", "total"), self._sizes, strict=True):
             self._bind(name, array)
@@ -151,14 +179,25 @@ class Workspace:
         end = start + len(tokens)
         self._grow(end)
         self._sizes[2][0], self._sizes[3][...] = end - 1, end
-        places = np.arange(start, end, dtype=np.int64)
-        inputs = {"ids": np.array([tokens], dtype=np.int64), "positions": places[None], "last": places[-last:] - start}
-        for name, array in inputs.items():
-            self._binding.bind_cpu_input(name, array)
-        states = np.empty((1, last, self._width), dtype=np.float32)
-        self._binding.bind_ortvalue_output("states", ort.OrtValue.ortvalue_from_numpy(states))
+        form = self._form(len(tokens), last)
+        form.ids[0], form.positions[0] = tokens, range(start, end)
         self._session.run_with_iobinding(self._binding)
-        return states[0]
+        return form.states[0].copy()
+
+    def _form(self, tokens: int, last: int) -> _Form:
+        """Memory for a step of so many tokens, which is bound then."""
+        key = tokens, last
+        if key not in self._forms:
+            if len(self._forms) >= KEPT_FORMS:
+                self._forms = {}
+            self._forms[key] = _Form(tokens, last, self._width)
+        form = self._forms[key]
+        if form is not self._last_form:
+            for name, value in form.inputs.items():
+                self._binding.bind_ortvalue_input(name, value)
+            self._binding.bind_ortvalue_output("states", form.output)
+            self._last_form = form
+        return form
 
 
 class Singles:

@@ -125,7 +125,7 @@ def _masked(
 
 def among(logits: np.ndarray | Logits, row: int, tokens: np.ndarray) -> np.ndarray:
     """Logits of some tokens at a place, of an array or of what computes them."""
-    return logits[row, tokens] if isinstance(logits, np.ndarray) else logits.among(row, tokens)
+    return logits[row].take(tokens) if isinstance(logits, np.ndarray) else logits.among(row, tokens)
 
 
 def _options(

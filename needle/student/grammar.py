@@ -145,4 +145,4 @@ class Constraint:
         bits = masks.allocate_token_bitmask(len(matchers), self.tokenizer.vocab_size)
         for row, matcher in enumerate(matchers):
             masks.fill_next_token_bitmask(matcher, bits, row)
-        return np.unpackbits(bits.view(np.uint8), axis=1, bitorder="little")[:, :size].astype(bool)
+        return np.unpackbits(bits.view(np.uint8), axis=1, bitorder="little").view(bool)[:, :size]
