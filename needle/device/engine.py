@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 
+from needle.device.encoder import Encoder, FusedEncoder
 from needle.device.flat import FlatStepper, hidden_bias
+from needle.device.fused_graphs import fused_encoder_graph, head_graph, single_graph
 from needle.device.graphs import DECODER, ENCODER, VERSION, decoder_graph, encoder_graph, pair
 from needle.device.manifest import check_manifest
 from needle.device.prepared import Prepared, ToolsetCache
 from needle.device.single import Head, Singles, SingleStepper
-from needle.device.single_graphs import head_graph, single_graph
 from needle.device.stepper import KeysValues, OnnxStepper, numpy_of, values_of
 from needle.device.weights import WeightsFile
 from needle.device.whole_int8 import column_integers
@@ -40,8 +41,8 @@ class OnnxEngine:
         Args:
             folder: a checkpoint or an exported model.
             threads: threads of one run of the model.
-            fast: if the weights are integers, the encoder in 8-bit integers (see ``whole_int8``) and single answers through their own graph (see
-                ``single``); else the graphs as other runtimes run them.
+            fast: if the weights are integers, the encoder and single answers through graphs of their own (see ``fused_graphs``), the encoder's
+                matrices in 8 bits (see ``whole_int8``); else the graphs as other runtimes run them.
             cache: where encoded toolsets are kept; None: in memory only.
 
         Raises:
@@ -54,10 +55,9 @@ class OnnxEngine:
             raise UserError(f"{folder}: its tools see the request, so they cannot be encoded apart; run it with engine='torch'")
         self.cache = cache or ToolsetCache(None)
         self._threads = threads
-        fast = fast and self.weights.bits <= 8
-        self._encoder = self._session(ENCODER, fast)
-        self._single = self._single_sessions() if fast else None
-        if self._single is None:
+        fused = self._fused() if fast and self.weights.bits <= 8 else None
+        self._reader, self._single = fused or (Encoder(self._session(ENCODER), self.config), None)
+        if not fused:
             self._decoder  # noqa: B018 - a folder that does not run is refused now
         self._hidden = hidden_bias(folder, self.config, self.weights)
 
@@ -67,15 +67,21 @@ class OnnxEngine:
         options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(self.folder))
         return options
 
-    def _single_sessions(self) -> Singles | None:
-        """What runs single answers; None for an ONNX Runtime that is too old for it."""
+    def _fused(self) -> tuple[FusedEncoder, Singles] | None:
+        """The encoder and what runs single answers; None for an ONNX Runtime that is too old for their graphs."""
         os.environ.setdefault(QUICK_SCORES, "1")
-        graphs = [make(self.config, self.weights, ACCURACY) for make in (single_graph, head_graph)]
+        options = [self._options() for _ in range(3)]
+        values = values_of(column_integers(self.folder, self.config, self.weights))
+        options[0].add_external_initializers(list(values), list(values.values()))
         try:
-            body, head = (ort.InferenceSession(graph, self._options(), providers=["CPUExecutionProvider"]) for graph in graphs)
+            encoder, body, head = (
+                ort.InferenceSession(make(self.config, self.weights, ACCURACY), option, providers=["CPUExecutionProvider"])
+                for make, option in zip((fused_encoder_graph, single_graph, head_graph), options, strict=True)
+            )
         except Exception:  # noqa: BLE001 - the runtime's own exceptions share no base class
             return None
-        return Singles(body, Head(head, self.folder, self.weights), self.config)
+        self._handed_over = values  # the session does not own them
+        return FusedEncoder(encoder, self.config), Singles(body, Head(head, self.folder, self.weights), self.config)
 
     @cached_property
     def _decoder(self) -> ort.InferenceSession:
@@ -87,17 +93,11 @@ class OnnxEngine:
         """Whether that graph can run several answers as one row."""
         return next(value.shape[2] for value in self._decoder.get_inputs() if value.name == "source_bias") != 1
 
-    def _session(self, file: str, whole_int8: bool = False) -> ort.InferenceSession:
-        options, path = self._options(), self.folder / file
+    def _session(self, file: str) -> ort.InferenceSession:
+        path = self.folder / file
         try:
-            if whole_int8:
-                model = encoder_graph(self.config, self.weights, ACCURACY, True)
-                values = values_of(column_integers(self.folder, self.config, self.weights))
-                options.add_external_initializers(list(values), list(values.values()))
-                self._handed_over = values  # the session does not own them
-            else:
-                model = path.read_bytes() if path.is_file() else make_graph(file, self.config, self.weights)
-            session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+            model = path.read_bytes() if path.is_file() else make_graph(file, self.config, self.weights)
+            session = ort.InferenceSession(model, self._options(), providers=["CPUExecutionProvider"])
         except UserError:
             raise
         except Exception as error:  # the runtime's own exceptions share no base class
@@ -120,14 +120,7 @@ class OnnxEngine:
         return self.cache.get(toolset, lambda: self.digest, lambda: self._encode_tools(toolset), keep)
 
     def _encode_tools(self, toolset: Sequence[int]) -> Prepared:
-        return Prepared(len(toolset), *self._encode(toolset, 0, self._nothing, "past", "tools"))
-
-    @cached_property
-    def _nothing(self) -> KeysValues:
-        """The encoder's ``past`` where nothing came before."""
-        shape = (1, self.config.num_key_value_heads, 0, self.config.head_size)
-        empty = ort.OrtValue.ortvalue_from_numpy(np.zeros(shape, dtype=np.float32))
-        return {name: empty for layer in range(self.config.num_encoder_layers) for name in pair("past", layer)}
+        return self._reader.tools(toolset)
 
     def pooled(self, sources: Sequence[Source], keep: bool | None = None) -> np.ndarray:
         """See ``needle.student.caller.Engine.pooled``."""
@@ -139,31 +132,10 @@ class OnnxEngine:
 
     def _mean(self, tools: Sequence[int], request: Sequence[int]) -> np.ndarray:
         """Mean over the request's tokens (the tools', where it is empty) of the values that the first decoder layers read."""
-        if request:
-            before = self.prepare(tools, keep=False)
-            found = self._encode(request, before.length, before.encoder, "", "cross")[1]
-        else:
-            found = self._encode(tools, 0, self._nothing, "", "cross")[1]
+        before = self.prepare(tools, keep=False) if request else None
+        found = self._reader.request(request or tools, before, "cross")
         values = [found[pair("cross", layer)[1]].numpy() for layer in range(pooled_layers(self.config))]
         return np.concatenate([value.mean(2).ravel() for value in values])
-
-    def _encode(self, ids: Sequence[int], start: int, past: KeysValues, own: str, cross: str) -> tuple[KeysValues, KeysValues]:
-        """Keys and values of the encoder and for the decoder, under the names ``own_...`` and ``cross_...``; ``own`` "": left out."""
-        binding, length = self._encoder.io_binding(), len(ids)
-        for name, value in past.items():
-            binding.bind_ortvalue_input(name, value)
-        binding.bind_cpu_input("ids", np.array([ids], dtype=np.int64))
-        binding.bind_cpu_input("positions", np.arange(start, start + length, dtype=np.int64)[None])
-        binding.bind_cpu_input("sizes", np.array([start, length], dtype=np.int64))
-        names = [name for layer in range(self.config.num_encoder_layers) for name in pair("own", layer)] if own else []
-        split = len(names)
-        names += [name for layer in range(self.config.num_decoder_layers) for name in pair("cross", layer)]
-        for name in names:
-            binding.bind_output(name)
-        self._encoder.run_with_iobinding(binding)
-        values = binding.get_outputs()
-        renamed = [name.replace("own", own) for name in names[:split]], [name.replace("cross", cross) for name in names[split:]]
-        return dict(zip(renamed[0], values[:split], strict=True)), dict(zip(renamed[1], values[split:], strict=True))
 
     def stepper(
         self, toolsets: Sequence[Sequence[int]], requests: Sequence[Sequence[int]], toolset_of: Sequence[int], align: bool = False
@@ -171,7 +143,7 @@ class OnnxEngine:
         """See ``needle.student.caller.Engine.stepper``."""
         prepared = [self.prepare(toolset, keep=False) for toolset in toolsets]
         sources = [prepared[number] for number in toolset_of]
-        own = [self._encode(ids, of.length, of.encoder, "", "request")[1] for ids, of in zip(requests, sources, strict=True)]
+        own = [self._reader.request(ids, of, "request") for ids, of in zip(requests, sources, strict=True)]
         if self._single and len(requests) == 1 and not align:
             return SingleStepper(self._single, sources[0].rounded, own[0], lambda: self._batch(prepared, own, toolset_of, False))
         return self._batch(prepared, own, toolset_of, align)

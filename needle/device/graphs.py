@@ -207,7 +207,7 @@ def _past(graph: Layers, stem: str, layer: int, batch: str, length: str) -> tupl
     return key, value
 
 
-def encoder_graph(shape: Shape, weights: WeightsFile, accuracy_level: int, whole_int8: bool = False) -> bytes:
+def encoder_graph(shape: Shape, weights: WeightsFile, accuracy_level: int) -> bytes:
     """Encode ``ids [batch, tokens]`` beside a ``past``; no row is padded.
 
     Inputs: ``ids``; ``positions`` of the same shape; ``sizes`` = (past, tokens); ``past_{key,value}_LAYER`` of each encoder layer.
@@ -216,7 +216,6 @@ def encoder_graph(shape: Shape, weights: WeightsFile, accuracy_level: int, whole
     graph = Layers(shape, weights, accuracy_level)
     ids, positions = (graph.input(name, "int64", ("batch", "tokens")) for name in ("ids", "positions"))
     sizes = graph.input("sizes", "int64", (2,))
-    graph.whole_int8 = whole_int8
     rotation, x = graph.rotation(), graph.embedded(ids)
     form = ("batch", graph.kinds, "tokens", graph.size)
     alone = graph.node("Equal", graph.node("Gather", sizes, graph.constant(0, "int64")), graph.constant(0, "int64"))

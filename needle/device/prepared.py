@@ -9,11 +9,12 @@ import threading
 import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import onnxruntime as ort
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
@@ -32,9 +33,25 @@ class Prepared:
     length: int
     """Its tokens."""
     encoder: KeysValues
-    """What a request looks at in the encoder, ``past_...``."""
+    """What a request looks at in the encoder, ``past_...``; there may be room behind the toolset's places."""
     decoder: KeysValues
     """What an answer looks at, ``tools_...``."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock, compare=False, repr=False)
+    """Held by whom uses that room."""
+
+    def widen(self, room: int) -> None:
+        """Have room for so many places."""
+        for name, value in self.encoder.items():
+            batch, kinds, places, size = value.shape()
+            if places < self.length + room:
+                wider = np.zeros((batch, kinds, self.length + room, size), dtype=np.float32)
+                wider[:, :, : self.length] = value.numpy()[:, :, : self.length]
+                self.encoder[name] = ort.OrtValue.ortvalue_from_numpy(wider)
+
+    def exact(self) -> KeysValues:
+        """A copy of ``encoder`` without that room."""
+        return values_of({name: array[:, :, : self.length] for name, array in numpy_of(self.encoder).items()})
 
     @cached_property
     def rounded(self) -> Rounded:

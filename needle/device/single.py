@@ -1,4 +1,4 @@
-"""Single answers through the graphs of ``single_graphs``: keys and values of the source in 8 bits, memory that is used again, logits on demand."""
+"""Single answers through the graphs of ``fused_graphs``: keys and values of the source in 8 bits, memory that is used again, logits on demand."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime as ort
 
-from needle.device.single_graphs import PARTS
+from needle.device.fused_graphs import PARTS
 from needle.device.stepper import KeysValues, OnnxStepper
 from needle.device.weights import GROUP, WeightsFile
 from needle.student.shape import WEIGHTS, Shape

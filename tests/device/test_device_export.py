@@ -92,7 +92,7 @@ def test_what_graphs_take_and_give_belongs_to_their_version(exported: Path) -> N
                     {f"{stem}_{part}_": 4 for stem in ("own", "cross") for part in ("key", "value")}],
         "decoder": [{"ids": 2, "positions": 2, "last": 0, "bias": 4, "source_bias": 4, "sizes": 1, "past": 4, **kept}, {"logits": 0, "present": 4, "alignment": 3}],
     }  # fmt: skip
-    found = {name: [form(one.get_inputs()), form(one.get_outputs())] for name, one in (("encoder", engine._encoder), ("decoder", engine._decoder))}
+    found = {name: [form(one.get_inputs()), form(one.get_outputs())] for name, one in (("encoder", engine._reader.session), ("decoder", engine._decoder))}
     assert (VERSION, found) == ("2", told), "other inputs or outputs: raise VERSION in graphs.py and in the page's engine.js"
     assert f'const VERSION = "{VERSION}";' in (PAGE / "model" / "engine.js").read_text()
 

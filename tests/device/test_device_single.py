@@ -77,7 +77,7 @@ def test_memory_that_served_another_request_or_toolset_leaves_no_trace(folders) 
 
 def test_a_request_of_larger_numbers_than_its_tools_is_not_cut_off(engine) -> None:
     tools = engine.prepare(TOOLS)
-    encoded = engine._encode(REQUEST, tools.length, tools.encoder, "", "request")[1]
+    encoded = engine._reader.request(REQUEST, tools, "request")
     larger = {name: engines.ort.OrtValue.ortvalue_from_numpy(9 * value.numpy()) for name, value in encoded.items()}
     one = SingleStepper(engine._single, tools.rounded, larger, lambda: None)
     other = engine._batch([tools], [larger], [0], False)
