@@ -152,8 +152,10 @@ def train(
     config = _config(settings, len(split.train), fine_tune=base != "none")
     torch.manual_seed(config.seed)
     trainer = _trainer(split, config, out, last if resume else None if base == "none" else checkpoint_folder(base), preset, soft, resume)
+    taught = trainer.students.teachers
     trainer.origin = {
-        "loss": loss, "teachers": list(teachers), "teacher cache": str(teacher_cache or ""), "preferences": str(preferences or ""), "traces": _digest(split),
+        "loss": loss, "teachers": list(teachers), "weights of the teachers": [] if taught is None else taught.identity(), "teacher cache": str(teacher_cache or ""),
+        "preferences": str(preferences or ""), "traces": _digest(split),
     }  # fmt: skip
     if resume:
         trainer.resume()
@@ -206,8 +208,8 @@ def _config(settings: dict[str, Any], rows: int, fine_tune: bool) -> Any:
     from needle.train.tune import tuned_settings
 
     if not fine_tune:
-        return TrainConfig(**settings)
-    config = TrainConfig(**tuned_settings(rows, settings))
+        return TrainConfig.made(settings)
+    config = TrainConfig.made(tuned_settings(rows, settings))
     lower = () if config.lora else ("muon_lr", "adam_lr")  # adapters want some ten times the rate of the weights themselves
     return replace(config, **{key: getattr(config, key) * FINE_TUNE_RATE for key in lower if key not in settings})
 

@@ -86,6 +86,10 @@ class CachedTeachers:
         """As the teachers in the loop; a cache does not mind."""
         return self.live is None or self.live.shares_toolsets
 
+    def identity(self) -> list[dict[str, str | float]]:
+        """The teachers that the cache was made with."""
+        return list(self.cache.header.teachers)
+
     def missing(self, examples: Iterable[Example]) -> int:
         """How many of the rows the cache does not have."""
         return sum(example_key(example) not in self.cache.rows for example in examples)

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from difflib import get_close_matches
 from typing import Any
 
 from needle.errors import UserError
 from needle.student.rendering import DECISION, KEY, NAME, STRUCTURE, VALUE
+
+
+def _near(name: str, names: Iterable[str]) -> str:
+    """Which settings might be meant."""
+    return f"for example {', '.join(get_close_matches(name, names, 3) or ('temperature', 'divergence', 'soft_weight'))}"
 
 
 def _switch(text: str) -> bool:
@@ -99,6 +104,8 @@ class TrainConfig:
     """``torch.compile``: ``on``, ``off``, or ``auto`` (on a GPU, and on a CPU with a C++ compiler for runs of 5 minutes and more)."""
     workers: int | None = None
     """Processes that draw batches ahead; None: none on a CPU, up to 8 beside an accelerator. The batches are the same."""
+    lanes: int | None = None
+    """Threads that share the rows of a step on a CPU; None: one a core, 4 at most. Sums differ in their last bits with the number."""
     validation_rows: int = 200
     """Held-out rows decoded at each validation."""
     validations: int = 5
@@ -117,7 +124,7 @@ class TrainConfig:
             raise UserError("give either --minutes or --steps (one of them)")
         if (self.minutes is not None and self.minutes <= 0) or (self.steps is not None and self.steps <= 0):
             raise UserError("--minutes and --steps must be positive: a run of zero steps learns nothing")
-        if min(self.rows, self.rows_per_toolset, self.micro_rows, self.validation_rows, self.validations) < 1 or (self.workers or 0) < 0:
+        if min(self.rows, self.rows_per_toolset, self.micro_rows, self.validation_rows, self.validations) < 1 or (self.workers or 0) < 0 or (self.lanes is not None and self.lanes < 1):
             raise UserError("--rows and the other counts of a run must be at least 1 (workers: 0)")
         for name, value in asdict(self).items():
             if isinstance(value, float) and not math.isfinite(value):
@@ -141,6 +148,15 @@ class TrainConfig:
             raise UserError(f"--bits {self.quantize_bits}: weights can be trained for 4 or 8 bits")
 
     @classmethod
+    def made(cls, settings: Mapping[str, Any]) -> TrainConfig:
+        """The configuration with these ``settings``. Raises ``UserError`` for a name that is none."""
+        names = {item.name for item in fields(cls)}
+        for name in settings:
+            if name not in names:
+                raise UserError(f"settings: there is no {name!r}; {_near(name, names)}")
+        return cls(**settings)
+
+    @classmethod
     def read(cls, words: Iterable[str]) -> dict[str, Any]:
         """Settings from ``NAME=VALUE`` each. Raises ``UserError`` for a name that is none, or a value that it does not take."""
         kinds = {item.name: str(item.type) for item in fields(cls) if item.default is not MISSING}
@@ -148,8 +164,7 @@ class TrainConfig:
         for word in words:
             name, given, text = word.partition("=")
             if name not in kinds or not given:
-                near = ", ".join(get_close_matches(name, kinds, 3)) or "temperature, divergence, soft_weight"
-                raise UserError(f"--set {word}: write NAME=VALUE with a setting of TrainConfig ({near} ...)")
+                raise UserError(f"--set {word}: write NAME=VALUE with a setting of TrainConfig; {_near(name, kinds)}")
             kind = kinds[name].removesuffix(" | None")
             try:
                 empty = text.lower() == "none" and kind != kinds[name]

@@ -46,8 +46,8 @@ def uses_flex(config: TrainConfig, device: torch.device) -> bool:
     return config.attention == "flex" or (config.attention == "auto" and device.type == "cuda")
 
 
-def set_up_compile(models: Sequence[NeedleModel], config: TrainConfig) -> bool:
-    """Compile the models' layers as ``config.compile`` says; whether they are. Raises ``UserError`` for ``on`` without a C++ compiler."""
+def set_up_compile(models: Sequence[NeedleModel], config: TrainConfig, cores: int) -> bool:
+    """Compile the models' layers as ``config.compile`` says, on a CPU for loops over so many ``cores``; whether they are. Raises ``UserError`` for ``on`` without a C++ compiler."""
     on_cpu = models[0].device.type == "cpu"
     if config.compile not in ("auto", "on", "off"):
         raise UserError(f"compile {config.compile!r} is unknown; use auto, on or off")
@@ -56,5 +56,5 @@ def set_up_compile(models: Sequence[NeedleModel], config: TrainConfig) -> bool:
     pays = not on_cpu or ((config.minutes or 0) >= COMPILE_MINUTES and can_compile())
     wanted = config.compile == "on" or (config.compile == "auto" and pays)
     for model in models if wanted else []:
-        compile_regions(model, fall_back=config.compile == "auto")
+        compile_regions(model, config.compile == "auto", cores if on_cpu else None)
     return wanted

@@ -18,6 +18,7 @@ from needle.student.modeling.quantize import set_quantization
 from needle.train.batches import Shape, micro_batches
 from needle.train.config import TrainConfig
 from needle.train.examples import Example
+from needle.train.lanes import Descend, cores_of, in_lanes, lanes_for
 from needle.train.lora import add_adapters, is_adapted, merged, weights_of
 from needle.train.objective import objective
 from needle.train.optimizer import make_optimizers, rate, set_rate
@@ -45,7 +46,8 @@ class Students:
             if preferences is not None:
                 raise UserError("--shard does not go with preference pairs; leave one of the two out")
             shard(models[0], self.world)
-        self.compiled = not self.sharded and set_up_compile(self.models, config)
+        self.lanes = lanes_for(config, self.device, self.world.size)
+        self.compiled = not self.sharded and set_up_compile(self.models, config, cores_of(self.lanes))
         self.steps = 0
         self.averages = [copy.deepcopy(model).requires_grad_(False) for model in models] if config.average_decay else []
         for model in models if config.trained == "decoder" else ():
@@ -112,27 +114,41 @@ class Students:
 
     def _passes(self, examples: Sequence[Example], total: float, progress: float, sampled: bool) -> tuple[dict[str, float], list[int]]:
         """Forward and backward over the rows; loss parts of the first model over the weight ``total``, and source, target and all tokens."""
+        self.shape = self.shape or pass_shape(self.models, self.config, self.dtype, examples, self.share_toolsets)
+        for model in self.models if self.compiled else []:
+            round_ahead(model, True)
+        learning = [parameter for model in self.models for parameter in model.parameters() if parameter.requires_grad]
+        found = in_lanes(lambda rows, descend: self._lane(rows, descend, total, progress, sampled), examples, learning, self.lanes)
+        for model in self.models if self.compiled else []:
+            round_ahead(model, False)
+        sums: dict[str, float] = {}
+        for parts, _ in found:
+            for name, value in parts.items():
+                sums[name] = sums.get(name, 0.0) + value
+        return sums, [sum(numbers) for numbers in zip(*(counts for _, counts in found), strict=True)]
+
+    def _lane(
+        self, examples: Sequence[Example], descend: Descend, total: float, progress: float, sampled: bool
+    ) -> tuple[dict[str, float], list[int]]:
+        """``_passes`` over the rows of one lane."""
         config = self.config
         sums: dict[str, float] = {}
         counts = [0, 0, 0]
-        self.shape = self.shape or pass_shape(self.models, config, self.dtype, examples, self.share_toolsets)
         passes = micro_batches(examples, config.micro_rows, config.token_weights, self.share_toolsets, self.shape)
         for batch in even(passes, self.world) if self.sharded else passes:
             batch = to_device(batch, self.device)
-            for model in self.models if self.compiled else []:
-                round_ahead(model, True)
             logits = [model.logits(model(batch.source, batch.target, self.dtype)) for model in self.models]
             taught = None if self.teachers is None else self.teachers.targets(batch, self.dtype, config.temperature)
+            losses = []
             for number, mine in enumerate(logits):
                 parts = objective(config, mine, [other for other in logits if other is not mine], taught, batch, progress, sampled)
-                (sum(share * loss for share, loss in parts.values()) / total).backward()
+                losses.append(sum(share * loss for share, loss in parts.values()) / total)
                 if number == 0:
                     for name, (_, loss) in parts.items():
                         sums[name] = sums.get(name, 0.0) + loss.item() / total
+            descend(sum(losses))
             if batch.rows:
                 counts = [a + b for a, b in zip(counts, (*batch.tokens, batch.slots), strict=True)]
-        for model in self.models if self.compiled else []:
-            round_ahead(model, False)
         return sums, counts
 
     def _flops(self, source: float, target: float) -> float:

@@ -65,6 +65,9 @@ class Source(Protocol):
     def targets(self, batch: Batch, dtype: torch.dtype, temperature: float) -> SoftTargets:
         """What the teachers say at each answer position of ``batch``."""
 
+    def identity(self) -> list[dict[str, str | float]]:
+        """Digest of the weights and share of each teacher."""
+
 
 class Teachers:
     """An ensemble by probability averaging, weighted if wished; a single teacher is an ensemble of one."""

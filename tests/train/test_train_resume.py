@@ -23,7 +23,7 @@ from train_helpers import rows, settings, tiny_model
 from needle.distil import train
 from needle.errors import UserError
 from needle.student.modeling.storage import load_model
-from needle.train.checkpoint import alone, whole
+from needle.train.checkpoint import alone, save_checkpoint, whole
 from needle.train.config import TrainConfig
 from needle.train.examples import ExampleSet, each
 from needle.train.loop import Trainer
@@ -184,6 +184,23 @@ def test_settings_that_followed_from_no_budget_stay_when_one_is_given(tiny_base:
     train([home_traces], tmp_path / "run", base=str(tiny_base), settings=plan)
     given = {name: value for name, value in plan.items() if name not in ("validations", "patience")} | {"steps": 2}
     assert train([home_traces], tmp_path / "run", base=str(tiny_base), settings=given, resume=True).steps == 2
+
+
+def test_other_weights_under_the_name_of_a_teacher_are_another_run(tiny_base: Path, home_traces: Path, tmp_path: Path) -> None:
+    teacher, budget = tmp_path / "teacher", {"rows": 4, "validations": 1, "validation_rows": 2, "compile": "off"}
+    tokenizer = Tokenizer.from_file(str(tiny_base / "tokenizer.json"))
+    start = load_model(tiny_base)
+    save_checkpoint(teacher, start, tokenizer, {})
+    train([home_traces], tmp_path / "run", base=str(tiny_base), loss="soft", teachers=[str(teacher)], settings=budget | {"steps": 1})
+    start.embedding.weight.data += 0.5
+    save_checkpoint(teacher, start, tokenizer, {})
+    with pytest.raises(UserError, match="weights of the teachers"):
+        train([home_traces], tmp_path / "run", base=str(tiny_base), loss="soft", teachers=[str(teacher)], settings=budget | {"steps": 2}, resume=True)
+
+
+def test_a_setting_that_is_none_is_named_with_the_ones_that_might_be_meant(tiny_base: Path, home_traces: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no 'stepz'; for example steps"):
+        train([home_traces], tmp_path / "run", base=str(tiny_base), settings={"stepz": 1})
 
 
 def test_other_traces_or_another_loss_are_another_run(cli, tiny_base: Path, home_traces: Path, tmp_path: Path) -> None:

@@ -27,14 +27,14 @@ def can_compile() -> bool:
 
 
 @cache
-def _regions(fall_back: bool) -> Regions:
+def _regions(fall_back: bool, cores: int | None) -> Regions:
     """One set for all models of the process."""
-    return Regions(*(_any_length(region, fall_back) for region in (PLAIN.project, PLAIN.ask, PLAIN.remember, PLAIN.add)))
+    return Regions(*(_any_length(region, fall_back, cores) for region in (PLAIN.project, PLAIN.ask, PLAIN.remember, PLAIN.add)))
 
 
-def _any_length(region: Callable[..., Any], fall_back: bool) -> Callable[..., Any]:
+def _any_length(region: Callable[..., Any], fall_back: bool, cores: int | None) -> Callable[..., Any]:
     """The region compiled for any number of tokens (the first axis of every input) and the sizes that weights have."""
-    compiled, fails = torch.compile(region), False
+    compiled, fails = torch.compile(region, options=None if cores is None else {"cpp.threads": cores}), False
 
     def call(owner: nn.Module, *inputs: Any) -> Any:
         nonlocal fails
@@ -56,11 +56,12 @@ def _any_length(region: Callable[..., Any], fall_back: bool) -> Callable[..., An
     return call
 
 
-def compile_regions(model: NeedleModel, fall_back: bool = False) -> None:
-    """Let the model's layers use compiled regions whenever it is in training mode; ``fall_back``: the plain ones where compiling fails."""
+def compile_regions(model: NeedleModel, fall_back: bool = False, cores: int | None = None) -> None:
+    """Let the model's layers use compiled regions whenever it is in training mode; ``fall_back``: the plain ones where compiling fails;
+    ``cores``: how many one loop on a CPU uses."""
     for layer in model.modules():
         if isinstance(layer, Layer):
-            layer.fast = _regions(fall_back)
+            layer.fast = _regions(fall_back, cores)
 
 
 def round_ahead(model: NeedleModel, on: bool) -> None:
