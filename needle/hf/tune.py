@@ -217,7 +217,12 @@ def tune(
         out.mkdir(parents=True, exist_ok=True)
         watch.validate(model, 0)
     trainer.add_callback(watch)
-    trainer.train(resume_from_checkpoint=last)
+    try:
+        trainer.train(resume_from_checkpoint=last)
+    except UserError:  # of a teacher, say; without a step that was saved, the folder is free for another try
+        if not (out / CHECKPOINTS).is_dir() or get_last_checkpoint(str(out / CHECKPOINTS)) is None:
+            (out / STATE).unlink(missing_ok=True)
+        raise
     if config.lora:
         save_model(_merged(model, watch.best["step"], out / ADAPTER), student.tokenizer, out / BEST)
     steps = trainer.state.global_step
@@ -254,7 +259,6 @@ def _trainer(student: Causal, rows: Sequence[ChatRow], config: TuneConfig, teach
         data_seed=config.seed,
         bf16=card,
         use_cpu=not card,
-        gradient_checkpointing=card,
         report_to=[],
         logging_steps=1,
         save_strategy="no",
@@ -264,6 +268,7 @@ def _trainer(student: Causal, rows: Sequence[ChatRow], config: TuneConfig, teach
         disable_tqdm=True,
         dataloader_pin_memory=card,
         dataset_kwargs={"skip_prepare_dataset": True},
+        **({"gradient_checkpointing": True} if card else {}),  # named on a CPU too, newer versions warn of its name
     )
     data = Dataset.from_dict(
         {"row": list(range(len(rows))), "input_ids": [row.ids for row in rows], "labels": [row.labels for row in rows]}

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 from hf_helpers import TRACES
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from needle.distil_hf import train_causal
 from needle.errors import UserError
@@ -248,3 +249,15 @@ def test_answer_logits_predict_the_answers(tiny_causal, batch) -> None:
     student, rows, together = batch(tiny_causal("gemma"))
     logits, targets = answer_logits(student.model, together)
     assert targets.tolist() == [token for row in rows for token in row.answer] and logits.shape == (len(targets), 259)
+
+
+def test_a_run_whose_teacher_fails_before_anything_was_learnt_leaves_the_folder_free(
+    tiny_causal, traces: Path, tmp_path: Path, unanswered
+) -> None:
+    broken = shutil.copytree(tiny_causal("qwen", seed=5), tmp_path / "broken")
+    weights = load_file(broken / "model.safetensors")
+    save_file({name: weight * float("nan") for name, weight in weights.items()}, broken / "model.safetensors", {"format": "pt"})
+    base, settings = f"hf:{tiny_causal('qwen')}", {"steps": 1, "rows": 4, "validations": 1}
+    with pytest.raises(UserError, match="finite"):
+        train_causal([traces], tmp_path / "run", base, loss="soft", teachers=[f"hf:{broken}"], settings=settings)
+    assert train_causal([traces], tmp_path / "run", base, settings=settings).steps == 1

@@ -168,19 +168,19 @@ def test_compiled_gradients_equal_the_plain_ones_and_later_steps_compile_nothing
 
 
 def test_where_compiling_fails_layers_go_on_without_unless_it_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(region: object) -> object:
+    def broken(region: object, **_: object) -> object:
         def call(*_: object) -> None:
             raise torch._dynamo.exc.TorchDynamoException("no compiler\nand much more")
 
         return call
 
     monkeypatch.setattr(torch, "compile", broken)
-    double = _any_length(lambda _, x: 2 * x, fall_back=True)
+    double = _any_length(lambda _, x: 2 * x, True, None)
     with pytest.warns(UserWarning, match="no compiler"):
         assert double(None, torch.ones(2)).tolist() == [2, 2]
     assert double(None, torch.ones(3)).tolist() == [2, 2, 2]
     with pytest.raises(UserError, match="no compiler.*use compile off"):
-        _any_length(lambda _, x: x, fall_back=False)(None, torch.ones(2))
+        _any_length(lambda _, x: x, False, None)(None, torch.ones(2))
 
 
 def test_with_structure_masked_only_the_other_tokens_count(examples: list[Example]) -> None:
