@@ -1,10 +1,11 @@
-"""What is fitted to a trained student afterwards: its confidence, and how it finds tools in large sets. The glue behind ``needle calibrate``."""
+"""What is fitted to a trained student afterwards: what words count when it names a tool, its confidence, how it finds tools in large sets. The glue behind ``needle calibrate``."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,9 @@ from needle.distil import is_right
 from needle.errors import UserError
 from needle.models import BUNDLED, checkpoint_folder, load, open_engine, require_torch
 from needle.student.confidence import FILE, fit
+from needle.student.prior import FILE as PRIOR
+from needle.student.prior import Prior, Priors
+from needle.student.prior_fit import Chosen, choices, fit_prior
 from needle.tools import ToolSpec, fingerprint
 from needle.traces import Trace
 
@@ -42,6 +46,8 @@ class CalibrationReport:
     """``needle.evals.calibration`` of the raw probability."""
     after: dict[str, Any]
     """The same of the fitted confidence, each row by a model that saw no row of its toolset."""
+    prior: Prior | None
+    """What the words of tools count where one is named, for the answers above; None where that makes no name right more often."""
 
 
 def calibrate(
@@ -53,7 +59,8 @@ def calibrate(
     seed: int = 0,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> CalibrationReport:
-    """Answer up to ``limit`` rows, fit the confidence, and write ``calibration.json`` beside the weights (or into ``out``).
+    """Fit the prior and then the confidence on up to ``limit`` rows; writes ``prior.json`` and ``calibration.json`` beside the
+    weights (or into ``out``).
 
     Raises ``UserError`` for unusable rows, a model that is no student, and fewer than 20 rows or all of them right or wrong.
     """
@@ -63,17 +70,33 @@ def calibrate(
     target = _target(model, out)
     rows, _ = read_traces(list(traces))
     chosen = sorted(random.Random(seed).sample(rows, min(limit, len(rows))), key=lambda trace: (trace.toolset, len(trace.query)))
-    answered = _answered(load(model), chosen, progress)
+    caller, source = load(model), ", ".join(path.name for path in traces)
+    prior = _prior(caller, chosen, source)
+    caller.priors = None if prior is None else Priors(prior, caller.tokenizer)
+    answered = _answered(caller, chosen, progress)
     signals, right = [row[1] for row in answered], [row[2] for row in answered]
     made, held = fit(signals, right, [row[0].toolset for row in answered])
     before, after = measure([one["probability"] for one in signals], right), measure(held, right)
     assert before is not None and after is not None
     figures = {name: {"raw": before[name], "held_out": after[name]} for name in ("ece", "brier", "auroc")}
-    source = ", ".join(path.name for path in traces)
     made = replace(made, fitted_on={**made.fitted_on, "source": source, "toolsets": len({row[0].toolset for row in answered}), "seed": seed, **figures})
     target.mkdir(parents=True, exist_ok=True)
     made.save(target)
-    return CalibrationReport(target / FILE, made.features, len(answered), sum(right), before, after)
+    if prior is None:
+        (target / PRIOR).unlink(missing_ok=True)
+    else:
+        prior.save(target)
+    return CalibrationReport(target / FILE, made.features, len(answered), sum(right), before, after, prior)
+
+
+def _prior(caller: Any, traces: Sequence[Trace], source: str) -> Prior | None:
+    """The prior fitted on the rows that call something; None where it does not help left-out toolsets."""
+    found: dict[str, list[Chosen]] = {"names": [], "values": []}
+    for trace in traces:
+        request = caller.shown(trace.request)
+        for kind, choice in choices(request, trace.calls, trace.toolset, partial(caller.stepper, request), caller.tokenizer) if trace.calls else ():
+            found[kind].append(choice)
+    return fit_prior(found["names"], found["values"], source)
 
 
 def _target(model: str | None, out: Path | None) -> Path:

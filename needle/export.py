@@ -16,7 +16,7 @@ from needle.student.tokenizer import load_tokenizer
 from needle.traces import Trace
 
 BITS = (4, 8, 16, 32)
-FOLLOWING = ("README.md", "calibration.json", "retrieval.safetensors")
+FOLLOWING = ("README.md", "calibration.json", "retrieval.safetensors", "prior.json")
 """Files that follow a checkpoint into its export, if it has them."""
 VALIDATION = Path(__file__).parents[1] / "data" / "traces" / "validation.jsonl.gz"
 """Rows on which exports are checked, in the source tree."""

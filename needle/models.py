@@ -108,6 +108,7 @@ def _student(path_or_id: str | Path | None, engine: str = "auto", threads: int =
     folder = checkpoint_folder(path_or_id)
     from needle.student.caller import StudentCaller
     from needle.student.confidence import Calibration
+    from needle.student.prior import Prior
     from needle.student.retrieval import RetrievalHead
     from needle.student.tokenizer import load_tokenizer
 
@@ -115,7 +116,7 @@ def _student(path_or_id: str | Path | None, engine: str = "auto", threads: int =
     digest = hashlib.blake2b((folder / WEIGHTS).read_bytes(), digest_size=4).hexdigest()
     shown = "bundled base" if path_or_id is None else folder  # results name the model, not where it is installed
     mode = "".join(f", {key} {value}" for key, value in sorted((options | ({"engine": engine} if engine != "auto" else {})).items()))
-    fitted = {"calibration": Calibration.load(folder), "retrieval": RetrievalHead.load(folder)}
+    fitted = {"calibration": Calibration.load(folder), "retrieval": RetrievalHead.load(folder), "prior": Prior.load(folder)}
     return StudentCaller(made, load_tokenizer(folder), name=f"{shown} ({digest}{mode})", **fitted, **options)
 
 

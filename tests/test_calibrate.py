@@ -24,6 +24,14 @@ LIGHT = ToolSpec("light", "Switch a light.", {"type": "object", "properties": {"
 class Boaster(Caller):
     """Right in half of the cases of which it says nine in ten, in nearly none of the others."""
 
+    tokenizer = None  # of a single tool without listed values nothing is asked
+
+    def shown(self, request):
+        return request
+
+    def stepper(self, request):
+        raise AssertionError(request)
+
     def answer(self, requests):
         results = []
         for request in requests:

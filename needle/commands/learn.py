@@ -165,7 +165,7 @@ def calibrate(
     retrieval: Annotated[bool, typer.Option("--retrieval", help="Fit instead how tools of large sets are found by meaning (needs torch).")] = False,
     seed: Seed = 0,
 ) -> None:
-    """Fit the confidence of a checkpoint on held-out rows, so that 0.8 means right four times in five; or its retrieval of tools."""
+    """Fit a checkpoint's prior and confidence on held-out rows, so that 0.8 means right four times in five; or its retrieval of tools."""
     from needle.calibrate import calibrate as run
     from needle.calibrate import fit_retrieval
 
@@ -181,4 +181,8 @@ def calibrate(
         made = run(model, traces, out=out, **_given(limit=limit), seed=seed, progress=progress)
     for words, name in (("expected calibration error", "ece"), ("Brier score", "brier")):
         say(f"{words}: {made.before[name]:.3f} raw, {made.after[name]:.3f} fitted (each row by a fit without its toolset)")
+    for kind, words in (("names", "first tool"), ("values", "listed values")) if made.prior else ():
+        rows, right = made.prior.fitted_on[kind]["rows"], made.prior.fitted_on[kind]["right"]
+        shares = ", ".join(f"{100 * share:.1f} % by {who}" for who, share in right.items())
+        say(f"{words} right: {shares or 'too few'} ({rows:,} choices; both: each by a fit without its toolset)")
     say(f"{made.rows:,} rows, {made.right:,} right; from {', '.join(made.features)}\nThe calibration is in {made.file}")

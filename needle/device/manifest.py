@@ -12,7 +12,7 @@ from needle.errors import UserError
 MANIFEST = "needle.json"
 FORMAT = 1
 """Of the folder; a runtime refuses others."""
-EDITABLE = ("README.md", "calibration.json", "retrieval.safetensors")
+EDITABLE = ("README.md", "calibration.json", "retrieval.safetensors", "prior.json")
 """Files that may be written anew in an exported folder."""
 
 

@@ -20,6 +20,7 @@ from needle.student.confidence import Calibration, features
 from needle.student.decoding import Decoded, Stepper, Told, beam, greedy
 from needle.student.grammar import Constraint
 from needle.student.offer import Offer
+from needle.student.prior import Prior, Priors
 from needle.student.rendering import check_length, parse_answer, render_request, render_tools
 from needle.student.streaming import teller
 from needle.student.tokenizer import EOS, SPECIAL_IDS
@@ -101,17 +102,20 @@ class StudentCaller(Caller):
     def __init__(
         self, engine: Engine, tokenizer: Tokenizer, *, name: str = "student", constrained: bool = True, beams: int = 1, rows: int = 32,
         calibration: Calibration | None = None, explain: bool = False, most_tools: int | None = None, retrieval: RetrievalHead | None = None,
+        prior: Prior | None = None,
     ) -> None:  # fmt: skip
         """``calibration`` turns the probability of a greedy answer under its grammar into a confidence; ``explain``: always give evidence.
 
         ``most_tools``: of larger toolsets only so many that fit the request best are shown to the model. Toolsets that do not fit into its context
         are cut down in any case; ``CallResult.offered`` says to what. ``retrieval`` finds these tools by meaning beside their words.
+        ``prior``: what common words count where the model names a tool or takes a listed value (under its grammar alone).
         """
         self.engine, self.tokenizer, self.name = engine, tokenizer, name
         self.constraint = Constraint(tokenizer) if constrained else None
         self.beams, self.rows, self.explain = beams, rows, explain
         self.calibration = calibration if constrained and beams == 1 else None
         self.retrieval = retrieval
+        self.priors = Priors(prior, tokenizer) if prior is not None and constrained else None
         self._offer = Offer(lambda tools: len(self._rendered_tools(tools)[1]), most_tools, self._finder())
         self._tools: dict[str, list[int]] = {}
         self._lock = threading.Lock()
@@ -122,6 +126,8 @@ class StudentCaller(Caller):
     def settings(self) -> dict[str, Any]:
         """What decides answers and confidence beside the weights, for those who keep answers."""
         found: dict[str, Any] = {} if self.calibration is None else {"calibration": [*self.calibration.weights, self.calibration.bias]}
+        if self.priors is not None:
+            found["prior"] = [*self.priors.prior.names, *self.priors.prior.values]
         return found if self.retrieval is None else found | {"retrieval": self.retrieval.digest}
 
     def _finder(self) -> Finder | None:
@@ -235,10 +241,11 @@ class StudentCaller(Caller):
         stepper = self._stepper(batch, explain and self.beams == 1)
         limit = self.engine.config.max_target_tokens
         matchers = [self.constraint.matcher(one.tools, one.choice) if self.constraint else None for one in requests]
+        leans = [None if self.priors is None else self.priors.of(request) for request in requests]
         if self.beams > 1:
-            decoded = beam(stepper, matchers[0], self.constraint, limit, self.beams)[:1]
+            decoded = beam(stepper, matchers[0], self.constraint, limit, self.beams, leans[0])[:1]
         else:
-            decoded = greedy(stepper, matchers, self.constraint, limit, told, request=batch[0][2] if len(batch) == 1 else ())
+            decoded = greedy(stepper, matchers, self.constraint, limit, told, request=batch[0][2] if len(batch) == 1 else (), leans=leans)
         seconds = (time.perf_counter() - began) / len(batch)
         results = [
             self._result(one.tools, len(rendered[1]) + len(rendered[2]), row, seconds)
@@ -257,6 +264,14 @@ class StudentCaller(Caller):
         places = value_tokens(self.tokenizer, row.ids)
         weights = {path: request_weights(self.tokenizer, request.query, row.alignment_TS, tokens) for path, tokens in places.items() if tokens}
         return find_evidence(request, result, weights)
+
+    def shown(self, request: Request) -> Request:
+        """The request with the tools that the model reads for it."""
+        return self._shown(request)[0]
+
+    def stepper(self, request: Request) -> Stepper:
+        """A decoder at the start of an answer to ``request``, for those who look at what the model thinks. Raises ``UserError`` for what does not fit."""
+        return self._stepper([self._render(request)])
 
     def _stepper(self, batch: Sequence[Rendered], align: bool = False) -> Stepper:
         """A stepper for a batch; rows share their toolset where the model can."""

@@ -40,6 +40,10 @@ Told = Callable[[int, list[int]], None]
 """Gets a row and its new tokens at each step."""
 
 
+Lean = Callable[[Sequence[int], np.ndarray, np.ndarray], np.ndarray]
+"""From an answer so far, the tokens that may come next and their log-probabilities: other log-probabilities (``needle.student.prior``)."""
+
+
 class Stepper(Protocol):
     """A decoder with its caches for a batch of rows."""
 
@@ -103,7 +107,8 @@ class Decoded:
         return sum(choice.log_probability for choice in self.choices)
 
 
-def _log_softmax(logits_BV: np.ndarray) -> np.ndarray:
+def log_softmax(logits_BV: np.ndarray) -> np.ndarray:
+    """Over the last axis."""
     shifted = logits_BV - logits_BV.max(-1, keepdims=True)
     return shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
 
@@ -120,7 +125,7 @@ def _masked(
             if close:
                 allowed_BV[row] = constraint.closing(allowed_BV[row])
         logits_BV = np.where(allowed_BV, logits_BV, _NEVER)
-    return _log_softmax(logits_BV)
+    return log_softmax(logits_BV)
 
 
 def among(logits: np.ndarray | Logits, row: int, tokens: np.ndarray) -> np.ndarray:
@@ -129,16 +134,17 @@ def among(logits: np.ndarray | Logits, row: int, tokens: np.ndarray) -> np.ndarr
 
 
 def _options(
-    logits: np.ndarray | Logits, row: int, constraint: Constraint | None, matcher: LLMatcher | None, closing: bool
+    logits: np.ndarray | Logits, row: int, constraint: Constraint | None, matcher: LLMatcher | None, answer: Sequence[int], limit: int, lean: Lean | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The tokens that a row may write next, in order, and their log-probabilities."""
+    """The tokens that a row may write next, in order, and their log-probabilities; only closing ones from ``limit`` tokens on."""
     size = logits.shape[1]
     allowed_V = np.ones(size, dtype=bool) if constraint is None else constraint.allowed([matcher], size)[0]
-    if closing and constraint is not None:
+    if len(answer) >= limit and constraint is not None:
         allowed_V = constraint.closing(allowed_V)
     allowed_V[[SPECIAL_IDS[PAD], _BOS]] = False
     tokens = np.flatnonzero(allowed_V) if allowed_V.any() else np.array([_EOS])
-    return tokens, _log_softmax(among(logits, row, tokens).astype(np.float32))
+    log_probabilities = log_softmax(among(logits, row, tokens).astype(np.float32))
+    return tokens, log_probabilities if lean is None else lean(answer, tokens, log_probabilities)
 
 
 def _choose(log_probabilities: np.ndarray, best: int, place: int) -> Choice:
@@ -171,17 +177,18 @@ def likeliest(log_probabilities: np.ndarray) -> int:
 
 def greedy(
     stepper: Stepper, matchers: Sequence[LLMatcher | None], constraint: Constraint | None, max_tokens: int, told: Told | None = None,
-    pick: Pick = likeliest, request: Sequence[int] = (),
+    pick: Pick = likeliest, request: Sequence[int] = (), leans: Sequence[Lean | None] = (),
 ) -> list[Decoded]:  # fmt: skip
     """The most likely token at each step (or what ``pick`` takes), for all rows side by side. Rows that end leave the batch.
 
     ``told`` hears of each step. ``request``: tokens of the one row's request; what is being copied from it is tried in a single step, with the
-    same result.
+    same result. ``leans``: what changes the log-probabilities of each row, for rows that have any.
     """
+    leans = leans or [None] * len(matchers)
     if request and len(matchers) == 1 and hasattr(stepper, "step_all"):
-        steps = drafted_steps(stepper, matchers[0], constraint, max_tokens, request, pick)
+        steps = drafted_steps(stepper, matchers[0], constraint, max_tokens, request, pick, leans[0])
     else:
-        steps = greedy_steps(stepper, matchers, constraint, max_tokens, pick)
+        steps = greedy_steps(stepper, matchers, constraint, max_tokens, leans, pick)
     while True:
         try:
             row, new = next(steps)
@@ -192,7 +199,8 @@ def greedy(
 
 
 def greedy_steps(
-    stepper: Stepper, matchers: Sequence[LLMatcher | None], constraint: Constraint | None, max_tokens: int, pick: Pick = likeliest
+    stepper: Stepper, matchers: Sequence[LLMatcher | None], constraint: Constraint | None, max_tokens: int, leans: Sequence[Lean | None],
+    pick: Pick = likeliest,
 ) -> Iterator[tuple[int, list[int]]]:
     """The same as it happens: yields ``(row, new tokens)`` of every row at each step; the generator's return value is ``greedy``'s."""
     limit = min(WIND_DOWN, max_tokens // 2)
@@ -207,7 +215,7 @@ def greedy_steps(
         for row, alignment_CS in zip(live, stepper.alignment or (), strict=False):
             looked[row].append(alignment_CS)
         for place, row in enumerate(live):
-            tokens, log_probabilities = _options(logits, place, constraint, matchers[row], len(answers[row]) >= limit)
+            tokens, log_probabilities = _options(logits, place, constraint, matchers[row], answers[row], limit, leans[row])
             best = pick(log_probabilities)
             choices[row].append(_choose(log_probabilities, best, len(answers[row])))
             new = _advance(matchers[row], int(tokens[best]))
@@ -247,6 +255,7 @@ def drafted_steps(
     max_tokens: int,
     request: Sequence[int],
     pick: Pick = likeliest,
+    lean: Lean | None = None,
 ) -> Iterator[tuple[int, list[int]]]:
     """``greedy_steps`` for one row, in fewer steps: tokens copied from ``request`` are guessed, and kept where they would have been chosen."""
     limit = min(WIND_DOWN, max_tokens // 2)
@@ -258,7 +267,7 @@ def drafted_steps(
         logits = stepper.step_all([*pending, *guess], len(guess) + 1)
         right, over = 0, False
         while True:
-            tokens, log_probabilities = _options(logits, right, constraint, matcher, len(answer) >= limit)
+            tokens, log_probabilities = _options(logits, right, constraint, matcher, answer, limit, lean)
             best = pick(log_probabilities)
             choices.append(_choose(log_probabilities, best, len(answer)))
             new = _advance(matcher, int(tokens[best]))
@@ -278,7 +287,7 @@ def drafted_steps(
         guess = draft(answer, request, constraint, matcher)
 
 
-def beam(stepper: Stepper, matcher: LLMatcher | None, constraint: Constraint | None, max_tokens: int, width: int) -> list[Decoded]:
+def beam(stepper: Stepper, matcher: LLMatcher | None, constraint: Constraint | None, max_tokens: int, width: int, lean: Lean | None = None) -> list[Decoded]:
     """Beam search for one row (``stepper`` holds a single row); finished answers, best first."""
     limit = min(WIND_DOWN, max_tokens // 2)
     beams: list[tuple[Decoded, LLMatcher | None]] = [(Decoded([]), matcher)]
@@ -288,6 +297,9 @@ def beam(stepper: Stepper, matcher: LLMatcher | None, constraint: Constraint | N
         log_probabilities = _masked(stepper.step(pending), constraint, [own for _, own in beams], [len(row.ids) >= limit for row, _ in beams])
         candidates = []
         for place, (row, _) in enumerate(beams):
+            if lean is not None:
+                tokens = np.flatnonzero(log_probabilities[place] > _NEVER / 2)
+                log_probabilities[place, tokens] = lean(row.ids, tokens, log_probabilities[place, tokens])
             best = np.argpartition(-log_probabilities[place], width)[: width + 1]
             candidates += [(row.log_probability + float(log_probabilities[place, token]), place, int(token)) for token in best]
         candidates = sorted((c for c in candidates if c[0] > -1e20), reverse=True)[:width]

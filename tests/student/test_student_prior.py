@@ -1,0 +1,155 @@
+"""Words of the tools beside the student, where it names a tool or takes a listed value: exact, the same in every loop, and no more than fitted."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from student_helpers import LIGHT, STOP, TIMER, batch_logits, tiny_model
+from tokenizers import Tokenizer
+
+from needle.errors import UserError
+from needle.student.caller import StudentCaller
+from needle.student.modeling.engine import TorchEngine
+from needle.student.prior import Leaning, Prior, Priors, Weights, listed_texts
+from needle.student.prior_fit import Chosen, choices, fit_prior, fit_weights, held_out, log_probabilities_among
+from needle.student.rendering import render_answer, render_request, render_tools
+from needle.student.tokenizer import CALL, SPECIAL_IDS
+from needle.tools import Choice, Request, ToolCall, ToolSpec
+
+PLAY = ToolSpec("play", "Play something.", {
+    "type": "object", "required": ["what"],
+    "properties": {"what": {"type": "string", "enum": ["jazz", "jazz rock", "news", "silence"]},
+                   "rooms": {"type": "array", "items": {"type": "string", "enum": ["kitchen", "hall"]}}},
+})  # fmt: skip
+TOOLS = (LIGHT, TIMER, STOP, PLAY)
+DUE = Choice(required=True)
+SURE = Prior(Weights(1.0, 60.0), Weights(1.0, 60.0))
+
+
+def _caller(tokenizer: Tokenizer, prior: Prior | None, seed: int = 0, **options: object) -> StudentCaller:
+    return StudentCaller(TorchEngine(tiny_model(seed)), tokenizer, prior=prior, **options)
+
+
+def test_words_that_count_for_everything_choose_the_tool_and_the_listed_value(tokenizer: Tokenizer) -> None:
+    for seed in range(3):
+        caller = _caller(tokenizer, SURE, seed)
+        for query, name in (("start the timer for the eggs", TIMER.name), ("play the news", "play"), ("stop it", STOP.name)):
+            for call in caller.call(query, TOOLS, choice=DUE):
+                assert call.name == name, (seed, query)
+        for said in ("news", "silence", "jazz"):
+            for call in caller.call(f"play {said} now", [PLAY], choice=DUE):
+                assert call.arguments["what"] in (said, f"{said} rock"), (seed, said)
+        for call in caller.call("play news in the hall", [PLAY], choice=DUE):
+            assert set(call.arguments.get("rooms", ["hall"])) == {"hall"}
+
+
+def test_every_loop_and_a_prior_of_nothing_give_the_same_answers(tokenizer: Tokenizer) -> None:
+    queries = ("start the timer for the eggs", "play the news", "what is it")
+    for prior in (None, Prior(), Prior(Weights(0.5, 2.0), Weights(0.7, 3.0))):
+        alone, wide = _caller(tokenizer, prior), _caller(tokenizer, prior, beams=1, rows=8)
+        batch = wide.answer([Request(query, TOOLS) for query in queries])
+        assert [alone.call(query, TOOLS) for query in queries] == batch
+        if prior == Prior():
+            assert batch == _caller(tokenizer, None).answer([Request(query, TOOLS) for query in queries])
+    [one] = _caller(tokenizer, SURE, beams=2).answer([Request("play the news", (PLAY, STOP))])
+    assert all(call.name == "play" for call in one)
+
+
+def test_a_token_gets_the_worth_of_all_that_it_leads_to(tokenizer: Tokenizer) -> None:
+    leaning = Leaning(Prior(Weights(1.0, 1.0)), TOOLS, [0.0, 3.0, 0.0, 1.0], "", tokenizer)
+    tokens = np.array(sorted({render_answer(tokenizer, [ToolCall(tool.name, {})], [tool])[0][1] for tool in TOOLS}))
+    flat = np.full(len(tokens), -np.log(len(tokens)), np.float32)
+    leant = leaning([SPECIAL_IDS[CALL]], tokens, flat)
+    assert np.exp(leant).sum() == pytest.approx(1, abs=1e-5)
+    worth = {tool.name: 1 + score for tool, score in zip(TOOLS, (0, 3, 0, 1), strict=True)}
+    expected = {}
+    for token in tokens:
+        text = tokenizer.decode([int(token)])
+        expected[int(token)] = sum(value for name, value in worth.items() if name.startswith(text))
+    total = sum(expected.values())
+    for token, value in zip(tokens, leant, strict=True):
+        assert np.exp(value) == pytest.approx(expected[int(token)] / total, rel=1e-4)
+    assert leaning([], tokens, flat) is flat  # no call has begun
+    after, _ = render_answer(tokenizer, [ToolCall("play", {"what": "news"})], TOOLS)
+    assert leaning(after[:-1], tokens, flat) is flat  # nothing listed is open
+
+
+def test_what_may_be_taken_is_read_off_the_schema() -> None:
+    assert listed_texts(PLAY.properties["what"]) == ["jazz", "jazz rock", "news", "silence"]
+    assert listed_texts(PLAY.properties["rooms"]) == ["kitchen", "hall"]
+    assert listed_texts({"enum": [1, 2]}) == listed_texts({"type": "string"}) == listed_texts(True) == listed_texts({"items": False}) == []
+
+
+def test_log_probabilities_of_answers_among_each_other_are_those_of_teacher_forcing(tokenizer: Tokenizer) -> None:
+    model, request = tiny_model(3), Request("play the news", TOOLS)
+    answers = [render_answer(tokenizer, [ToolCall("play", {"what": what})], TOOLS)[0] for what in PLAY.properties["what"]["enum"]]
+    caller = StudentCaller(TorchEngine(model), tokenizer)
+    found = log_probabilities_among(caller.stepper(request), answers)
+    source = render_tools(tokenizer, TOOLS), render_request(tokenizer, request)
+    expected = np.zeros(len(answers))
+    for place, answer in enumerate(answers):
+        for at in range(len(answer)):
+            following = sorted({other[at] for other in answers if other[:at] == answer[:at] and len(other) > at})
+            if len(following) > 1:
+                logits = batch_logits(model, [source[0]], [source[1]], [0], [[SPECIAL_IDS["<bos>"], *answer[:at]]])[0][-1]
+                expected[place] += float(torch.log_softmax(logits[following], -1)[following.index(answer[at])])
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+    assert np.exp(found).sum() == pytest.approx(1, abs=1e-4)
+
+
+def test_choices_of_a_row_are_its_first_name_and_its_listed_values(tokenizer: Tokenizer) -> None:
+    request, caller = Request("play the news in the hall", TOOLS), _caller(tokenizer, None)
+    calls = [ToolCall("play", {"what": "news", "rooms": ["hall"]})]
+    found = list(choices(request, calls, "a", lambda: caller.stepper(request), tokenizer))
+    assert [(kind, choice.right, len(choice.scores)) for kind, choice in found] == [("names", 3, 4), ("values", 2, 4)]
+    assert all(choice.scores[choice.right] == max(choice.scores) > 0 for _, choice in found)
+    assert list(choices(request, [ToolCall("unknown", {})], "a", lambda: caller.stepper(request), tokenizer)) == []
+
+
+def _rows(student: float, words: float, count: int = 3000) -> list[Chosen]:
+    """Right choices drawn from known weights."""
+    chance, rows = np.random.default_rng(0), []
+    for number in range(count):
+        log_probabilities = np.log(chance.dirichlet(np.ones(4)))
+        scores = chance.exponential(3.0, 4)
+        shares = np.exp(student * log_probabilities + words * np.log1p(scores))
+        rows.append(Chosen(log_probabilities, scores.tolist(), int(chance.choice(4, p=shares / shares.sum())), str(number % 20)))
+    return rows
+
+
+def test_the_fit_finds_the_weights_that_rows_were_drawn_with() -> None:
+    for student, words in ((0.5, 2.0), (1.0, 0.0), (0.2, 1.0)):
+        assert fit_weights(_rows(student, words)) == pytest.approx((student, words), abs=0.15)
+
+
+def test_words_are_left_out_where_they_help_no_left_out_toolset_or_rows_are_few() -> None:
+    sure, leant = _rows(3.0, 0.0), _rows(0.3, 2.0)
+    assert held_out(leant)["both"] > held_out(leant)["student"]
+    made = fit_prior(leant, leant[:20], "rows.jsonl")
+    assert made.names.words == pytest.approx(2.0, abs=0.2) and made.values == Weights()
+    assert made.fitted_on["values"] == {"rows": 20, "right": {}} and made.fitted_on["source"] == "rows.jsonl"
+    assert fit_prior([], [], "") is None
+    assert abs(fit_weights(sure).words) < 0.2
+
+
+def test_a_prior_is_kept_whole_and_a_damaged_one_is_named(tmp_path: Path) -> None:
+    made = Prior(Weights(0.25, 3.5), Weights(1.0, 0.0), {"source": "rows.jsonl"})
+    made.save(tmp_path)
+    assert Prior.load(tmp_path) == made and Prior.load(tmp_path / "no") is None
+    whole = json.loads((tmp_path / "prior.json").read_text())
+    for change in ({"format": 9}, {"names": {"words": 1}}, {"values": {"sharpness": "x", "words": 1}}, {"names": {"sharpness": float("nan"), "words": 1}}):
+        (tmp_path / "prior.json").write_text(json.dumps(whole | change))
+        with pytest.raises(UserError, match="not a prior.*needle calibrate"):
+            Prior.load(tmp_path)
+
+
+def test_names_that_begin_alike_and_texts_of_many_bytes_are_told_apart(tokenizer: Tokenizer) -> None:
+    twins = tuple(ToolSpec(name, "", {"type": "object", "properties": {}}) for name in ("set_größe", "set_größe_all", "setze"))
+    for seed, query, name in ((0, "größe all", "set_größe_all"), (1, "setze", "setze")):
+        for call in _caller(tokenizer, SURE, seed).call(query, twins, choice=DUE):
+            assert call.name == name
+    assert Priors(SURE, tokenizer).of(Request("x", ())) is None
