@@ -11,7 +11,7 @@ from typing import Any
 
 from needle.device.manifest import MANIFEST, check_manifest
 from needle.errors import UserError
-from needle.export import export
+from needle.export import FOLLOWING, export
 from needle.models import checkpoint_folder, open_caller, require_torch
 from needle.serve.playground import Training
 from needle.student.shape import WEIGHTS
@@ -112,7 +112,8 @@ class LocalDesk:
             source = checkpoint_folder(self.model if self.caller is self.first else str(self.run.out))
             if (source / MANIFEST).is_file():
                 return source
-            digest = hashlib.blake2b((source / WEIGHTS).read_bytes(), digest_size=8).hexdigest()
+            files = [source / name for name in (WEIGHTS, *FOLLOWING)]  # a prior that is fitted later makes another export
+            digest = hashlib.blake2b(b"".join(file.read_bytes() for file in files if file.is_file()), digest_size=8).hexdigest()
             folder = self.out / "browser" / digest
             if not _ready(folder):
                 export(str(source), folder)

@@ -6,7 +6,8 @@
  * writes them). For each request one line of token ids comes out, which tokens.py turns into calls. Times go to stderr.
  *
  * Names and shapes are those of "An exported model" in docs/formats.md. What a program must add: the tokenizer (tokenizer.json is a byte-level BPE
- * that the `tokenizers` library and its bindings read) and, so that every call fits its schema, the grammar (llguidance has a C interface).
+ * that the `tokenizers` library and its bindings read) and, so that every call fits its schema, the grammar (llguidance has a C interface). Common
+ * words do not count here (prior.json, which the Python runtime and the browser read where a model has one).
  */
 #include <onnxruntime_c_api.h>
 #include <stdio.h>

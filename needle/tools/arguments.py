@@ -39,6 +39,7 @@ def plain_schema(schema: dict[str, Any], root: dict[str, Any], depth: int = 0) -
     Local references are followed and ``allOf`` is merged; of ``anyOf``, ``oneOf`` and a list of types the first
     that is not null counts. ``depth`` bounds schemas that refer to themselves.
     """
+    schema = schema if isinstance(schema, dict) else {}  # true: anything goes
     for _ in range(8 if depth < 8 else 0):
         if isinstance(schema.get("$ref"), str):
             target = resolve(schema["$ref"], root)

@@ -106,6 +106,7 @@ def _fields(tool: ToolSpec) -> Iterator[tuple[float, str]]:
     for path in leaves(tool):
         schema: dict[str, Any] = schema_at(tool.parameters, path)
         yield PARAMETER, f"{path} {schema.get('description') or ''}"
-        listed = schema.get("enum") or (schema.get("items") or {}).get("enum") or ()
+        items = schema.get("items")
+        listed = schema.get("enum") or (items.get("enum") if isinstance(items, dict) else None) or ()
         for value in listed[:MOST_VALUES]:
             yield VALUE, str(value)

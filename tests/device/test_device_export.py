@@ -152,6 +152,15 @@ def test_the_page_makes_an_export_of_an_older_version_again(folders, tmp_path: P
     assert json.loads((desk.browser_model() / MANIFEST).read_text())["graph"] == VERSION
 
 
+def test_a_prior_that_is_fitted_later_reaches_the_page(folders, tmp_path: Path) -> None:
+    desk = LocalDesk(str(folders[4]), tmp_path)
+    assert not (desk.browser_model() / "prior.json").exists()
+    (folders[4] / "prior.json").write_text("{}")
+    assert (desk.browser_model() / "prior.json").read_text() == "{}"
+    (folders[4] / "prior.json").unlink()
+    assert not (desk.browser_model() / "prior.json").exists()
+
+
 def test_rows_for_the_check_are_spread_over_the_recorded_traces() -> None:
     rows = check_rows(None, 8)
     assert len(rows) == 8 and len({row.toolset for row in rows}) > 4 and check_rows(None, 0) == []

@@ -65,10 +65,11 @@ def test_every_answer_says_what_the_page_may_load(page):
 
 
 def test_of_a_model_folder_only_the_model_can_be_read(page, desk, tmp_path, monkeypatch):
-    for name in ("config.json", "secret.txt"):
+    for name in ("config.json", "prior.json", "secret.txt"):
         (tmp_path / name).write_text("{}")
     monkeypatch.setattr(desk, "browser_model", lambda: tmp_path)
-    assert get(page, "/model/config.json", {"host": "localhost"}).status_code == 200
+    for name in ("config.json", "prior.json"):
+        assert get(page, f"/model/{name}", {"host": "localhost"}).status_code == 200, name
     for name in ("secret.txt", "calibration.json", "../desk/corrections.jsonl"):
         assert get(page, f"/model/{name}", {"host": "localhost"}).status_code == 404, name
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import random
+import shutil
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
@@ -16,6 +17,7 @@ from playground_helpers import served, spelled_desk
 from needle.models import load
 from needle.serve.playground.vendor.fetch import listed, stored
 from needle.student.grammar import _PATTERNS, Constraint
+from needle.student.prior import Prior, Weights
 from needle.student.rendering import render_answer, render_request, render_tools
 from needle.student.tokenizer import EOS, SPECIAL_IDS, load_tokenizer
 from needle.tools import Request, ToolSpec
@@ -26,6 +28,7 @@ from needle.traces.formats import trace_from_dict
 
 ROOT = Path(__file__).parents[2]
 TRACES = ROOT / "data" / "traces" / "train.jsonl.gz"
+PRIOR = Prior(Weights(0.3, 3.0), Weights(0.3, 3.0))
 SETUP = """(async () => {
   const [{Tokenizer}, rendering, {Grammar, Vocabulary}, values, exact] = await Promise.all(
     ["tokenizer", "rendering", "grammar", "values", "exact"].map(name => import(`/page/model/${name}.js`)));
@@ -217,19 +220,40 @@ def answers_of(tab, tmp_path, folder: Path, asked: list[Request]) -> tuple[list,
     return here, [load_once(folder).answer([one])[0] for one in asked]
 
 
-def test_a_small_model_answers_in_the_browser_as_in_python(browser, tmp_path, tiny_base):
+@pytest.fixture
+def talkative(tiny_base, tmp_path) -> Path:
+    """The tiny base with other random weights, of which every request gets a call."""
+    import torch
+
+    from needle.student.modeling import NeedleConfig, NeedleModel
+    from needle.train.checkpoint import save_checkpoint
+
+    torch.manual_seed(5)
+    save_checkpoint(tmp_path / "talkative", NeedleModel(NeedleConfig.from_pretrained(tiny_base)), load_tokenizer(), {})
+    return tmp_path / "talkative"
+
+
+def test_a_small_model_answers_in_the_browser_as_in_python_with_and_without_a_prior(browser, tmp_path, talkative):
     from needle.export import export
 
-    export(str(tiny_base), tmp_path / "exported", 32)
+    export(str(talkative), tmp_path / "without", 32)
+    shutil.copytree(tmp_path / "without", tmp_path / "with")
+    PRIOR.save(tmp_path / "with")
     queries = ["dim the kitchen to 10", "lock the front door and play jazz", "wake me at 6:45", "what is the capital of Peru?"]
     tools = tuple(load_toolset(ROOT / "data" / "toolsets" / "home.json")[:4])
-    here, there = answers_of(browser, tmp_path, tmp_path / "exported", [Request(query, tools) for query in queries])
-    assert [answer["raw"] for answer in here] == [answer.raw for answer in there]
-    assert [answer["confidence"] for answer in here] == pytest.approx([answer.confidence for answer in there], abs=1e-4)
+    answers = []
+    for name in ("without", "with"):
+        here, there = answers_of(browser, tmp_path, tmp_path / name, [Request(query, tools) for query in queries])
+        assert [answer["raw"] for answer in here] == [answer.raw for answer in there]
+        assert [answer["confidence"] for answer in here] == pytest.approx([answer.confidence for answer in there], abs=1e-4)
+        answers.append([answer["raw"] for answer in here])
+    assert all(one.startswith("<call>") for raw in answers for one in raw)
+    assert len(set(answers[0])) == 1 and len(set(answers[1])) > 1  # words tell requests apart, random weights do not
 
 
 @pytest.mark.slow
-def test_the_bundled_base_answers_in_the_browser_as_in_python(browser, tmp_path):
+@pytest.mark.parametrize("prior", [None, PRIOR], ids=["as it comes", "with a prior"])
+def test_the_bundled_base_answers_in_the_browser_as_in_python(browser, tmp_path, prior):
     from needle.export import export
 
     with gzip.open(TRACES, "rt", encoding="utf-8") as file:
@@ -237,6 +261,8 @@ def test_the_bundled_base_answers_in_the_browser_as_in_python(browser, tmp_path)
     toolsets = list(dict.fromkeys(row.toolset for row in rows))[:3]
     asked = [Request(row.query, row.tools) for row in rows if row.toolset in toolsets][:50]
     export(None, tmp_path / "exported", 4)
+    if prior:
+        prior.save(tmp_path / "exported")
     here, there = answers_of(browser, tmp_path, tmp_path / "exported", asked)
     same = sum(answer["calls"] == [call.to_dict() for call in expected] for answer, expected in zip(here, there, strict=True))
     times = [sorted(seconds)[len(asked) // 2] for seconds in ([one["seconds"] for one in here], [one.seconds for one in there])]

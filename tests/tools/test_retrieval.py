@@ -41,6 +41,11 @@ def test_a_request_without_a_shared_word_scores_nothing_and_the_order_stays():
     assert [tool.name for tool in index.best("music in the hall", 2)] == ["set_light", "play"]
 
 
+def test_a_schema_that_takes_anything_says_nothing():
+    tool = _tool("find", any=True, list={"type": "array", "items": True}, inner={"type": "object", "properties": {"deep": True}})
+    assert ToolIndex([tool]).scores("deep")[0] > 0 and ToolIndex([tool]).scores("true") == [0.0]
+
+
 def test_words_are_split_at_the_joints_of_identifiers_and_empty_words_left_out():
     known = dict(terms("getStatus_code of the X2"))
     assert dict(terms("get code status")).keys() <= known.keys() and not {"of", "the"} & known.keys()

@@ -39,9 +39,9 @@ from needle.serve.playground.guard import Guard, read_json
 from needle.tools import Request, ToolCall, ToolSpec
 
 MODEL_FILES = frozenset(
-    ("config.json", "needle.json", "tokenizer.json", "calibration.json", "encoder.onnx", "decoder.onnx", "model.safetensors")
+    ("config.json", "needle.json", "tokenizer.json", "calibration.json", "prior.json", "encoder.onnx", "decoder.onnx", "model.safetensors")
 )
-"""What the browser may read of an exported model; the folder may hold more."""
+"""What the browser may read of an exported model; the folder may hold more, and need not hold a calibration or a prior."""
 Endpoint = Callable[[HttpRequest], Awaitable[Any]]
 
 

@@ -7,9 +7,10 @@ const ROLES = { user: "<user>", assistant: "<assistant>", tool: "<result>" };
 const MOST_DEPTH = 4;
 const compact = compactExact;
 const words = (value) => (typeof value === "string" ? value : compact(value));
-const isObject = (value) => value !== null && typeof value === "object" && !Array.isArray(value);
+export const isObject = (value) => value !== null && typeof value === "object" && !Array.isArray(value);
 
-function resolve(ref, root) {
+/** What a `#/...` reference points at inside `root`; empty where that is nothing. */
+export function resolve(ref, root) {
   if (typeof ref !== "string" || !ref.startsWith("#")) return {};
   let found = root;
   for (const step of ref.slice(1).split("/").slice(1)) found = found?.[step.replaceAll("~1", "/").replaceAll("~0", "~")];

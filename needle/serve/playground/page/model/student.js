@@ -3,29 +3,33 @@
 import { confidence, features } from "./confidence.js";
 import { parseExact } from "./exact.js";
 import { Grammar, Vocabulary } from "./grammar.js";
+import { Prior } from "./prior.js";
 import { parseAnswer, renderRequest, renderTools } from "./rendering.js";
 import { Tokenizer } from "./tokenizer.js";
+import { toolIndex } from "./words.js";
 
 const WIND_DOWN = 256;  // answer tokens after which only what is open may be closed (needle/student/decoding.py)
 
 export class Student {
-  /** `calibration`: the parsed calibration.json, or null. */
-  constructor(engine, tokenizerFile, calibration = null) {
+  /** `calibration`, `prior`: the parsed calibration.json and prior.json, each null where the model has none. */
+  constructor(engine, tokenizerFile, calibration = null, prior = null) {
     this.engine = engine;
     this.calibration = calibration;
     this.tokenizer = new Tokenizer(tokenizerFile);
     this.vocabulary = new Vocabulary(this.tokenizer);
-    this.kept = null;  // grammar and ids of the last toolset
+    this.prior = prior && new Prior(prior, this.tokenizer);
+    this.kept = null;  // grammar, ids and words of the last toolset
   }
 
   /** As the server answers: `{calls, confidence, evidence, seconds, usage, raw, error}`. `toolsText`: the tools as JSON text. */
   async call({ query, system = "", messages = [], toolsText }) {
     const began = performance.now();
-    const { tools, grammar, toolset } = this.toolset(toolsText);
+    const { tools, grammar, toolset, read, index } = this.toolset(toolsText);
     const request = renderRequest(this.tokenizer, { query, system, messages });
     this.check(toolset, request);
     const stepper = await this.engine.stepper(toolset, request);
-    const { ids, choices } = await this.decode(stepper, grammar);
+    const leaning = this.prior?.of(read, index, { query, messages });
+    const { ids, choices } = await this.decode(stepper, grammar, leaning);
     const answer = { calls: [], error: null, evidence: [], confidence: confidence(features(ids, choices, this.tokenizer), this.calibration) };
     try {
       answer.calls = parseAnswer(this.tokenizer, ids, tools);
@@ -41,8 +45,8 @@ export class Student {
 
   toolset(text) {
     if (this.kept?.text !== text) {
-      const tools = JSON.parse(text);
-      this.kept = { text, tools, grammar: new Grammar(this.vocabulary, tools), toolset: renderTools(this.tokenizer, parseExact(text)) };
+      const tools = JSON.parse(text), read = parseExact(text), index = this.prior && toolIndex(read);
+      this.kept = { text, tools, read, index, grammar: new Grammar(this.vocabulary, tools), toolset: renderTools(this.tokenizer, read) };
     }
     return this.kept;
   }
@@ -53,7 +57,7 @@ export class Student {
     if (toolset.length + request.length > all) throw new Error(`the toolset with the request takes ${toolset.length + request.length} tokens, the limit is ${all}; offer fewer or shorter tools`);
   }
 
-  async decode(stepper, grammar) {
+  async decode(stepper, grammar, leaning) {
     const { vocabulary } = this, most = this.engine.config.max_target_tokens, limit = Math.min(WIND_DOWN, Math.floor(most / 2));
     const matcher = grammar.matcher(), ids = [];
     let pending = [this.tokenizer.special.get("<bos>")];
@@ -61,7 +65,7 @@ export class Student {
     while (ids.length < most) {
       const logits = await stepper.step(pending);
       const allowed = ids.length >= limit ? vocabulary.closing(matcher.allowed()) : matcher.allowed();
-      const { token, chance } = best(logits, allowed);
+      const { token, chance } = best(leaning?.lean(ids, logits, allowed) ?? logits, allowed);
       choices.push({ place: ids.length, chance });
       ids.push(token);
       if (token === vocabulary.eos) break;

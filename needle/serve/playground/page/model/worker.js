@@ -26,11 +26,12 @@ async function load(tell) {
   const json = async (name) => (await fetched(name, tell)).json();
   const bytes = async (name) => new Uint8Array(await (await fetched(name, tell)).arrayBuffer());
   const [config, manifest, tokenizer] = [await json("config.json"), await json("needle.json"), await json("tokenizer.json")];
-  const calibration = await (await fetched("calibration.json", tell, true))?.json() ?? null;
+  const optional = async (name) => await (await fetched(name, tell, true))?.json() ?? null;
+  const [calibration, prior] = [await optional("calibration.json"), await optional("prior.json")];
   const [encoder, decoder, weights] = [await bytes("encoder.onnx"), await bytes("decoder.onnx"), await bytes("model.safetensors")];
   tell("starting");
   const engine = await Engine.load(ort, { config, manifest, encoder, decoder, weights });
-  student = new Student(engine, tokenizer, calibration);
+  student = new Student(engine, tokenizer, calibration, prior);
   return { bytes: encoder.length + decoder.length + weights.length, threads: ort.env.wasm.numThreads };
 }
 

@@ -1,0 +1,182 @@
+"""Words beside the model in the browser: the scores, and what they make of each choice, are those of Python."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import random
+import unicodedata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from playground_helpers import served, spelled_desk
+
+from needle.student.decoding import log_softmax
+from needle.student.prior import Leaning, Prior, Priors, Weights, listed_texts, value_scores
+from needle.student.rendering import render_answer
+from needle.student.tokenizer import load_tokenizer
+from needle.tools import Request, ToolCall, ToolSpec
+from needle.tools.grounding.said import folded
+from needle.tools.retrieval import ToolIndex, searched, terms
+from needle.traces import Trace
+from needle.traces.formats import trace_from_dict
+
+ROOT = Path(__file__).parents[2]
+PRIOR = Prior(Weights(0.3, 3.0), Weights(0.4, 2.0))
+SETUP = """(async () => {
+  const [{Tokenizer}, exact, words, {Prior}] = await Promise.all(
+    ["tokenizer", "exact", "words", "prior"].map(name => import(`/page/model/${name}.js`)));
+  Object.assign(window, {tokenizer: new Tokenizer(window.tokenizerFile), exact, words, Prior});
+})()"""
+AWKWARD = ToolSpec("setThermostatMode2", "Café's naïve “heating” mode – İstanbul", {
+    "type": "object",
+    "properties": {
+        "any": True, "list": {"type": "array", "items": True}, "pair": {"type": "array", "items": [{"enum": ["no"]}]},
+        "level": {"enum": [1, 2.5, 1e20, True, None, "warm", ["a", 5.0]], "description": "How warm"},
+        "long": {"enum": [f"word{number}s" for number in range(60)]},
+        "place": {"$ref": "#/$defs/place"}, "broken": {"$ref": "#/$defs/nowhere"}, "constructor": {"type": "string"},
+        "either": {"anyOf": [{"type": "null"}, True, {"type": "string", "enum": ["sunny", "rainy"], "description": "weather"}]},
+        "both": {"description": "outer", "allOf": [{"description": "inner"}, {"properties": {"deep": {"description": "within"}}}]},
+        "a.b": {"description": "dotted"}, "kinds": {"type": ["array", "null"], "items": {"type": "string", "enum": ["red", "blue"]}},
+        "tree": {"properties": {"tree": {"properties": {"tree": {"properties": {"tree": {"properties": {"leaf": {}}}}}}}}},
+    },
+    "$defs": {"place": {"properties": {"roomName": {"description": "Name of the room"}, "floor": {"type": "integer"}}}},
+})  # fmt: skip
+ASKED = "Set the thermostat to a warm 2 in the room named Istanbul: word7, none true 2.5 café weather within inner outer dotted tree leaf red no"
+
+
+@pytest.fixture(scope="module")
+def page(browser, tmp_path_factory):
+    with served(spelled_desk(tmp_path_factory.mktemp("desk"))) as url:
+        browser.open(url, ready="document.body.dataset.ready === 'yes'")
+        file = (ROOT / "needle" / "student" / "assets" / "tokenizer.json").read_text()
+        browser.evaluate(f"window.tokenizerFile = {file}; 0")
+        browser.evaluate(SETUP)
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def traces() -> list[Trace]:
+    """Every twelfth of the recorded validation rows."""
+    with gzip.open(ROOT / "data" / "traces" / "validation.jsonl.gz", "rt", encoding="utf-8") as file:
+        return [trace_from_dict(json.loads(line)) for number, line in enumerate(file) if number % 12 == 0]
+
+
+def said(tools: tuple[ToolSpec, ...]) -> str:
+    """The tools as the page gets them: JSON text, as a JavaScript literal."""
+    return json.dumps(json.dumps([tool.to_dict() for tool in tools], ensure_ascii=False))
+
+
+def test_texts_are_folded_as_in_python(page):
+    old = unicodedata.ucd_3_2_0  # of an age that every browser knows
+    ranges = [*range(0x13A0), *range(0x1400, 0x3400), *range(0xF900, 0x20000), *range(0x2F800, 0x30000)]  # no Cherokee, few ideographs
+    letters = [chr(code) for code in ranges if old.category(chr(code)) not in ("Cn", "Cs", "Co")]
+    mine = page.evaluate(f"{json.dumps(letters)}.map(words.fold)")
+    differing = [letter for letter, own in zip(letters, mine, strict=True) if own != folded(letter)[0]]
+    print(f"{len(letters)} letters are folded alike")
+    assert len(letters) > 9000 and differing == []
+    assert page.evaluate("words.fold('ᏣᎳᎩ') === words.fold('ꮳꮃꭹ')")  # Python makes both capital
+
+
+def test_words_and_their_parts_count_as_in_python(page, traces):
+    rng = random.Random(0)
+    texts = [trace.query for trace in traces[:100]]
+    texts += ["", "a the", "getHTTPResponse2xx", "x_1__y", "हिन्दी में", "𝒜𝓃𝓃𝒶 𠜎𠜱𠝹𠱓𠱸", ASKED]
+    while len(texts) < 300:
+        codes = [rng.choice((rng.randrange(32, 127), rng.randrange(0xA1, 0x500))) for _ in range(rng.randrange(1, 40))]
+        texts.append("".join(map(chr, codes)))
+    found = page.evaluate(f"{json.dumps(texts)}.map(text => Object.fromEntries(words.terms(text)))")
+    for text, counts in zip(texts, found, strict=True):
+        assert counts == pytest.approx(dict(terms(text)), abs=1e-12), text
+
+
+def test_scores_of_tools_and_of_listed_values_are_those_of_python(page, traces):
+    by_toolset: dict[str, list[Trace]] = {}
+    for trace in traces:
+        by_toolset.setdefault(trace.toolset, []).append(trace)
+    pairs = lists = 0
+    for rows in by_toolset.values():
+        tools, texts = rows[0].tools, [searched(row.query, row.messages) for row in rows if row.tools == rows[0].tools]
+        listed = [values for tool in tools for schema in tool.properties.values() if (values := listed_texts(schema))]
+        found = page.evaluate(f"""(() => {{
+          const index = words.toolIndex(exact.parseExact({said(tools)})), prior = new Prior({json.dumps(as_file(PRIOR))}, tokenizer);
+          return {json.dumps(texts)}.map(text => [index.scores(text), {json.dumps(listed)}.map(values => prior.valueScores(values, text))]);
+        }})()""")
+        index = ToolIndex(tools)
+        for text, (scores, of_values) in zip(texts, found, strict=True):
+            np.testing.assert_allclose(scores, index.scores(text), rtol=1e-9, atol=1e-9, err_msg=text)
+            for values, own in zip(listed, of_values, strict=True):
+                np.testing.assert_allclose(own, value_scores(values, text), rtol=1e-9, atol=1e-9, err_msg=text)
+            pairs, lists = pairs + len(scores), lists + len(listed)
+    print(f"{pairs} scores of tools and {lists} lists of values are equal")
+    assert pairs > 300 and lists > 100
+
+
+def test_awkward_schemas_and_earlier_turns_are_read_as_in_python(page):
+    tools = (AWKWARD, ToolSpec("stop"), ToolSpec("ΣΊΣΥΦΟΣ", "straße"))
+    found = page.evaluate(f"words.toolIndex(exact.parseExact({said(tools)})).scores({json.dumps(ASKED)})")
+    np.testing.assert_allclose(found, ToolIndex(tools).scores(ASKED), rtol=1e-9)
+    assert found[0] > 1 and found[1] == 0
+    single = [*ASKED.split(), "σίσυφος", "STRASSE", "null", "1e+20", "word45"]
+    made = f"const index = words.toolIndex(exact.parseExact({said(tools)}))"
+    found = page.evaluate(f"(() => {{ {made}; return {json.dumps(single)}.map(text => index.scores(text)); }})()")
+    np.testing.assert_allclose(found, [ToolIndex(tools).scores(text) for text in single], rtol=1e-9)
+    turns = [{"role": "user", "content": "first"}, {"role": "user", "content": "play"}, {"role": "assistant", "content": "what?"}]
+    for messages in ([], turns, [{"role": "user", "content": None}], turns[2:]):
+        assert page.evaluate(f"words.searched('jazz', {json.dumps(messages)})") == searched("jazz", messages)
+
+
+def as_file(prior: Prior) -> dict[str, Any]:
+    """What ``prior.json`` holds."""
+    return {"format": 1, "names": prior.names._asdict(), "values": prior.values._asdict(), "fitted_on": {}}
+
+
+def steps_of(leaning: Leaning, answer: list[int], rng: np.random.Generator, size: int) -> list[list]:
+    """At places of an answer: what was written, tokens that might come, their logits, and their log-probabilities with the prior."""
+    found = []
+    for place in range(len(answer)):
+        tokens = np.unique([answer[place], *rng.integers(3, size, 12)])
+        logits = rng.normal(0, 3, len(tokens)).astype(np.float32)
+        leant = leaning(answer[:place], tokens, log_softmax(logits))
+        found.append([answer[:place], tokens.tolist(), logits.tolist(), leant.tolist()])
+    return found
+
+
+def test_each_choice_of_real_answers_is_changed_as_in_python(page, traces):
+    tokenizer, rng, changed = load_tokenizer(), np.random.default_rng(0), 0
+    priors = Priors(PRIOR, tokenizer)
+    rows = [(trace.request, trace.calls) for trace in traces if trace.calls][:60]
+    quoted, rooms = '日本 "x\\y"', {"type": "array", "items": {"enum": ["Küche", "Flur"]}}
+    play = ToolSpec("spiele", "", {"properties": {"was": {"enum": ["日本語", quoted, "Ärger"]}, "wo": rooms}})
+    rows.append((Request("Ärger in der Küche", (play, AWKWARD)), [ToolCall("spiele", {"was": quoted, "wo": ["Flur", "Küche"]})]))
+    for request, calls in rows:
+        answer, leaning = render_answer(tokenizer, calls, request.tools)[0], priors.of(request)
+        steps = steps_of(leaning, answer, rng, tokenizer.get_vocab_size())
+        asked = json.dumps({"query": request.query, "messages": list(request.messages)})
+        found = page.evaluate(f"""(() => {{
+          const tools = exact.parseExact({said(request.tools)});
+          const leaning = new Prior({json.dumps(as_file(PRIOR))}, tokenizer).of(tools, words.toolIndex(tools), {asked});
+          return {json.dumps([step[:3] for step in steps])}.map(([ids, tokens, given]) => {{
+            const logits = new Float32Array(tokenizer.size), allowed = new Uint8Array(tokenizer.size);
+            tokens.forEach((id, at) => {{ logits[id] = given[at]; allowed[id] = 1; }});
+            const leant = leaning.lean(ids, logits, allowed), chosen = tokens.map(id => leant[id]);
+            const sum = Math.log(chosen.reduce((total, one) => total + Math.exp(one), 0));
+            return [leant !== logits, chosen.map(one => one - sum)];
+          }});
+        }})()""")
+        for (ids, tokens, logits, leant), (differs, own) in zip(steps, found, strict=True):
+            np.testing.assert_allclose(own, leant, atol=1e-5, err_msg=f"{tokenizer.decode(ids, skip_special_tokens=False)}")
+            assert differs == (not np.allclose(leant, log_softmax(np.array(logits, np.float32)), atol=1e-6))
+            changed += differs
+    print(f"{changed} choices are changed alike")
+    assert changed > 150
+
+
+def test_a_prior_that_is_none_is_refused_in_words(page):
+    whole = as_file(PRIOR)
+    for file in ({}, whole | {"format": 2}, whole | {"names": {"words": 1}}, whole | {"values": {"sharpness": "1", "words": 1}}):
+        made = f"new Prior({json.dumps(file)}, tokenizer)"
+        told = page.evaluate(f"(() => {{ try {{ {made}; return ''; }} catch (error) {{ return error.message; }} }})()")
+        assert "needle calibrate" in told
