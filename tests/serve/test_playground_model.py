@@ -264,7 +264,10 @@ def test_the_bundled_base_answers_in_the_browser_as_in_python(browser, tmp_path,
     if prior:
         prior.save(tmp_path / "exported")
     here, there = answers_of(browser, tmp_path, tmp_path / "exported", asked)
-    same = sum(answer["calls"] == [call.to_dict() for call in expected] for answer, expected in zip(here, there, strict=True))
+    apart = [(answer, own) for answer, own in zip(here, there, strict=True) if answer["calls"] != [call.to_dict() for call in own]]
+    for answer, own in apart:
+        print(f"apart: {answer['raw']} ({answer['confidence']:.3f}), in Python {own.raw} ({own.confidence:.3f})")
+    same = len(asked) - len(apart)
     times = [sorted(seconds)[len(asked) // 2] for seconds in ([one["seconds"] for one in here], [one.seconds for one in there])]
     print(f"median seconds an answer: browser {times[0]:.3f}, Python {times[1]:.3f}")
     print(f"{same} of {len(asked)} rows have the same calls")
