@@ -61,7 +61,9 @@ class Prepared:
     @property
     def size(self) -> int:
         """Bytes in memory."""
-        return sum(4 * int(np.prod(value.shape())) for part in (self.encoder, self.decoder) for value in part.values())
+        rounded = self.__dict__.get("rounded")
+        whole = sum(4 * int(np.prod(value.shape())) for part in (self.encoder, self.decoder) for value in part.values())
+        return whole + (rounded.integers.nbytes if rounded else 0)
 
 
 def toolsets_folder() -> Path | None:
