@@ -38,6 +38,7 @@ LEAST = -30.0
 """Worth of a token that leads to nothing that may be chosen."""
 _OPEN = re.compile(r'"((?:[^"\\]|\\.)*)":(?:\[(?:"(?:[^"\\]|\\.)*",)*)?"((?:[^"\\]|\\.)*)$')
 """A text argument that is being written, alone or in an array: its key, and the text so far."""
+_TEXT = re.compile(r'"(?:[^"\\]|\\.)*"')
 
 
 class Weights(NamedTuple):
@@ -159,7 +160,8 @@ class Leaning:
         if "{" not in written:
             return written, *self._names, self._prior.names
         tool, open_text = self._tools.get(written[: written.index("{")]), _OPEN.search(written)
-        values = listed_texts(tool.properties.get(open_text[1])) if tool and open_text else []
+        own = open_text is not None and _depth(written[: open_text.start()]) == 1  # a key of a nested object is another parameter
+        values = listed_texts(tool.properties.get(open_text[1])) if tool and own else []
         if not values:
             return "", (), np.zeros(0), Weights()
         scores = value_scores(values, self._text)
@@ -167,6 +169,12 @@ class Leaning:
 
     def _decoded(self, ids: Sequence[int]) -> str:
         return self._tokenizer.decode(ids, skip_special_tokens=False)
+
+
+def _depth(written: str) -> int:
+    """Objects that are open at the end of a call's text."""
+    bare = _TEXT.sub("", written)
+    return bare.count("{") - bare.count("}")
 
 
 def _last_call(answer: Sequence[int]) -> list[int] | None:

@@ -35,7 +35,7 @@ def _caller(tokenizer: Tokenizer, prior: Prior | None, seed: int = 0, **options:
 
 
 def test_words_that_count_for_everything_choose_the_tool_and_the_listed_value(tokenizer: Tokenizer) -> None:
-    for seed in range(3):
+    for seed in range(2):
         caller = _caller(tokenizer, SURE, seed)
         for query, name in (("start the timer for the eggs", TIMER.name), ("play the news", "play"), ("stop it", STOP.name)):
             for call in caller.call(query, TOOLS, choice=DUE):
@@ -78,6 +78,16 @@ def test_a_token_gets_the_worth_of_all_that_it_leads_to(tokenizer: Tokenizer) ->
     assert leaning(after[:-1], tokens, flat) is flat  # nothing listed is open
 
 
+def test_a_nested_key_is_not_the_parameter_of_its_name(tokenizer: Tokenizer) -> None:
+    listed, open_text = {"type": "string", "enum": ["a{", "b"]}, {"type": "string"}
+    tool = ToolSpec("set", "", {"type": "object", "properties": {"mode": listed, "more": {"type": "object", "properties": {"mode": open_text}}}})
+    leaning = Leaning(SURE, (tool,), [1.0], "b", tokenizer)
+    tokens, flat = np.array([tokenizer.token_to_id(letter) for letter in "ab"]), np.log(np.array([0.5, 0.5], np.float32))
+    for text, leans in (('set{"mode":"', True), ('set{"more":{"mode":"', False), ('set{"more":{"mode":"b"},"mode":"', True), ('set{"mode":"a{","more":{"mode":"', False)):
+        leant = leaning([SPECIAL_IDS[CALL], *tokenizer.encode(text, add_special_tokens=False).ids], tokens, flat)
+        assert (leant is not flat) == leans and (not leans or leant[1] > -0.01), text
+
+
 def test_what_may_be_taken_is_read_off_the_schema() -> None:
     assert listed_texts(PLAY.properties["what"]) == ["jazz", "jazz rock", "news", "silence"]
     assert listed_texts(PLAY.properties["rooms"]) == ["kitchen", "hall"]
@@ -110,7 +120,7 @@ def test_choices_of_a_row_are_its_first_name_and_its_listed_values(tokenizer: To
     assert list(choices(request, [ToolCall("unknown", {})], "a", lambda: caller.stepper(request), tokenizer)) == []
 
 
-def _rows(student: float, words: float, count: int = 3000) -> list[Chosen]:
+def _rows(student: float, words: float, count: int = 800) -> list[Chosen]:
     """Right choices drawn from known weights."""
     chance, rows = np.random.default_rng(0), []
     for number in range(count):
@@ -123,17 +133,17 @@ def _rows(student: float, words: float, count: int = 3000) -> list[Chosen]:
 
 def test_the_fit_finds_the_weights_that_rows_were_drawn_with() -> None:
     for student, words in ((0.5, 2.0), (1.0, 0.0), (0.2, 1.0)):
-        assert fit_weights(_rows(student, words)) == pytest.approx((student, words), abs=0.15)
+        assert fit_weights(_rows(student, words)) == pytest.approx((student, words), abs=0.3)
 
 
 def test_words_are_left_out_where_they_help_no_left_out_toolset_or_rows_are_few() -> None:
     sure, leant = _rows(3.0, 0.0), _rows(0.3, 2.0)
     assert held_out(leant)["both"] > held_out(leant)["student"]
     made = fit_prior(leant, leant[:20], "rows.jsonl")
-    assert made.names.words == pytest.approx(2.0, abs=0.2) and made.values == Weights()
+    assert made.names.words == pytest.approx(2.0, abs=0.4) and made.values == Weights()
     assert made.fitted_on["values"] == {"rows": 20, "right": {}} and made.fitted_on["source"] == "rows.jsonl"
     assert fit_prior([], [], "") is None
-    assert abs(fit_weights(sure).words) < 0.2
+    assert abs(fit_weights(sure).words) < 0.4
 
 
 def test_a_prior_is_kept_whole_and_a_damaged_one_is_named(tmp_path: Path) -> None:

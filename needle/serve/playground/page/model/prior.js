@@ -10,6 +10,7 @@ const HALF = /\ufffd+$/;  // stands for a character of which some bytes are stil
 const LEAST = -30;  // worth of a token that leads to nothing that may be chosen
 /** A text argument that is being written, alone or in an array: its key, and the text so far. */
 const OPEN = /"((?:[^"\\]|\\[^\n])*)":(?:\[(?:"(?:[^"\\]|\\[^\n])*",)*)?"((?:[^"\\]|\\[^\n])*)$/;
+const TEXT = /"(?:[^"\\]|\\[^\n])*"/g;
 
 /** The texts that a parameter, or the items of its array, may take; empty where that is open. */
 export function listedTexts(schema) {
@@ -79,11 +80,18 @@ class Leaning {
     if (brace < 0) return { begun: written, ...this.names };
     const properties = this.tools.get(written.slice(0, brace))?.parameters?.properties ?? {};
     const open = OPEN.exec(written);
-    const values = open && Object.hasOwn(properties, open[1]) ? listedTexts(properties[open[1]]) : [];
+    const own = open && depth(written.slice(0, open.index)) === 1;  // a key of a nested object is another parameter
+    const values = own && Object.hasOwn(properties, open[1]) ? listedTexts(properties[open[1]]) : [];
     if (!values.length) return null;
     const texts = values.map((value) => JSON.stringify(value).slice(1));
     return { begun: open[2], texts, scores: this.prior.valueScores(values, this.text), weights: this.prior.weights.values };
   }
+}
+
+/** Objects that are open at the end of a call's text. */
+function depth(written) {
+  const bare = written.replace(TEXT, "");
+  return bare.split("{").length - bare.split("}").length;
 }
 
 /** Logarithm of the summed worth of all `texts` that begin with `text`, or that it has gone through. */
