@@ -262,7 +262,7 @@ def test_a_full_disk_while_generating_keeps_what_was_paid_for(cli, tmp_path, mon
 def test_a_full_disk_while_training_keeps_the_last_checkpoint(cli, tmp_path, monkeypatch, tiny_base, home_traces):
     from safetensors import SafetensorError
 
-    import needle.train.checkpoint as checkpoint
+    from needle.student.modeling import storage
 
     run = tmp_path / "run"
     command = ("train", "--traces", home_traces, "--base", tiny_base, "--rows", 8, "--out", run)
@@ -274,7 +274,7 @@ def test_a_full_disk_while_training_keeps_the_last_checkpoint(cli, tmp_path, mon
         raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
 
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoint, "save_file", full_after_a_few_bytes)
+        patch.setattr(storage, "save_file", full_after_a_few_bytes)
         outcome = cli(*command, "--steps", 2, "--resume")
     lines = [line for line in outcome.err.splitlines() if line.startswith("needle: ")]
     assert outcome.code == 2 and len(lines) == 1 and "Traceback" not in outcome.err, outcome.err

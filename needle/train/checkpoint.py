@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from tokenizers import Tokenizer
 
 from needle.errors import UserError
 from needle.student.modeling import NeedleModel
-from needle.student.modeling.storage import WEIGHTS
+from needle.student.modeling.storage import WEIGHTS, write_tensors
 from needle.student.tokenizer import BOS, EOS, PAD
 from needle.train.shard import spread_like
 
@@ -58,12 +58,12 @@ def save_checkpoint(
     """
     with replaced(folder) as fresh:
         model.config.save_pretrained(fresh)
-        _save_weights(fresh / WEIGHTS, model.state_dict())
+        write_tensors(model.state_dict(), fresh / WEIGHTS)
         save_tokenizer(fresh, tokenizer)
         for name, other in (extra or {}).items():
-            _save_weights(fresh / f"{name}.safetensors", other.state_dict())
+            write_tensors(other.state_dict(), fresh / f"{name}.safetensors")
         if optimizers is not None:
-            _save_weights(fresh / OPTIMIZER, _optimizer_tensors(optimizers))
+            write_tensors(_optimizer_tensors(optimizers), fresh / OPTIMIZER)
         (fresh / STATE).write_text(json.dumps(state, indent=1))
 
 
@@ -88,10 +88,6 @@ def replaced(folder: Path) -> Iterator[Path]:
         folder.rename(old)
     fresh.rename(folder)
     shutil.rmtree(old, ignore_errors=True)
-
-
-def _save_weights(path: Path, tensors: dict[str, torch.Tensor]) -> None:
-    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path, metadata={"format": "pt"})
 
 
 def _to_disk(path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -143,3 +144,8 @@ def test_a_damaged_folder_is_a_user_error(tmp_path, model: NeedleModel, damage: 
     with pytest.raises(UserError) as error:
         load_model(tmp_path)
     assert str(tmp_path) in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_stored_model_may_be_read_by_others(tmp_path: Path) -> None:
+    save_quantized(tiny_model(), tmp_path / "model", 4)
+    assert (tmp_path / "model" / "model.safetensors").stat().st_mode & 0o044 == 0o044

@@ -215,7 +215,7 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_old_one(
     model = tiny_model()
     save_checkpoint(tmp_path / "best", model, tokenizer, {"step": 1})
     monkeypatch.setattr(
-        "needle.train.checkpoint.save_file", lambda *_, **__: (_ for _ in ()).throw(OSError("disk full"))
+        "needle.student.modeling.storage.save_file", lambda *_, **__: (_ for _ in ()).throw(OSError("disk full"))
     )
     with pytest.raises(OSError, match="disk full"):
         save_checkpoint(tmp_path / "best", tiny_model(1), tokenizer, {"step": 2})

@@ -47,7 +47,13 @@ def save_quantized(model: NeedleModel, folder: Path, bits: int) -> None:
         tensors[f"{name}.scale"] = scale.contiguous()
     folder.mkdir(parents=True, exist_ok=True)
     model.config.save_pretrained(folder)
-    save_file(tensors, folder / WEIGHTS, metadata={"format": "pt", **({"needle_bits": str(bits)} if bits < 16 else {})})
+    write_tensors(tensors, folder / WEIGHTS, {"needle_bits": str(bits)} if bits < 16 else {})
+
+
+def write_tensors(tensors: dict[str, Tensor], path: Path, notes: dict[str, str] | None = None) -> None:
+    """A safetensors file that others may read, as any other file (the library leaves it to its owner alone)."""
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path, metadata={"format": "pt", **(notes or {})})
+    path.chmod(0o644)
 
 
 def load_model(folder: Path) -> NeedleModel:
