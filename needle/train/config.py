@@ -105,7 +105,7 @@ class TrainConfig:
     workers: int | None = None
     """Processes that draw batches ahead; None: none on a CPU, up to 8 beside an accelerator. The batches are the same."""
     lanes: int | None = None
-    """Threads that share the rows of a step on a CPU; None: one a core, 4 at most. Sums differ in their last bits with the number."""
+    """Threads that share the rows of a step on a CPU; None: one a core, 4 at most, where a step has several toolsets for each. Sums differ in their last bits with the number."""
     validation_rows: int = 200
     """Held-out rows decoded at each validation."""
     validations: int = 5

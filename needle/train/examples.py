@@ -70,6 +70,11 @@ class ExampleSet:
     def __len__(self) -> int:
         return sum(len(rows) for rows in self.groups.values())
 
+    def toolsets_of(self, rows: int, rows_per_toolset: int) -> float:
+        """Toolsets in a batch of about ``rows`` rows, on average."""
+        chunks = sum(-(-len(group) // rows_per_toolset) for group in self.groups.values())
+        return rows * chunks / len(self)
+
     def rendered(self) -> list[Example]:
         """Every row as it is, without the transform."""
         return [self._example(trace, self.tools[key]) for key, traces in self.groups.items() for trace in traces]

@@ -25,12 +25,17 @@ MOST_LANES = 4
 """Beyond these, lanes wait for each other in Python; further cores work inside of each lane."""
 LEAST_ROWS = 8
 """Rows of one toolset part only into pieces of at least this many: each lane that has some reads the toolset."""
+LEAST_TOOLSETS = 4
+"""Fewest toolsets for each lane in a step: with few, products are large enough for all cores, and lanes of unequal length wait for each other."""
 
 
-def lanes_for(config: TrainConfig, device: torch.device, processes: int) -> int:
-    """Lanes of a run: as set; else one for each core that PyTorch uses, a few at most, and a single one beside an accelerator or other processes."""
-    alone = device.type == "cpu" and processes == 1
-    return config.lanes or (min(MOST_LANES, torch.get_num_threads()) if alone else 1)
+def lanes_for(config: TrainConfig, device: torch.device, processes: int, toolsets: float) -> int:
+    """Lanes of a run: as set; else one for each core that PyTorch uses, a few at most, and a single one beside an accelerator or other processes,
+    or where a step has few ``toolsets``."""
+    if config.lanes is not None or device.type != "cpu" or processes > 1:
+        return config.lanes or 1
+    lanes = min(MOST_LANES, torch.get_num_threads())
+    return lanes if toolsets >= LEAST_TOOLSETS * lanes else 1
 
 
 def cores_of(lanes: int) -> int:

@@ -121,7 +121,7 @@ class Trainer:
         """``models``: the student, and for co-distillation its peers."""
         self.world = world or World()
         self.tokenizer, self.examples, self.config, self.out, self.validate = tokenizer, examples, config, out, validate
-        self.students = Students(models, config, compute_type(config.precision), teachers, self.world, preferences)
+        self.students = Students(models, config, compute_type(config.precision), teachers, self.world, preferences, examples.toolsets_of(config.rows, config.rows_per_toolset))
         if config.on_policy and not config.on_policy_free:
             examples.keeps_tools, self.students.constraint = True, Constraint(tokenizer)
         self.workers = workers_for(self.students.device.type) if config.workers is None else config.workers

@@ -35,8 +35,9 @@ class Students:
 
     def __init__(
         self, models: Sequence[NeedleModel], config: TrainConfig, dtype: torch.dtype, teachers: Source | None = None, world: World | None = None,
-        preferences: Preferences | None = None,
+        preferences: Preferences | None = None, toolsets: float = math.inf,
     ) -> None:  # fmt: skip
+        """``toolsets``: how many a step has, on average."""
         self.models, self.config, self.dtype, self.teachers, self.world = list(models), config, dtype, teachers, world or World()
         self.preferences = preferences
         self.constraint: Constraint | None = None  # what on-policy samples keep to
@@ -46,7 +47,7 @@ class Students:
             if preferences is not None:
                 raise UserError("--shard does not go with preference pairs; leave one of the two out")
             shard(models[0], self.world)
-        self.lanes = lanes_for(config, self.device, self.world.size)
+        self.lanes = lanes_for(config, self.device, self.world.size, toolsets)
         self.compiled = not self.sharded and set_up_compile(self.models, config, cores_of(self.lanes))
         self.steps = 0
         self.averages = [copy.deepcopy(model).requires_grad_(False) for model in models] if config.average_decay else []

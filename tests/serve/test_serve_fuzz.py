@@ -151,7 +151,9 @@ def test_slow_clients_are_closed():
     half = [live.socket() for _ in range(3)]
     half[1].sendall(b"POST /v1/chat")
     half[2].sendall(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n")  # well behaved once, then silent in its second request
-    answered = half[2].recv(4096)
+    answered = b""
+    while not answered.endswith(b"}"):  # head and body may come apart
+        answered += half[2].recv(4096)
     half[2].sendall(b"GET /hea")
     assert answered.startswith(b"HTTP/1.1 200")
     assert [closed_within(connection, 20) for connection in half] == [b"", b"", b""]

@@ -9,7 +9,7 @@ from train_helpers import rows, settings, tiny_model
 
 from needle.errors import UserError
 from needle.train.examples import Example, ExampleSet
-from needle.train.lanes import effort, shares
+from needle.train.lanes import effort, lanes_for, shares
 from needle.train.students import Students
 
 
@@ -56,3 +56,12 @@ def test_a_mistake_on_a_lane_reaches_the_caller(examples: list[Example]) -> None
     students = Students([tiny_model(1)], settings(lanes=2), torch.float32, Broken())
     with pytest.raises(UserError, match="this teacher is gone"):
         students.update(examples, 0.5)
+
+
+def test_a_step_over_few_toolsets_has_one_lane(tokenizer: Tokenizer) -> None:
+    made = ExampleSet(rows(), tokenizer, tiny_model().config)
+    assert made.toolsets_of(9, 6) == 2 and made.toolsets_of(9, 1) == 9
+    cpu = torch.device("cpu")
+    assert lanes_for(settings(), cpu, 1, 2.0) == lanes_for(settings(), cpu, 2, 100.0) == 1
+    assert lanes_for(settings(), cpu, 1, 100.0) == min(4, torch.get_num_threads())
+    assert lanes_for(settings(lanes=3), cpu, 1, 2.0) == 3
