@@ -183,7 +183,7 @@ class StudentCaller(Caller):
 
     def show_prompt(self, request: Request) -> str:
         """What the model reads, as text with its marks."""
-        ids = [*self._rendered_tools(self._shown(request)[0].tools)[1], *render_request(self.tokenizer, request)]
+        ids = [*self._rendered_tools(self.shown(request).tools)[1], *render_request(self.tokenizer, request)]
         return self.tokenizer.decode(ids, skip_special_tokens=False)
 
     def prompt_length(self, request: Request) -> int:
@@ -241,7 +241,7 @@ class StudentCaller(Caller):
         stepper = self._stepper(batch, explain and self.beams == 1)
         limit = self.engine.config.max_target_tokens
         matchers = [self.constraint.matcher(one.tools, one.choice) if self.constraint else None for one in requests]
-        leans = [None if self.priors is None else self.priors.of(request) for request in requests]
+        leans = [None if self.priors is None else self.priors.of(request, rendered[0]) for request, rendered in zip(requests, batch, strict=True)]
         if self.beams > 1:
             decoded = beam(stepper, matchers[0], self.constraint, limit, self.beams, leans[0])[:1]
         else:

@@ -21,7 +21,9 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from needle.errors import UserError
+from needle.student.beside import read_beside, write_beside
 from needle.student.decoding import Decoded
+from needle.student.newton import newton
 from needle.student.tokenizer import CALL, NONE, SPECIAL_IDS
 
 FILE = "calibration.json"
@@ -97,31 +99,23 @@ class Calibration:
 
     def save(self, folder: Path) -> None:
         """Write ``calibration.json`` beside the weights, numbers rounded to six digits: whole or not at all."""
-        text = json.dumps({"format": FORMAT, **_rounded(asdict(self))}, indent=1) + "\n"
-        temporary = folder / f".{FILE}.tmp"
-        try:
-            temporary.write_text(text, encoding="utf-8")
-            temporary.replace(folder / FILE)
-        except OSError as error:
-            raise UserError(f"{folder / FILE}: cannot be written ({error.strerror}); choose another folder with --out") from error
+        write_beside(folder, FILE, (json.dumps({"format": FORMAT, **_rounded(asdict(self))}, indent=1) + "\n").encode())
 
     @classmethod
     def load(cls, folder: Path) -> Calibration | None:
         """The calibration of a checkpoint or export folder, None where there is none. Raises ``UserError`` for a file that is none."""
-        path = folder / FILE
-        if not path.is_file():
-            return None
-        try:
-            read = json.loads(path.read_text(encoding="utf-8"))
-            if read.pop("format") != FORMAT:
-                raise ValueError("another format")
-            numbers = {name: tuple(map(float, read[name])) for name in ("mean", "scale", "weights")}
-            made = cls(tuple(read["features"]), **numbers, bias=float(read["bias"]), fitted_on=read["fitted_on"])
-            sizes = {len(made.features), len(made.mean), len(made.scale), len(made.weights)}
-            if len(sizes) != 1 or not set(made.features) <= set(FEATURES) or 0 in made.scale:
-                raise ValueError("its features are not ours")
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise UserError(f"{path}: not a calibration ({error}); delete it, or make it anew with `needle calibrate`") from error
+        return read_beside(folder, FILE, cls._read, "not a calibration", "make it anew with `needle calibrate`")
+
+    @classmethod
+    def _read(cls, path: Path) -> Calibration:
+        read = json.loads(path.read_text(encoding="utf-8"))
+        if read.pop("format") != FORMAT:
+            raise ValueError("another format")
+        numbers = {name: tuple(map(float, read[name])) for name in ("mean", "scale", "weights")}
+        made = cls(tuple(read["features"]), **numbers, bias=float(read["bias"]), fitted_on=read["fitted_on"])
+        sizes = {len(made.features), len(made.mean), len(made.scale), len(made.weights)}
+        if len(sizes) != 1 or not set(made.features) <= set(FEATURES) or 0 in made.scale:
+            raise ValueError("its features are not ours")
         return made
 
 
@@ -193,13 +187,10 @@ def _logistic(matrix: np.ndarray, hits: np.ndarray) -> np.ndarray:
     """Slopes and, last, the intercept."""
     design = np.column_stack((matrix, np.ones(len(matrix))))
     penalty = np.diag([*[RIDGE] * matrix.shape[1], 1e-6])
-    weights = np.zeros(design.shape[1])
-    for _ in range(100):
+
+    def at(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         probability = 1 / (1 + np.exp(-np.clip(design @ weights, -30, 30)))
         slope = design.T @ (hits - probability) - penalty @ weights
-        curve = design.T @ (design * (probability * (1 - probability))[:, None]) + penalty
-        step = np.linalg.solve(curve, slope)
-        weights = weights + step * min(1.0, 4.0 / max(np.abs(step).max(), 1e-12))
-        if np.abs(step).max() < 1e-9:
-            break
-    return weights
+        return slope, design.T @ (design * (probability * (1 - probability))[:, None]) + penalty
+
+    return newton(np.zeros(design.shape[1]), at, 4.0)

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 from needle.errors import UserError
 from needle.tools import Request, ToolSpec, fingerprint
+from needle.tools.retrieval import ToolIndex, best_first, searched
 
 if TYPE_CHECKING:
     import numpy as np
 
     from needle.student.retrieval import Finder
-    from needle.tools.retrieval import ToolIndex
 
 KEPT = 64
 """Large toolsets whose index is kept; beyond it all are forgotten."""
@@ -78,8 +78,6 @@ class Offer:
 
     def _order(self, request: Request, known: _Known) -> list[int]:
         """Places of the tools, best first."""
-        from needle.tools.retrieval import best_first, searched
-
         text = searched(request.query, request.messages)
         scores = known.index.scores(text)
         if self.finder is not None and known.vectors_MS is not None and text.strip():
@@ -90,8 +88,6 @@ class Offer:
         return order
 
     def _index(self, tools: Sequence[ToolSpec], keep: bool = False) -> _Known:
-        from needle.tools.retrieval import ToolIndex  # here: only large toolsets need it
-
         key = fingerprint(tools)
         with self._lock:
             known = self._known.get(key)

@@ -22,18 +22,18 @@ from typing import Any, NamedTuple
 import numpy as np
 from tokenizers import Tokenizer
 
-from needle.errors import UserError
+from needle.student.beside import read_beside, write_beside
 from needle.student.decoding import log_softmax
 from needle.student.rendering import compact
+from needle.student.streaming import HALF
 from needle.student.tokenizer import CALL, SPECIAL_IDS
-from needle.tools import Request, ToolSpec, fingerprint
+from needle.tools import Request, ToolSpec
+from needle.tools.arguments import listed_values
 from needle.tools.retrieval import ToolIndex, searched
 
 FILE, FORMAT = "prior.json", 1
 KEPT = 256
 """Toolsets, and lists of values, whose words are kept counted."""
-HALF = "\ufffd"
-"""What stands for a character of which some bytes are still to come."""
 LEAST = -30.0
 """Worth of a token that leads to nothing that may be chosen."""
 _OPEN = re.compile(r'"((?:[^"\\]|\\.)*)":(?:\[(?:"(?:[^"\\]|\\.)*",)*)?"((?:[^"\\]|\\.)*)$')
@@ -64,30 +64,22 @@ class Prior:
     def save(self, folder: Path) -> None:
         """Write ``prior.json`` beside the weights, whole or not at all. Raises ``UserError`` where that fails."""
         kinds = {"names": self.names._asdict(), "values": self.values._asdict()}
-        text = json.dumps({"format": FORMAT, **asdict(self), **kinds}, indent=1) + "\n"
-        temporary = folder / f".{FILE}.tmp"
-        try:
-            temporary.write_text(text, encoding="utf-8")
-            temporary.replace(folder / FILE)
-        except OSError as error:
-            raise UserError(f"{folder / FILE}: cannot be written ({error.strerror}); choose another folder with --out") from error
+        write_beside(folder, FILE, (json.dumps({"format": FORMAT, **asdict(self), **kinds}, indent=1) + "\n").encode())
 
     @classmethod
     def load(cls, folder: Path) -> Prior | None:
         """The prior of a checkpoint or export folder, None where there is none. Raises ``UserError`` for a file that is none."""
-        path = folder / FILE
-        if not path.is_file():
-            return None
-        try:
-            read = json.loads(path.read_text(encoding="utf-8"))
-            if read["format"] != FORMAT:
-                raise ValueError("another format")
-            kinds = [Weights(*(float(read[kind][name]) for name in Weights._fields)) for kind in ("names", "values")]
-            if not all(map(math.isfinite, (*kinds[0], *kinds[1]))):
-                raise ValueError("its weights are not finite")
-            return cls(*kinds, dict(read["fitted_on"]))
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise UserError(f"{path}: not a prior ({error}); delete it, or make it anew with `needle calibrate`") from error
+        return read_beside(folder, FILE, cls._read, "not a prior", "make it anew with `needle calibrate`")
+
+    @classmethod
+    def _read(cls, path: Path) -> Prior:
+        read = json.loads(path.read_text(encoding="utf-8"))
+        if read["format"] != FORMAT:
+            raise ValueError("another format")
+        kinds = [Weights(*(float(read[kind][name]) for name in Weights._fields)) for kind in ("names", "values")]
+        if not all(map(math.isfinite, (*kinds[0], *kinds[1]))):
+            raise ValueError("its weights are not finite")
+        return cls(*kinds, dict(read["fitted_on"]))
 
 
 @lru_cache(maxsize=KEPT)
@@ -102,9 +94,7 @@ def value_scores(values: Sequence[str], text: str) -> list[float]:
 
 def listed_texts(schema: Any) -> list[str]:
     """The texts that a parameter, or the items of its array, may take; empty where that is open."""
-    schema = schema if isinstance(schema, dict) else {}
-    values = schema.get("enum") or (schema["items"].get("enum") if isinstance(schema.get("items"), dict) else None) or ()
-    return [value for value in values if isinstance(value, str)]
+    return [value for value in listed_values(schema) if isinstance(value, str)] if isinstance(schema, dict) else []
 
 
 class Priors:
@@ -115,15 +105,14 @@ class Priors:
         self._known: dict[str, ToolIndex] = {}
         self._lock = threading.Lock()
 
-    def of(self, request: Request) -> Leaning | None:
-        """What changes the choices in an answer to ``request``; None where there are no tools."""
+    def of(self, request: Request, key: str) -> Leaning | None:
+        """What changes the choices in an answer to ``request``; None where there are no tools. ``key``: fingerprint of its tools."""
         if not request.tools:
             return None
         text = searched(request.query, request.messages)
-        return Leaning(self.prior, request.tools, self._index(request.tools).scores(text), text, self.tokenizer)
+        return Leaning(self.prior, request.tools, self._index(request.tools, key).scores(text), text, self.tokenizer)
 
-    def _index(self, tools: Sequence[ToolSpec]) -> ToolIndex:
-        key = fingerprint(tools)
+    def _index(self, tools: Sequence[ToolSpec], key: str) -> ToolIndex:
         with self._lock:
             known = self._known.get(key)
         if known is None:

@@ -9,6 +9,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from needle.student.decoding import Stepper, log_softmax
+from needle.student.newton import newton
 from needle.student.prior import Prior, Weights, listed_texts, value_scores
 from needle.student.rendering import render_answer
 from needle.student.tokenizer import BOS, SPECIAL_IDS
@@ -103,8 +104,9 @@ def choices(
 
 def fit_weights(rows: Sequence[Chosen]) -> Weights:
     """The weights of the highest likelihood of the right choices (a conditional logit of two features, by Newton's method)."""
-    weights, start = np.array([1.0, 0.0]), np.array([1.0, 0.0])
-    for _ in range(100):
+    start = np.array([1.0, 0.0])
+
+    def at(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         slope, curve = 2 * RIDGE * len(rows) * (start - weights), 2 * RIDGE * len(rows) * np.eye(2)
         for row in rows:
             features = np.stack((row.log_probabilities, np.log1p(row.scores)))
@@ -112,10 +114,9 @@ def fit_weights(rows: Sequence[Chosen]) -> Weights:
             mean = features @ shares
             slope = slope + features[:, row.right] - mean
             curve = curve + (features * shares) @ features.T - np.outer(mean, mean)
-        step = np.linalg.solve(curve, slope)
-        weights = weights + step * min(1.0, 2.0 / max(float(np.abs(step).max()), 1e-12))
-        if np.abs(step).max() < 1e-9:
-            break
+        return slope, curve
+
+    weights = newton(start, at, 2.0)
     return Weights(round(float(weights[0]), 4), round(float(weights[1]), 4))
 
 

@@ -18,11 +18,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.numpy import save
 from tokenizers import Tokenizer
 
 from needle.errors import UserError
+from needle.student.beside import read_beside, write_beside
 from needle.student.rendering import render_request, render_tools
 from needle.tools import Request, ToolSpec
 
@@ -90,30 +91,22 @@ class RetrievalHead:
         """Write the file beside the weights, in fp16: whole or not at all. Raises ``UserError`` when it cannot be written."""
         arrays = {"requests": self.requests_DS.astype(np.float16), "tools": self.tools_DS.astype(np.float16)}
         notes = {"retrieval": json.dumps({"format": FORMAT, "weight": self.weight, "fitted_on": self.fitted_on})}  # one key: the order of several is chance
-        temporary = folder / f".{FILE}.tmp"
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            temporary.write_bytes(save(arrays, notes))
-            temporary.replace(folder / FILE)
-        except OSError as error:
-            raise UserError(f"{folder / FILE}: cannot be written ({error.strerror}); choose another folder with --out") from error
+        write_beside(folder, FILE, save(arrays, notes))
 
     @classmethod
     def load(cls, folder: Path) -> RetrievalHead | None:
         """The head of a checkpoint or export folder, None where there is none. Raises ``UserError`` for a file that is none."""
-        path = folder / FILE
-        if not path.is_file():
-            return None
-        try:
-            with safe_open(path, "np") as file:
-                notes = json.loads((file.metadata() or {})["retrieval"])
-                requests, tools = (file.get_tensor(name).astype(np.float32) for name in ("requests", "tools"))
-            weight = float(notes["weight"])
-            if notes["format"] != FORMAT or requests.ndim != 2 or requests.shape != tools.shape or not np.isfinite([weight, requests.sum(), tools.sum()]).all():
-                raise ValueError("its numbers are not ours")
-            return cls(requests, tools, weight, notes["fitted_on"])
-        except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
-            raise UserError(f"{path}: no retrieval head ({error}); delete it, or fit it anew with `needle calibrate --retrieval`") from error
+        return read_beside(folder, FILE, cls._read, "no retrieval head", "fit it anew with `needle calibrate --retrieval`")
+
+    @classmethod
+    def _read(cls, path: Path) -> RetrievalHead:
+        with safe_open(path, "np") as file:
+            notes = json.loads((file.metadata() or {})["retrieval"])
+            requests, tools = (file.get_tensor(name).astype(np.float32) for name in ("requests", "tools"))
+        weight = float(notes["weight"])
+        if notes["format"] != FORMAT or requests.ndim != 2 or requests.shape != tools.shape or not np.isfinite([weight, requests.sum(), tools.sum()]).all():
+            raise ValueError("its numbers are not ours")
+        return cls(requests, tools, weight, notes["fitted_on"])
 
 
 class Finder:

@@ -89,6 +89,12 @@ def value_class(schema: dict[str, Any], value: Any = None) -> str:
     )
 
 
+def listed_values(schema: dict[str, Any]) -> Sequence[Any]:
+    """What an argument, or an item of its list, is one of; empty where that is open."""
+    items = schema.get("items")
+    return schema.get("enum") or (items.get("enum") if isinstance(items, dict) else None) or ()
+
+
 def replaced(arguments: dict[str, Any], place: Sequence[str | int], value: Any) -> dict[str, Any]:
     """A copy of the arguments with another value at a place, given as keys and list indices from the outside."""
     changed = copy.deepcopy(arguments)

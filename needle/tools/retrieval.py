@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from needle.tools.arguments import leaves, schema_at
+from needle.tools.arguments import leaves, listed_values, schema_at
 from needle.tools.grounding.said import STOP, folded, stem
 from needle.tools.spec import ToolSpec
 
@@ -106,7 +106,5 @@ def _fields(tool: ToolSpec) -> Iterator[tuple[float, str]]:
     for path in leaves(tool):
         schema: dict[str, Any] = schema_at(tool.parameters, path)
         yield PARAMETER, f"{path} {schema.get('description') or ''}"
-        items = schema.get("items")
-        listed = schema.get("enum") or (items.get("enum") if isinstance(items, dict) else None) or ()
-        for value in listed[:MOST_VALUES]:
+        for value in listed_values(schema)[:MOST_VALUES]:
             yield VALUE, str(value)

@@ -17,7 +17,7 @@ from needle.student.decoding import log_softmax
 from needle.student.prior import Leaning, Prior, Priors, Weights, listed_texts, value_scores
 from needle.student.rendering import render_answer
 from needle.student.tokenizer import load_tokenizer
-from needle.tools import Request, ToolCall, ToolSpec
+from needle.tools import Request, ToolCall, ToolSpec, fingerprint
 from needle.tools.grounding.said import folded
 from needle.tools.retrieval import ToolIndex, searched, terms
 from needle.traces import Trace
@@ -152,7 +152,7 @@ def test_each_choice_of_real_answers_is_changed_as_in_python(page, traces):
     play = ToolSpec("spiele", "", {"properties": {"was": {"enum": ["日本語", quoted, "Ärger"]}, "wo": rooms}})
     rows.append((Request("Ärger in der Küche", (play, AWKWARD)), [ToolCall("spiele", {"was": quoted, "wo": ["Flur", "Küche"]})]))
     for request, calls in rows:
-        answer, leaning = render_answer(tokenizer, calls, request.tools)[0], priors.of(request)
+        answer, leaning = render_answer(tokenizer, calls, request.tools)[0], priors.of(request, fingerprint(request.tools))
         steps = steps_of(leaning, answer, rng, tokenizer.get_vocab_size())
         asked = json.dumps({"query": request.query, "messages": list(request.messages)})
         found = page.evaluate(f"""(() => {{

@@ -162,4 +162,4 @@ def test_names_that_begin_alike_and_texts_of_many_bytes_are_told_apart(tokenizer
     for seed, query, name in ((0, "größe all", "set_größe_all"), (1, "setze", "setze")):
         for call in _caller(tokenizer, SURE, seed).call(query, twins, choice=DUE):
             assert call.name == name
-    assert Priors(SURE, tokenizer).of(Request("x", ())) is None
+    assert Priors(SURE, tokenizer).of(Request("x", ()), "") is None
