@@ -242,7 +242,7 @@ class Trainer:
             rows, share = -(-config.rows // world.size), (world.rank, world.size)
             for batch in batches(self.examples, config.seed, self.epoch, rows, config.rows_per_toolset, self.batch, share, self.workers):
                 self.batch += 1  # before the yield: whoever saves while this batch is in hand has done it
-                yield batch
+                yield world.evened(batch) if self.students.device.type == "cpu" else batch
             self.epoch, self.batch = self.epoch + 1, 0
 
     def _step(self, examples: list[Example], progress: float) -> dict[str, Any]:

@@ -103,7 +103,7 @@ def pair(tokenizer: Tokenizer, tmp_path_factory: pytest.TempPathFactory) -> Path
 
     def work(world: World) -> Any:
         mine = examples[:7] if world.first else examples[7:]  # passes of three rows: one process makes more of them
-        done = {}
+        done = {"evened": [examples.index(row) for row in world.evened(examples[:2] if world.first else examples[2:])]}
         for kind, shard in (("plain", False), ("sharded", True)):
             done[f"{kind} step"] = step(world, mine, shard, out / f"{kind}.safetensors")
         done["plain"] = go(tokenizer, out / "plain", False, 4)
@@ -128,6 +128,15 @@ def test_two_processes_have_the_gradients_of_one(kind: str, pair: Path, tokenize
     one, two = load_file(tmp_path / "one.safetensors"), load_file(pair / f"{kind}.safetensors")
     for name, gradient in one.items():
         torch.testing.assert_close(two[name], gradient, atol=1e-6, rtol=1e-4)
+
+
+def test_rows_of_a_step_are_shared_anew_by_their_length(pair: Path, tokenizer: Tokenizer) -> None:
+    examples = ExampleSet(rows(), tokenizer, tiny_model().config).rendered()
+    mine = [json.loads((pair / f"{rank}.json").read_text())["evened"] for rank in (0, 1)]
+    assert sorted(mine[0] + mine[1]) == list(range(len(examples)))
+    read = [{tuple(examples[place].tools) for place in part} for part in mine]
+    assert read[0] and read[1] and not read[0] & read[1]  # small toolsets are read once, and nobody is left without
+    assert World().evened(examples) == examples  # one process keeps its rows
 
 
 def test_a_run_of_two_processes_ends_on_both_and_is_written_once(pair: Path) -> None:
