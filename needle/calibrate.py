@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +14,10 @@ from needle.distil import is_right
 from needle.errors import UserError
 from needle.models import BUNDLED, checkpoint_folder, load, open_engine, require_torch
 from needle.student.confidence import FILE, fit
+from needle.student.leaning import Priors
 from needle.student.prior import FILE as PRIOR
-from needle.student.prior import Prior, Priors
-from needle.student.prior_fit import Chosen, choices, fit_prior
+from needle.student.prior import KINDS, Prior
+from needle.student.prior_fit import Chosen, choices, fit_prior, open_choices
 from needle.tools import ToolSpec, fingerprint
 from needle.traces import Trace
 
@@ -91,12 +93,17 @@ def calibrate(
 
 def _prior(caller: Any, traces: Sequence[Trace], source: str) -> Prior | None:
     """The prior fitted on the rows that call something; None where it does not help left-out toolsets."""
-    found: dict[str, list[Chosen]] = {"names": [], "values": []}
+    found: dict[str, list[Chosen]] = {kind: [] for kind in KINDS}
     for trace in traces:
         request = caller.shown(trace.request)
-        for kind, choice in choices(request, trace.calls, trace.toolset, partial(caller.stepper, request), caller.tokenizer) if trace.calls else ():
-            found[kind].append(choice)
-    return fit_prior(found["names"], found["values"], source)
+        if trace.calls and {call.name for call in trace.calls} <= {tool.name for tool in request.tools}:
+            about = request, trace.calls, trace.toolset
+            for kind, choice in chain(
+                choices(*about, partial(caller.stepper, request), caller.tokenizer),
+                open_choices(*about, caller.stepper(request), caller.constraint, caller.tokenizer),
+            ):
+                found[kind].append(choice)
+    return fit_prior(found, source)
 
 
 def _target(model: str | None, out: Path | None) -> Path:

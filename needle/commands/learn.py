@@ -181,7 +181,8 @@ def calibrate(
         made = run(model, traces, out=out, **_given(limit=limit), seed=seed, progress=progress)
     for words, name in (("expected calibration error", "ece"), ("Brier score", "brier")):
         say(f"{words}: {made.before[name]:.3f} raw, {made.after[name]:.3f} fitted (each row by a fit without its toolset)")
-    for kind, words in (("names", "first tool"), ("values", "listed values")) if made.prior else ():
+    said = {"names": "first tool", "values": "listed values", "numbers": "next token of a number", "texts": "next token of an open text"}
+    for kind, words in said.items() if made.prior else ():
         rows, right = made.prior.fitted_on[kind]["rows"], made.prior.fitted_on[kind]["right"]
         shares = ", ".join(f"{100 * share:.1f} % by {who}" for who, share in right.items())
         say(f"{words} right: {shares or 'too few'} ({rows:,} choices; both: each by a fit without its toolset)")

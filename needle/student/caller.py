@@ -19,8 +19,9 @@ from needle.student.alignment import request_weights, value_tokens
 from needle.student.confidence import Calibration, features
 from needle.student.decoding import Decoded, Stepper, Told, beam, greedy
 from needle.student.grammar import Constraint
+from needle.student.leaning import Priors
 from needle.student.offer import Offer
-from needle.student.prior import Prior, Priors
+from needle.student.prior import Prior
 from needle.student.rendering import check_length, parse_answer, render_request, render_tools
 from needle.student.streaming import teller
 from needle.student.tokenizer import EOS, SPECIAL_IDS
@@ -127,7 +128,7 @@ class StudentCaller(Caller):
         """What decides answers and confidence beside the weights, for those who keep answers."""
         found: dict[str, Any] = {} if self.calibration is None else {"calibration": [*self.calibration.weights, self.calibration.bias]}
         if self.priors is not None:
-            found["prior"] = [*self.priors.prior.names, *self.priors.prior.values]
+            found["prior"] = self.priors.prior.weights
         return found if self.retrieval is None else found | {"retrieval": self.retrieval.digest}
 
     def _finder(self) -> Finder | None:

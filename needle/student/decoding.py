@@ -147,6 +147,31 @@ def _options(
     return tokens, log_probabilities if lean is None else lean(answer, tokens, log_probabilities)
 
 
+def choices_along(
+    stepper: Stepper, answer: Sequence[int], constraint: Constraint, matcher: LLMatcher
+) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """What may be written at each place of a given ``answer`` that is a choice: the place, the tokens in order, their log-probabilities.
+
+    ``stepper`` holds one row at its start. Ends before a token that the grammar does not allow.
+    """
+    logits = _logits_along(stepper, answer)
+    for place, token in enumerate(answer):
+        tokens, log_probabilities = _options(logits, place, constraint, matcher, answer[:place], len(answer) + 1, None)
+        if token not in tokens:
+            return
+        if len(tokens) > 1:
+            yield place, tokens, log_probabilities
+        matcher.consume_token(token)
+
+
+def _logits_along(stepper: Stepper, answer: Sequence[int]) -> np.ndarray | Logits:
+    """Logits before each token of an answer."""
+    told = [_BOS, *answer[:-1]]
+    if hasattr(stepper, "step_all"):
+        return stepper.step_all(told, len(told))
+    return np.concatenate([stepper.step([[token]]) for token in told])
+
+
 def _choose(log_probabilities: np.ndarray, best: int, place: int) -> Choice:
     """The one at ``best`` as a choice beside the best other one."""
     own = float(log_probabilities[best])

@@ -1,23 +1,29 @@
-"""Fits a ``Prior``: how sure the student is of each tool's name and of each listed value on held-out rows, and what weights make the right ones likeliest."""
+"""Fits a ``Prior``: how sure the student is, on held-out rows, of each tool's name, each listed value and each token of an open value, and what
+weights make the right ones likeliest."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from tokenizers import Tokenizer
 
-from needle.student.decoding import Stepper, log_softmax
+from needle.student.decoding import Stepper, choices_along, log_softmax
+from needle.student.grammar import Constraint
+from needle.student.leaning import call_begun, likeliest, listed_texts, open_value, value_scores
 from needle.student.newton import newton
-from needle.student.prior import Prior, Weights, listed_texts, value_scores
+from needle.student.prior import KINDS, Prior
 from needle.student.rendering import render_answer
+from needle.student.stated import Stated
 from needle.student.tokenizer import BOS, SPECIAL_IDS
 from needle.tools import Request, ToolCall
 from needle.tools.retrieval import ToolIndex, searched
 
 LEAST_ROWS = 50
 """Fewest choices of a kind that weights are fitted on."""
+LONGEST = 0.3
+"""Most that a weight changes in a step of the fit: a longer one from a student that is far too sure leads past the peak, and back, for ever."""
 FOLDS = 5
 """Parts into which the toolsets are cut to see what weights are worth."""
 RIDGE = 1e-3
@@ -30,8 +36,8 @@ class Chosen:
 
     log_probabilities: np.ndarray
     """Of what might be chosen, among each other, by the student."""
-    scores: Sequence[float]
-    """Their lexical scores."""
+    features: np.ndarray
+    """``[F, choices]``: what else they are judged by, log(1 + lexical score) of names and listed values."""
     right: int
     """Place of the right one."""
     group: str
@@ -90,7 +96,7 @@ def choices(
 
     def chosen(others: Sequence[ToolCall], scores: Sequence[float], right: int) -> Chosen:
         answers = [render_answer(tokenizer, [call], request.tools)[0] for call in others]
-        return Chosen(log_probabilities_among(stepper(), answers), scores, right, group)
+        return Chosen(log_probabilities_among(stepper(), answers), np.log1p([scores]), right, group)
 
     if len(names) > 1:
         yield "names", chosen([ToolCall(name, {}) for name in names], ToolIndex(request.tools).scores(text), names.index(first.name))
@@ -102,28 +108,51 @@ def choices(
             yield "values", chosen(others, value_scores(values, text), values.index(value))
 
 
-def fit_weights(rows: Sequence[Chosen]) -> Weights:
-    """The weights of the highest likelihood of the right choices (a conditional logit of two features, by Newton's method)."""
-    start = np.array([1.0, 0.0])
+def open_choices(
+    request: Request, calls: Sequence[ToolCall], group: str, stepper: Stepper, constraint: Constraint, tokenizer: Tokenizer
+) -> Iterator[tuple[str, Chosen]]:
+    """What the student thinks of the tokens of each number and open text while the right answer is written: ``numbers`` or ``texts``, and the choice.
+
+    ``stepper``: at the start of an answer to ``request``. Tokens that the student has ruled out, right or not, are no choice.
+    """
+    tools, stated = {tool.name: tool for tool in request.tools}, Stated(request)
+    answer, _ = render_answer(tokenizer, calls, request.tools)
+    for place, tokens, log_probabilities in choices_along(stepper, answer, constraint, constraint.matcher(request.tools)):
+        written = tokenizer.decode(call_begun(answer[:place]) or [], skip_special_tokens=False)
+        value = open_value(written, tools.get(written.partition("{")[0])) if "{" in written else None
+        if value is None or (not value.number and listed_texts(value.schema)):
+            continue
+        places = likeliest(log_probabilities)
+        right = np.flatnonzero(tokens[places] == answer[place])
+        if len(right):
+            features = stated.features(value, [tokenizer.decode([int(token)], skip_special_tokens=False) for token in tokens[places]])
+            yield ("numbers" if value.number else "texts"), Chosen(log_probabilities[places], features.T, int(right[0]), group)
+
+
+def _columns(row: Chosen) -> np.ndarray:
+    return np.vstack((row.log_probabilities, row.features))
+
+
+def fit_weights(rows: Sequence[Chosen]) -> tuple[float, ...]:
+    """The weights, that of the student's log-probabilities first, of the highest likelihood of the right choices (a conditional logit, by Newton's method)."""
+    start = np.eye(1 + len(rows[0].features))[0]
 
     def at(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        slope, curve = 2 * RIDGE * len(rows) * (start - weights), 2 * RIDGE * len(rows) * np.eye(2)
+        slope, curve = 2 * RIDGE * len(rows) * (start - weights), 2 * RIDGE * len(rows) * np.eye(len(start))
         for row in rows:
-            features = np.stack((row.log_probabilities, np.log1p(row.scores)))
+            features = _columns(row)
             shares = np.exp(log_softmax(weights @ features))
             mean = features @ shares
             slope = slope + features[:, row.right] - mean
             curve = curve + (features * shares) @ features.T - np.outer(mean, mean)
         return slope, curve
 
-    weights = newton(start, at, 2.0)
-    return Weights(round(float(weights[0]), 4), round(float(weights[1]), 4))
+    return tuple(round(float(weight), 4) for weight in newton(start, at, LONGEST))
 
 
-def right_with(rows: Sequence[Chosen], weights: Weights) -> float:
+def right_with(rows: Sequence[Chosen], weights: Sequence[float]) -> float:
     """Share of rows in which the right choice has the highest sum."""
-    best = [int((weights.sharpness * row.log_probabilities + weights.words * np.log1p(row.scores)).argmax()) for row in rows]
-    return sum(one == row.right for one, row in zip(best, rows, strict=True)) / max(len(rows), 1)
+    return sum(int((np.asarray(weights) @ _columns(row)).argmax()) == row.right for row in rows) / max(len(rows), 1)
 
 
 def held_out(rows: Sequence[Chosen]) -> dict[str, float]:
@@ -134,16 +163,18 @@ def held_out(rows: Sequence[Chosen]) -> dict[str, float]:
         inside = [row for row in rows if order[row.group] % FOLDS != fold]
         outside = [row for row in rows if order[row.group] % FOLDS == fold]
         right += right_with(outside, fit_weights(inside)) * len(outside) if inside else 0.0
-    shares = {"student": right_with(rows, Weights()), "words": right_with(rows, Weights(0.0, 1.0)), "both": right / max(len(rows), 1)}
+    plain = np.eye(1 + len(rows[0].features))[0] if rows else np.zeros(1)
+    shares = {"student": right_with(rows, plain), "words": right_with(rows, 1 - plain), "both": right / max(len(rows), 1)}
     return {name: round(share, 4) for name, share in shares.items()}
 
 
-def fit_prior(names: Sequence[Chosen], values: Sequence[Chosen], source: str) -> Prior | None:
-    """The prior of both kinds; None where words help neither. A kind of which there are few rows, or that words do not help, is left to the student."""
+def fit_prior(found: Mapping[str, Sequence[Chosen]], source: str) -> Prior | None:
+    """The prior of the choices ``found`` of each kind; None where words help none. A kind of few choices, or that words do not help, is left to the student."""
     made = Prior(fitted_on={"source": source})
-    for kind, rows in (("names", names), ("values", values)):
+    for kind, weights in KINDS.items():
+        rows = found.get(kind, ())
         right = held_out(rows) if len(rows) >= LEAST_ROWS else {}
         made.fitted_on[kind] = {"rows": len(rows), "right": right}
         if right and right["both"] > right["student"]:
-            made = replace(made, **{kind: fit_weights(rows)})
-    return None if made.names == made.values == Weights() else made
+            made = replace(made, **{kind: weights(*fit_weights(rows))})
+    return None if made == Prior(fitted_on=made.fitted_on) else made

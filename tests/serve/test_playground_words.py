@@ -14,7 +14,8 @@ import pytest
 from playground_helpers import served, spelled_desk
 
 from needle.student.decoding import log_softmax
-from needle.student.prior import Leaning, Prior, Priors, Weights, listed_texts, value_scores
+from needle.student.leaning import Leaning, Priors, listed_texts, value_scores
+from needle.student.prior import Prior, Weights
 from needle.student.rendering import render_answer
 from needle.student.tokenizer import load_tokenizer
 from needle.tools import Request, ToolCall, ToolSpec, fingerprint

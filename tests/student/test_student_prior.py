@@ -14,8 +14,9 @@ from tokenizers import Tokenizer
 from needle.errors import UserError
 from needle.student.caller import StudentCaller
 from needle.student.modeling.engine import TorchEngine
-from needle.student.prior import Leaning, Prior, Priors, Weights, listed_texts
-from needle.student.prior_fit import Chosen, choices, fit_prior, fit_weights, held_out, log_probabilities_among
+from needle.student.leaning import LIKELIEST, Leaning, Priors, listed_texts
+from needle.student.prior import Prior, Stating, Weights
+from needle.student.prior_fit import Chosen, choices, fit_prior, fit_weights, held_out, log_probabilities_among, open_choices
 from needle.student.rendering import render_answer, render_request, render_tools
 from needle.student.tokenizer import CALL, SPECIAL_IDS
 from needle.tools import Choice, Request, ToolCall, ToolSpec
@@ -60,7 +61,7 @@ def test_every_loop_and_a_prior_of_nothing_give_the_same_answers(tokenizer: Toke
 
 
 def test_a_token_gets_the_worth_of_all_that_it_leads_to(tokenizer: Tokenizer) -> None:
-    leaning = Leaning(Prior(Weights(1.0, 1.0)), TOOLS, [0.0, 3.0, 0.0, 1.0], "", tokenizer)
+    leaning = Leaning(Prior(Weights(1.0, 1.0)), Request("", TOOLS), [0.0, 3.0, 0.0, 1.0], tokenizer)
     tokens = np.array(sorted({render_answer(tokenizer, [ToolCall(tool.name, {})], [tool])[0][1] for tool in TOOLS}))
     flat = np.full(len(tokens), -np.log(len(tokens)), np.float32)
     leant = leaning([SPECIAL_IDS[CALL]], tokens, flat)
@@ -81,7 +82,7 @@ def test_a_token_gets_the_worth_of_all_that_it_leads_to(tokenizer: Tokenizer) ->
 def test_a_nested_key_is_not_the_parameter_of_its_name(tokenizer: Tokenizer) -> None:
     listed, open_text = {"type": "string", "enum": ["a{", "b"]}, {"type": "string"}
     tool = ToolSpec("set", "", {"type": "object", "properties": {"mode": listed, "more": {"type": "object", "properties": {"mode": open_text}}}})
-    leaning = Leaning(SURE, (tool,), [1.0], "b", tokenizer)
+    leaning = Leaning(SURE, Request("b", (tool,)), [1.0], tokenizer)
     tokens, flat = np.array([tokenizer.token_to_id(letter) for letter in "ab"]), np.log(np.array([0.5, 0.5], np.float32))
     for text, leans in (('set{"mode":"', True), ('set{"more":{"mode":"', False), ('set{"more":{"mode":"b"},"mode":"', True), ('set{"mode":"a{","more":{"mode":"', False)):
         leant = leaning([SPECIAL_IDS[CALL], *tokenizer.encode(text, add_special_tokens=False).ids], tokens, flat)
@@ -115,8 +116,8 @@ def test_choices_of_a_row_are_its_first_name_and_its_listed_values(tokenizer: To
     request, caller = Request("play the news in the hall", TOOLS), _caller(tokenizer, None)
     calls = [ToolCall("play", {"what": "news", "rooms": ["hall"]})]
     found = list(choices(request, calls, "a", lambda: caller.stepper(request), tokenizer))
-    assert [(kind, choice.right, len(choice.scores)) for kind, choice in found] == [("names", 3, 4), ("values", 2, 4)]
-    assert all(choice.scores[choice.right] == max(choice.scores) > 0 for _, choice in found)
+    assert [(kind, choice.right, choice.features.shape[1]) for kind, choice in found] == [("names", 3, 4), ("values", 2, 4)]
+    assert all(choice.features[0, choice.right] == choice.features[0].max() > 0 for _, choice in found)
     assert list(choices(request, [ToolCall("unknown", {})], "a", lambda: caller.stepper(request), tokenizer)) == []
 
 
@@ -127,7 +128,7 @@ def _rows(student: float, words: float, count: int = 800) -> list[Chosen]:
         log_probabilities = np.log(chance.dirichlet(np.ones(4)))
         scores = chance.exponential(3.0, 4)
         shares = np.exp(student * log_probabilities + words * np.log1p(scores))
-        rows.append(Chosen(log_probabilities, scores.tolist(), int(chance.choice(4, p=shares / shares.sum())), str(number % 20)))
+        rows.append(Chosen(log_probabilities, np.log1p([scores]), int(chance.choice(4, p=shares / shares.sum())), str(number % 20)))
     return rows
 
 
@@ -139,15 +140,15 @@ def test_the_fit_finds_the_weights_that_rows_were_drawn_with() -> None:
 def test_words_are_left_out_where_they_help_no_left_out_toolset_or_rows_are_few() -> None:
     sure, leant = _rows(3.0, 0.0), _rows(0.3, 2.0)
     assert held_out(leant)["both"] > held_out(leant)["student"]
-    made = fit_prior(leant, leant[:20], "rows.jsonl")
+    made = fit_prior({"names": leant, "values": leant[:20]}, "rows.jsonl")
     assert made.names.words == pytest.approx(2.0, abs=0.4) and made.values == Weights()
     assert made.fitted_on["values"] == {"rows": 20, "right": {}} and made.fitted_on["source"] == "rows.jsonl"
-    assert fit_prior([], [], "") is None
-    assert abs(fit_weights(sure).words) < 0.4
+    assert fit_prior({}, "") is None
+    assert abs(fit_weights(sure)[1]) < 0.4
 
 
 def test_a_prior_is_kept_whole_and_a_damaged_one_is_named(tmp_path: Path) -> None:
-    made = Prior(Weights(0.25, 3.5), Weights(1.0, 0.0), {"source": "rows.jsonl"})
+    made = Prior(Weights(0.25, 3.5), Weights(1.0, 0.0), Stating(0.6, 1.0, 2.0, 0.5), fitted_on={"source": "rows.jsonl"})
     made.save(tmp_path)
     assert Prior.load(tmp_path) == made and Prior.load(tmp_path / "no") is None
     whole = json.loads((tmp_path / "prior.json").read_text())
@@ -155,6 +156,8 @@ def test_a_prior_is_kept_whole_and_a_damaged_one_is_named(tmp_path: Path) -> Non
         (tmp_path / "prior.json").write_text(json.dumps(whole | change))
         with pytest.raises(UserError, match="not a prior.*needle calibrate"):
             Prior.load(tmp_path)
+    (tmp_path / "prior.json").write_text(json.dumps({key: value for key, value in whole.items() if key not in ("numbers", "texts")}))
+    assert Prior.load(tmp_path) == Prior(made.names, made.values, fitted_on=made.fitted_on)  # as it was written before there were these
 
 
 def test_names_that_begin_alike_and_texts_of_many_bytes_are_told_apart(tokenizer: Tokenizer) -> None:
@@ -163,3 +166,45 @@ def test_names_that_begin_alike_and_texts_of_many_bytes_are_told_apart(tokenizer
         for call in _caller(tokenizer, SURE, seed).call(query, twins, choice=DUE):
             assert call.name == name
     assert Priors(SURE, tokenizer).of(Request("x", ()), "") is None
+
+
+STATED = Prior(numbers=Stating(1.0, 40.0, 40.0, 40.0), texts=Stating(1.0, 40.0, 0.0, 40.0))
+RUN = ToolSpec("run", "", {"type": "object", "required": ["distance_km", "minutes", "who"], "properties": {
+    "distance_km": {"type": "number", "minimum": 0, "maximum": 9999}, "minutes": {"type": "integer", "minimum": 0, "maximum": 9999}, "who": {"type": "string", "maxLength": 20}}})  # fmt: skip
+
+
+def test_values_that_the_request_states_for_everything_are_the_ones_written(tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("needle.student.leaning.LIKELIEST", 5000)  # a student that knows nothing rules nothing out
+    for seed in range(3):
+        caller = _caller(tokenizer, STATED, seed)
+        for query, distance, minutes in (("run forty minutes, 9 km", 9, 40), ("run 12.5 kilometres in 90 min", 12.5, 90), ("2 hours over 3 km", 3, 120)):
+            [call] = caller.call(query, [RUN], choice=Choice(required=True, most=1))
+            assert (call.arguments["distance_km"], call.arguments["minutes"]) == (distance, minutes), (seed, query)
+
+
+def test_only_the_likeliest_tokens_of_an_open_value_are_weighed_and_sure_ones_left_alone(tokenizer: Tokenizer) -> None:
+    leaning = Leaning(STATED, Request("run 40 minutes", (RUN,)), [1.0], tokenizer)
+    answer = [SPECIAL_IDS[CALL], *tokenizer.encode('run{"distance_km":1,"minutes":', add_special_tokens=False).ids]
+    tokens = np.arange(len(SPECIAL_IDS), len(SPECIAL_IDS) + 60)
+    digit = tokenizer.token_to_id("4")
+    assert digit in tokens
+    for behind, raised in ((LIKELIEST - 1, True), (LIKELIEST, False)):
+        student = np.linspace(-30, -40, 60).astype(np.float32)
+        student[tokens == digit] = -5.0
+        others = np.flatnonzero(tokens != digit)[:behind]
+        student[others] = -1.0 - 0.01 * np.arange(behind)
+        leant = leaning(answer, tokens, student)
+        assert (tokens[leant.argmax()] == digit) == raised
+    sure = np.full(60, -500.0, np.float32)
+    sure[0] = 0.0
+    assert leaning(answer, tokens, sure).argmax() == 0
+
+
+def test_choices_of_open_values_are_those_of_the_right_answer(tokenizer: Tokenizer) -> None:
+    request, caller = Request("run 40 minutes, 9 km, Bo", (RUN, PLAY)), _caller(tokenizer, None)
+    calls = [ToolCall("run", {"distance_km": 9, "minutes": 40, "who": "Bo"}), ToolCall("play", {"what": "news"})]
+    found = list(open_choices(request, calls, "a", caller.stepper(request), caller.constraint, tokenizer))
+    assert {kind for kind, _ in found} <= {"numbers", "texts"}  # a listed value is none
+    for _, choice in found:
+        assert choice.features.shape == (3, len(choice.log_probabilities)) and 0 <= choice.right < len(choice.log_probabilities)
+        assert list(choice.log_probabilities) == sorted(choice.log_probabilities, reverse=True)

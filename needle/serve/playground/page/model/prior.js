@@ -1,5 +1,6 @@
 // How much common words count where the student names a tool or takes one of a parameter's listed values:
-// needle/student/prior.py with a checkpoint's prior.json. A product of experts, at decoding only.
+// needle/student/leaning.py with a checkpoint's prior.json. A product of experts, at decoding only. What the request states of
+// numbers and open texts (its weights `numbers` and `texts`) is not weighed here.
 
 import { isObject } from "./rendering.js";
 import { filled, searched, toolIndex, valueIndex } from "./words.js";

@@ -1,0 +1,168 @@
+"""A prior at work: what changes a student's log-probabilities while it names a tool or writes an argument's value (``needle.student.prior``)."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from needle.student.decoding import log_softmax
+from needle.student.prior import Prior, Stating, Weights
+from needle.student.rendering import compact
+from needle.student.stated import OpenValue, Stated, open_number, used_in
+from needle.student.streaming import HALF
+from needle.student.tokenizer import CALL, SPECIAL_IDS
+from needle.tools import Request, ToolSpec
+from needle.tools.arguments import listed_values
+from needle.tools.retrieval import ToolIndex, searched
+
+LIKELIEST = 8
+"""Tokens of an open value that are weighed; the student has ruled out what comes after them."""
+KEPT = 256
+"""Toolsets, and lists of values, whose words are kept counted."""
+LEAST = -30.0
+"""Worth of a token that leads to nothing that may be chosen."""
+_OPEN = re.compile(r'"((?:[^"\\]|\\.)*)":(?:\[(?:"(?:[^"\\]|\\.)*",)*)?"((?:[^"\\]|\\.)*)$')
+"""A text argument that is being written, alone or in an array: its key, and the text so far."""
+_TEXT = re.compile(r'"(?:[^"\\]|\\.)*"')
+
+
+@lru_cache(maxsize=KEPT)
+def _listed(values: tuple[str, ...]) -> ToolIndex:
+    return ToolIndex([ToolSpec(value, "", {}) for value in values])
+
+
+def value_scores(values: Sequence[str], text: str) -> list[float]:
+    """Lexical score of each listed value for a request's ``text``."""
+    return _listed(tuple(values)).scores(text)
+
+
+def listed_texts(schema: Any) -> list[str]:
+    """The texts that a parameter, or the items of its array, may take; empty where that is open."""
+    return [value for value in listed_values(schema) if isinstance(value, str)] if isinstance(schema, dict) else []
+
+
+class Priors:
+    """A prior at work for one tokenizer; word counts of toolsets are kept. Thread-safe."""
+
+    def __init__(self, prior: Prior, tokenizer: Tokenizer) -> None:
+        self.prior, self.tokenizer = prior, tokenizer
+        self._known: dict[str, ToolIndex] = {}
+        self._lock = threading.Lock()
+
+    def of(self, request: Request, key: str) -> Leaning | None:
+        """What changes the choices in an answer to ``request``; None where there are no tools. ``key``: fingerprint of its tools."""
+        if not request.tools:
+            return None
+        return Leaning(self.prior, request, self._index(request.tools, key).scores(searched(request.query, request.messages)), self.tokenizer)
+
+    def _index(self, tools: Sequence[ToolSpec], key: str) -> ToolIndex:
+        with self._lock:
+            known = self._known.get(key)
+        if known is None:
+            known = ToolIndex(tools)
+            with self._lock:
+                if len(self._known) >= KEPT:
+                    self._known.clear()
+                self._known[key] = known
+        return known
+
+
+class Leaning:
+    """A ``needle.student.decoding.Lean``: changes log-probabilities while a tool's name or an argument's value is written."""
+
+    def __init__(self, prior: Prior, request: Request, scores: Sequence[float], tokenizer: Tokenizer) -> None:
+        """``scores``: lexical score of each tool of the request."""
+        self._prior, self._tools, self._tokenizer = prior, {tool.name: tool for tool in request.tools}, tokenizer
+        self._names = [name + "{" for name in self._tools], np.log1p(scores)
+        self._text, self._stated = searched(request.query, request.messages), Stated(request)
+
+    def __call__(self, answer: Sequence[int], tokens: np.ndarray, log_probabilities: np.ndarray) -> np.ndarray:
+        """The same where there is nothing of the kind to choose. A token gets the worth of everything that it leads to."""
+        if len(tokens) < 2 or (call := call_begun(answer)) is None:
+            return log_probabilities
+        written = self._decoded(call)
+        if "{" not in written:
+            return self._among(call, written, written, *self._names, self._prior.names, tokens, log_probabilities)
+        value = open_value(written, self._tools.get(written[: written.index("{")]))
+        if value is None:
+            return log_probabilities
+        if listed := () if value.number else listed_texts(value.schema):
+            texts = [compact(one)[1:] for one in listed]
+            return self._among(call, written, value.begun, texts, np.log1p(value_scores(listed, self._text)), self._prior.values, tokens, log_probabilities)
+        return self._weighed(value, tokens, log_probabilities)
+
+    def _among(
+        self, call: list[int], written: str, begun: str, texts: Sequence[str], scores: np.ndarray, weights: Weights,
+        tokens: np.ndarray, log_probabilities: np.ndarray,
+    ) -> np.ndarray:  # fmt: skip
+        """One of several ``texts`` is chosen, of which ``begun`` is written."""
+        if weights == Weights():
+            return log_probabilities
+        start = len(written) - len(begun)
+        worth = [_worth(self._decoded([*call, int(token)])[start:], texts, weights.words * scores) for token in tokens]
+        return log_softmax(weights.sharpness * log_probabilities + np.array(worth, dtype=np.float32))
+
+    def _weighed(self, value: OpenValue, tokens: np.ndarray, log_probabilities: np.ndarray) -> np.ndarray:
+        """A number or a text is written that may be anything."""
+        weights = self._prior.numbers if value.number else self._prior.texts
+        if weights == Stating():
+            return log_probabilities
+        leant = weights.sharpness * log_probabilities
+        places = likeliest(log_probabilities)
+        if weights.sharpness * (log_probabilities[places[0]] - log_probabilities[places[1]]) < sum(map(abs, weights[1:])):  # else nothing changes
+            features = self._stated.features(value, [self._decoded([int(token)]) for token in tokens[places]])
+            leant[places] += features @ np.array(weights[1:], dtype=np.float32)
+        return log_softmax(leant)
+
+    def _decoded(self, ids: Sequence[int]) -> str:
+        return self._tokenizer.decode(ids, skip_special_tokens=False)
+
+
+def likeliest(log_probabilities: np.ndarray) -> np.ndarray:
+    """Places of the tokens of an open value that are weighed, the likeliest first."""
+    most = min(LIKELIEST, len(log_probabilities))
+    places = np.argpartition(-log_probabilities, most - 1)[:most]
+    return places[np.argsort(-log_probabilities[places], kind="stable")]
+
+
+def open_value(written: str, tool: ToolSpec | None) -> OpenValue | None:
+    """The text or number of a parameter of ``tool`` at which the text of a call stands; None elsewhere.
+
+    A key of a nested object is another parameter, of which nothing is known here.
+    """
+    if tool is None:
+        return None
+    text = _OPEN.search(written)
+    found = (text.start(), text[1], text[2]) if text else open_number(written, tool)
+    if found is None or _depth(written[: found[0]]) != 1:
+        return None
+    start, key, begun = found
+    schema = tool.properties.get(key)
+    return OpenValue(text is None, key, schema if isinstance(schema, dict) else {}, begun, used_in(written[: len(written) - len(begun)]))
+
+
+def _depth(written: str) -> int:
+    """Objects that are open at the end of a call's text."""
+    bare = _TEXT.sub("", written)
+    return bare.count("{") - bare.count("}")
+
+
+def call_begun(answer: Sequence[int]) -> list[int] | None:
+    """The tokens of the call that is being written at the end of an answer; None where there is none."""
+    for start in range(len(answer) - 1, -1, -1):
+        if answer[start] == SPECIAL_IDS[CALL]:
+            return list(answer[start + 1 :])
+    return None
+
+
+def _worth(text: str, texts: Sequence[str], worth: np.ndarray) -> float:
+    """Logarithm of the summed worth of all ``texts`` that begin with ``text``, or that it has gone through."""
+    text = text.rstrip(HALF)
+    fits = [one.startswith(text) or text.startswith(one) for one in texts]
+    return float(np.logaddexp.reduce(worth[fits])) if any(fits) else LEAST

@@ -1,0 +1,142 @@
+"""What a request says of a number or text that is being written: whether it stands there, with a unit that fits, and not used yet.
+
+A small student that copies a value now and then runs past its end (4500000 for 450000), writes a number that nobody said, or takes the one
+that another argument has already. Where an argument is open (a number, a text without listed values) each token it might write gets features from the request itself,
+and ``needle.student.prior`` weighs them beside the student. Numbers in words, times and dates are heard by ``needle.tools.grounding``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from needle.tools import Request, ToolSpec
+from needle.tools.arguments import plain_schema
+from needle.tools.grounding.hearing import Heard, hear, today_in
+from needle.tools.grounding.said import folded
+from needle.tools.grounding.units import converted, units_of_parameter
+from needle.tools.retrieval import searched
+
+FEATURES = ("said", "unit", "fresh")
+"""What a token of an open value is judged by: the value, as far as it is written, stands in the request; a number stands there with a unit that
+the parameter wants; a number, or a text that ends here, is not yet the value of another argument of the call."""
+NUMBER = re.compile(r'"((?:[^"\\]|\\.)*)":(?:\[(?:-?[\d.]+,)*)?(-?[\d.]*)$')
+"""A number that is being written, alone or in an array: its key, and the digits so far."""
+_DIGITS = re.compile(r"-?[\d.]*")
+_USED = re.compile(r'[^",:{}\[\]]+')
+
+
+class OpenValue(NamedTuple):
+    """A value that is being written."""
+
+    number: bool
+    """Whether it is a number; else a text."""
+    key: str
+    """Its parameter."""
+    schema: dict[str, Any]
+    """What the parameter takes."""
+    begun: str
+    """What is written of it."""
+    used: frozenset[str]
+    """What earlier arguments of the call are, in small letters."""
+
+
+def open_number(written: str, tool: ToolSpec) -> tuple[int, str, str] | None:
+    """Where the argument begins at whose number the text of a call stands, its key, and the digits so far; None where no number may be written."""
+    found = NUMBER.search(written)
+    if found is None or not _takes_numbers(tool, found[1]):
+        return None
+    return found.start(), found[1], found[2]
+
+
+def _takes_numbers(tool: ToolSpec, key: str) -> bool:
+    schema = plain_schema(tool.properties.get(key) or {}, tool.parameters)
+    items = schema.get("items")
+    kinds = schema.get("type"), items.get("type") if isinstance(items, dict) else None
+    return "enum" not in schema and bool({"integer", "number"} & {kind for kind in kinds if isinstance(kind, str)})
+
+
+def used_in(written: str) -> frozenset[str]:
+    """The pieces that a call's text is made of so far, in small letters."""
+    return frozenset(_USED.findall(folded(written)[0]))
+
+
+def plain_number(value: float) -> str:
+    """A number as it is written in a call."""
+    value = round(float(value), 6)
+    return str(int(value)) if value == int(value) else repr(value)
+
+
+class Stated:
+    """One request, asked about tokens of open values."""
+
+    def __init__(self, request: Request) -> None:
+        self._query = searched(request.query, request.messages) + " "
+        self._system = request.system
+        self._numbers: dict[tuple[str, str], dict[str, bool]] = {}
+
+    @cached_property
+    def _heard(self) -> tuple[Heard, ...]:
+        return hear(self._query, today_in(self._system))
+
+    @cached_property
+    def _moments(self) -> tuple[str, ...]:
+        """Times, dates and numbers as texts."""
+        numbers = (plain_number(one.value) for one in self._heard if one.kind == "number" and one.value is not None)
+        return (*(one.value for one in self._heard if one.kind in ("time", "date")), *numbers)
+
+    def numbers(self, key: str, schema: dict[str, Any]) -> dict[str, bool]:
+        """The numbers that a parameter may be meant to have, as they are written, and whether their unit is one that it wants."""
+        name = key, str(schema.get("description") or "")
+        if name not in self._numbers:
+            wanted, found = units_of_parameter(key, schema), dict[str, bool]()
+            for one in self._heard:
+                if one.kind == "number" and one.value is not None:
+                    fits = [value for said in one.units for unit in wanted if (value := converted(one.value, said, unit)) is not None]
+                    for value in fits or [one.value]:
+                        text = plain_number(abs(value))
+                        found[text] = found.get(text, False) or bool(fits)
+            self._numbers[name] = found
+        return self._numbers[name]
+
+    def features(self, value: OpenValue, tokens: Sequence[str]) -> np.ndarray:
+        """``[N, len(FEATURES)]``: the features, 0 or 1, of the texts of ``N`` tokens that may come next."""
+        judge = self._number if value.number else self._text
+        return np.array([judge(value, token) for token in tokens], dtype=np.float32)
+
+    def _number(self, value: OpenValue, token: str) -> tuple[bool, bool, bool]:
+        body = _DIGITS.match(token)[0]  # type: ignore[index]  # it matches nothing as well
+        ends = len(body) < len(token)
+        written = (value.begun + body).lstrip("-")
+        known = self.numbers(value.key, value.schema)
+        hits = [text for text in known if (text == written if ends else text.startswith(written))]
+        return bool(hits), any(known[text] for text in hits), any(text not in value.used for text in hits)
+
+    def _text(self, value: OpenValue, token: str) -> tuple[bool, bool, bool]:
+        body, ends, _ = token.partition('"')
+        written = folded(value.begun + body)[0].lstrip()
+        if not written:
+            return not ends, False, False
+        said = self._stands(written, bool(ends)) or any(
+            text == written if ends else text.startswith(written) for text in self._moments
+        )
+        return said, False, said and bool(ends) and written.strip() not in value.used
+
+    @cached_property
+    def _folded(self) -> str:
+        return folded(self._query)[0]
+
+    def _stands(self, written: str, ends: bool) -> bool:
+        """Whether the request has these letters from the start of a word on, and to the end of one where they end."""
+        start = self._folded.find(written)
+        while start >= 0:
+            end = start + len(written)
+            begins = start == 0 or not (self._folded[start - 1].isalnum() and written[0].isalnum())
+            if begins and not (ends and self._folded[end : end + 1].isalnum() and written[-1].isalnum()):
+                return True
+            start = self._folded.find(written, start + 1)
+        return False
