@@ -42,6 +42,8 @@ class AugmentConfig:
     """Share of draws without one of the tools that no row calls."""
     withhold: float = 0.08
     """Share of draws without a tool that some rows call: those rows then have no call."""
+    narrow: float = 0.08
+    """Share of draws with one or two tools that some rows call, and no other: all other rows have no call."""
     beside: float = 0.25
     """Share of draws with one to three tools of other toolsets beside."""
     swap: float = 0.5
@@ -59,7 +61,7 @@ class AugmentConfig:
 
 
 NEGATIONS = ("don't {}", "do not {}", "please don't {}", "no need to {}", "you don't have to {}", "never mind, don't {}", "wait, don't {}", "i changed my mind, do not {}", "whatever you do, don't {}")
-IMPERATIVES = frozenset("add archive arm ask bookmark book bring buy call cancel change check clear close convert create deactivate delete dim disable download email enable export find flag forward get give increase invite lock lower make mark message move mute open order pause pay play post preheat print put raise record remind remove rename reserve restart save schedule send set share show shuffle skip snooze start stop switch tag take text transfer translate turn tweet unlock unmute update upload vacuum wake water".split())
+IMPERATIVES = frozenset(["add", "archive", "arm", "ask", "bookmark", "book", "bring", "buy", "call", "cancel", "change", "check", "clear", "close", "convert", "create", "deactivate", "delete", "dim", "disable", "download", "email", "enable", "export", "find", "flag", "forward", "get", "give", "increase", "invite", "lock", "lower", "make", "mark", "message", "move", "mute", "open", "order", "pause", "pay", "play", "post", "preheat", "print", "put", "raise", "record", "remind", "remove", "rename", "reserve", "restart", "save", "schedule", "send", "set", "share", "show", "shuffle", "skip", "snooze", "start", "stop", "switch", "tag", "take", "text", "transfer", "translate", "turn", "tweet", "unlock", "unmute", "update", "upload", "vacuum", "wake", "water"])
 """Verbs with which a command begins that can be taken back."""
 
 
@@ -106,7 +108,9 @@ class Augment:
             tools.remove(rng.choice(idle))
         if len(tools) > 2 and rng.random() < config.withhold:
             rows, tools = _withhold(rows, tools, rng)
-        if rng.random() < config.beside:
+        if len(tools) > 2 and rng.random() < config.narrow:
+            rows, tools = _narrowed(rows, tools, rng)
+        elif rng.random() < config.beside:
             tools += self._others(rows, tools, rng)
         holder = Trace("", "", tuple(tools), ())
         draw = rng.random()
@@ -149,6 +153,25 @@ def _withhold(rows: list[Trace], tools: list[ToolSpec], rng: random.Random) -> t
             fresh = [replace(row, calls=(), alternatives={}, kind="irrelevant") if any(row is user for user in users) else row for row in rows]
             return fresh, [tool for tool in tools if tool is not gold]
     return rows, tools
+
+
+def _narrowed(rows: list[Trace], tools: list[ToolSpec], rng: random.Random) -> tuple[list[Trace], list[ToolSpec]]:
+    """With one or two called tools alone. Few recorded toolsets are that small, and a lone tool is seldom offered for something else; in use it is.
+
+    Unchanged where another called tool might do what a kept one does. Rows that call kept and other tools are replaced by rows beside them.
+    """
+    called = {call.name for row in rows for call in row.calls}
+    users = [tool for tool in tools if tool.name in called]
+    kept = rng.sample(users, min(rng.randint(1, 2), len(users)))
+    names = {tool.name for tool in kept}
+    if not kept or any(alike(one, tool) >= TWIN for one in kept for tool in users if tool not in kept):
+        return rows, tools
+    out: list[Trace | None] = []
+    for row in rows:
+        inside = [call.name in names for call in row.calls]
+        out.append(row if all(inside) else None if any(inside) else replace(row, calls=(), alternatives={}, kind="irrelevant"))
+    sure = [row for row in out if row is not None]
+    return ([row or rng.choice(sure) for row in out], kept) if sure else (rows, tools)
 
 
 def _negated(trace: Trace, rng: random.Random) -> Trace:

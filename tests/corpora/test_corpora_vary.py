@@ -17,7 +17,7 @@ from needle.traces import Trace
 from needle.traces.formats import trace_from_dict
 
 FILE = Path(__file__).parents[2] / "data" / "traces" / "train.jsonl.gz"
-OFF = AugmentConfig(**dict.fromkeys(("rename", "mask", "undescribed", "order", "fewer", "withhold", "beside", "swap", "numbers", "join", "negate", "noise"), 0.0))
+OFF = AugmentConfig(**dict.fromkeys(("rename", "mask", "undescribed", "order", "fewer", "withhold", "narrow", "beside", "swap", "numbers", "join", "negate", "noise"), 0.0))
 TIMER = ToolSpec("set_timer", "Start a countdown.", {"type": "object", "properties": {"minutes": {"type": "integer", "maximum": 90}}, "required": ["minutes"]})
 LAMP = ToolSpec("paint_wall", "Paint the wall of a room.", {"type": "object", "properties": {"room": {"type": "string"}}, "required": ["room"]})
 MAIL = ToolSpec("send_letter", "Post a letter to a friend.", {"type": "object", "properties": {"to": {"type": "string"}}})
@@ -104,6 +104,27 @@ def test_without_the_tool_its_rows_have_no_call_and_the_others_keep_theirs():
     made = Augment(rows, only(withhold=1.0))(rows, random.Random(0))
     assert {tool.name for tool in made[0].tools} == {"set_timer", "send_letter"}
     assert made[4].calls == () and made[4].kind == "irrelevant" and all(row.calls for row in made[:4])
+
+
+def test_a_narrowed_toolset_leaves_its_other_rows_without_a_call():
+    paint = Trace("w", "paint the hall", (TIMER, LAMP, MAIL), (ToolCall("paint_wall", {"room": "hall"}),))
+    both = Trace("b", "timer for 9 minutes, then paint the hall", (TIMER, LAMP, MAIL), (ToolCall("set_timer", {"minutes": 9}), *paint.calls), "parallel")
+    rows, sizes = [*timers(20, 30), paint, both], set()
+    for seed in range(12):
+        made = Augment(rows, only(narrow=1.0))(rows, random.Random(seed))
+        names = {tool.name for tool in made[0].tools}
+        sizes.add(len(names))
+        assert names <= {"set_timer", "paint_wall"} and len(made) == len(rows)
+        for row, before in zip(made[:3], rows, strict=False):
+            kept = before.calls[0].name in names
+            assert row.calls == (before.calls if kept else ()) and (kept or row.kind == "irrelevant")
+        assert made[3].calls == both.calls if len(names) == 2 else made[3] in made[:3]
+    assert sizes == {1, 2}
+    twin = ToolSpec("set_timers", "Start a countdown timer.", TIMER.parameters)
+    alike = [*timers(20, tools=(TIMER, twin, MAIL)), Trace("t", "both timers 5", (TIMER, twin, MAIL), (ToolCall("set_timers", {"minutes": 5}),))]
+    for seed in range(6):
+        made = Augment(alike, only(narrow=1.0))(alike, random.Random(seed))
+        assert all(row.calls for row in made)  # what the one is asked for the other might do
 
 
 def test_tools_beside_are_new_and_could_not_serve_a_request_without_a_call():
