@@ -278,6 +278,19 @@ def join_texts(texts: Sequence[str], rng: random.Random) -> str:
     return f"{text}." if texts[0][:1].isupper() and rng.random() < 0.6 else text
 
 
+OPENINGS = ("", "", "", "I need help with a few things. ", "Please help me with some tasks. ", "A couple of things. ", "I have several requests. ", "Here is what I need. ", "Could you do a few things for me. ")
+FIRST = ("", "", "First, ", "First, please ", "Please ", "To begin with, ")
+NEXT = ("Then ", "Then, ", "After that, ", "Next, ", "Also, ", "Additionally, ", "And then ", "Once that is done, ", "")
+LAST = ("Finally, ", "Lastly, ", "And finally, ", "After that, ", "Also ", "Last, ")
+
+
+def chain_texts(texts: Sequence[str], rng: random.Random) -> str:
+    """Several requests as the steps of one, a sentence each."""
+    leads = [rng.choice(FIRST), *(rng.choice(NEXT) for _ in texts[2:]), rng.choice(LAST)]
+    steps = [lead + (_low(text) if lead else text[:1].upper() + text[1:]) for lead, text in zip(leads, (text.strip().rstrip(".,;?!") for text in texts), strict=True)]
+    return rng.choice(OPENINGS) + " ".join(f"{step}." for step in steps)
+
+
 def _low(text: str) -> str:
     first = text.split()[0] if text.split() else ""
     return text if len(first) < 2 or first in ("I'm", "I'd", "I'll", "I've") or not first[1:].islower() else text[0].lower() + text[1:]

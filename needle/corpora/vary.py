@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from needle.corpora.augment import ValueSwap
-from needle.corpora.toolsets import NO_JOIN, join_texts
+from needle.corpora.toolsets import NO_JOIN, chain_texts, join_texts
 from needle.tools import ToolCall, ToolSpec, fingerprint, is_valid
 from needle.tools.likeness import TWIN, alike, telling_words, tool_words
 from needle.traces import Trace
@@ -52,6 +52,8 @@ class AugmentConfig:
     """Share of rows whose numbers are swapped."""
     join: float = 0.08
     """Share of rows that are joined with another row of the draw."""
+    chain: float = 0.06
+    """Share of rows that become the first step of two to four, a sentence each: "First, ... After that, ... Finally, ..."."""
     negate: float = 0.015
     """Share of rows that become their opposite: "don't ...", which calls nothing."""
     noise: float = 0.15
@@ -85,17 +87,19 @@ class Augment:
         return list(traces)
 
     def _join(self, rows: list[Trace], rng: random.Random) -> list[Trace]:
-        """Some rows with the request and the calls of another one added."""
+        """Some rows with the requests and the calls of other ones added."""
         able = [row for row in rows if len(row.calls) in (1, 2) and not (row.system or row.messages or row.alternatives) and len(row.query) < 120]
         able = [row for row in able if not NO_JOIN.search(row.query.rstrip(".?! "))]
         out = []
         for row in rows:
-            if any(row is one for one in able) and rng.random() < self.config.join:
-                other = rng.choice(able)
-                if other is not row and not any(call in row.calls for call in other.calls):
-                    text = join_texts([row.query, other.query], rng)
-                    if not _cut(text, row, other):
-                        row = replace(row, query=text, calls=row.calls + other.calls, kind="parallel")
+            draw = rng.random() if any(row is one for one in able) else 1.0
+            if draw < self.config.join + self.config.chain:
+                chained = draw >= self.config.join
+                parts = _different([row, *rng.sample(able, min(rng.randint(1, 3) if chained else 1, len(able)))])
+                if len(parts) > 1:
+                    text = (chain_texts if chained else join_texts)([part.query for part in parts], rng)
+                    if not _cut(text, parts):
+                        row = replace(row, query=text, calls=tuple(call for part in parts for call in part.calls), kind="parallel")
             out.append(row)
         return out
 
@@ -215,9 +219,17 @@ def _other_number(value: Any, schema: dict[str, Any], rng: random.Random) -> int
     return rng.randint(low, high) if low < high else None
 
 
-def _cut(text: str, row: Trace, other: Trace) -> bool:
+def _different(rows: Sequence[Trace]) -> list[Trace]:
+    """Those that make none of the calls of the ones before them."""
+    kept: list[Trace] = []
+    for row in rows:
+        if not any(call in one.calls for one in kept for call in row.calls):
+            kept.append(row)
+    return kept
+
+
+def _cut(text: str, parts: Sequence[Trace]) -> bool:
     """Whether joining changed a copied text (its first letter, a final full stop)."""
-    whole, parts = text.casefold(), f"{row.query}\n{other.query}".casefold()
-    values = [value.casefold() for call in row.calls + other.calls for value in call.arguments.values() if isinstance(value, str)]
-    exact = [value for call in row.calls + other.calls for value in call.arguments.values() if isinstance(value, str)]
-    return any(value in parts and value not in whole for value in values) or any(value in f"{row.query}\n{other.query}" and value not in text for value in exact)
+    before = "\n".join(part.query for part in parts)
+    values = [value for part in parts for call in part.calls for value in call.arguments.values() if isinstance(value, str)]
+    return any(value in before and value not in text for value in values) or any(value.casefold() in before.casefold() and value.casefold() not in text.casefold() for value in values)

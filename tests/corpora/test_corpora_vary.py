@@ -17,7 +17,7 @@ from needle.traces import Trace
 from needle.traces.formats import trace_from_dict
 
 FILE = Path(__file__).parents[2] / "data" / "traces" / "train.jsonl.gz"
-OFF = AugmentConfig(**dict.fromkeys(("rename", "mask", "undescribed", "order", "fewer", "withhold", "narrow", "beside", "swap", "numbers", "join", "negate", "noise"), 0.0))
+OFF = AugmentConfig(**dict.fromkeys(("rename", "mask", "undescribed", "order", "fewer", "withhold", "narrow", "beside", "swap", "numbers", "join", "chain", "negate", "noise"), 0.0))
 TIMER = ToolSpec("set_timer", "Start a countdown.", {"type": "object", "properties": {"minutes": {"type": "integer", "maximum": 90}}, "required": ["minutes"]})
 LAMP = ToolSpec("paint_wall", "Paint the wall of a room.", {"type": "object", "properties": {"room": {"type": "string"}}, "required": ["room"]})
 MAIL = ToolSpec("send_letter", "Post a letter to a friend.", {"type": "object", "properties": {"to": {"type": "string"}}})
@@ -143,6 +143,16 @@ def test_joined_requests_have_both_calls_in_order():
     for row in made:
         first, second = (str(call.arguments["minutes"]) for call in row.calls)
         assert row.query.index(first) < row.query.index(second) and row.kind == "parallel"
+
+
+def test_chained_requests_are_sentences_in_the_order_of_their_calls():
+    rows = [*timers(20, 35, 48, 55), Trace("w", "paint the Hall", (TIMER, LAMP, MAIL), (ToolCall("paint_wall", {"room": "Hall"}),))]
+    made = [row for seed in range(20) for row in Augment(rows, only(chain=1.0))(rows, random.Random(seed)) if len(row.calls) > 1]
+    assert {len(row.calls) for row in made} == {2, 3, 4}
+    for row in made:
+        places = [row.query.index(str(next(iter(call.arguments.values())))) for call in row.calls]
+        assert places == sorted(places) and row.kind == "parallel" and row.query.count(". ") >= len(row.calls) - 1 and row.query.endswith(".")
+        assert len({str(call) for call in row.calls}) == len(row.calls)
 
 
 def test_a_command_taken_back_calls_nothing_and_questions_stay():
