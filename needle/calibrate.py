@@ -97,11 +97,8 @@ def _prior(caller: Any, traces: Sequence[Trace], source: str) -> Prior | None:
     for trace in traces:
         request = caller.shown(trace.request)
         if trace.calls and {call.name for call in trace.calls} <= {tool.name for tool in request.tools}:
-            about = request, trace.calls, trace.toolset
-            for kind, choice in chain(
-                choices(*about, partial(caller.stepper, request), caller.tokenizer),
-                open_choices(*about, caller.stepper(request), caller.constraint, caller.tokenizer),
-            ):
+            about = request, trace.calls, trace.toolset, partial(caller.stepper, request), caller.tokenizer
+            for kind, choice in chain(choices(*about), open_choices(*about, caller.constraint)):
                 found[kind].append(choice)
     return fit_prior(found, source)
 

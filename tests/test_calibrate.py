@@ -24,7 +24,7 @@ LIGHT = ToolSpec("light", "Switch a light.", {"type": "object", "properties": {"
 class Boaster(Caller):
     """Right in half of the cases of which it says nine in ten, in nearly none of the others."""
 
-    tokenizer = None  # of a single tool without listed values nothing is asked
+    tokenizer = constraint = None  # of a single tool without listed values nothing is asked
 
     def shown(self, request):
         return request
@@ -52,6 +52,7 @@ def rows(tmp_path):
 
 def test_a_boaster_is_brought_down_and_the_file_says_on_what(rows, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "load", lambda model: Boaster())
+    monkeypatch.setattr(module, "open_choices", lambda *_: ())
     done = CliRunner().invoke(app, ["calibrate", "--traces", str(rows), "--out", str(tmp_path / "out")])
     assert done.exit_code == 0, done.output
     made = Calibration.load(tmp_path / "out")

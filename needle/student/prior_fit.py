@@ -109,15 +109,15 @@ def choices(
 
 
 def open_choices(
-    request: Request, calls: Sequence[ToolCall], group: str, stepper: Stepper, constraint: Constraint, tokenizer: Tokenizer
+    request: Request, calls: Sequence[ToolCall], group: str, stepper: Callable[[], Stepper], tokenizer: Tokenizer, constraint: Constraint
 ) -> Iterator[tuple[str, Chosen]]:
     """What the student thinks of the tokens of each number and open text while the right answer is written: ``numbers`` or ``texts``, and the choice.
 
-    ``stepper``: at the start of an answer to ``request``. Tokens that the student has ruled out, right or not, are no choice.
+    ``stepper``: makes one at the start of an answer to ``request``. Tokens that the student has ruled out, right or not, are no choice.
     """
     tools, stated = {tool.name: tool for tool in request.tools}, Stated(request)
     answer, _ = render_answer(tokenizer, calls, request.tools)
-    for place, tokens, log_probabilities in choices_along(stepper, answer, constraint, constraint.matcher(request.tools)):
+    for place, tokens, log_probabilities in choices_along(stepper(), answer, constraint, constraint.matcher(request.tools)):
         written = tokenizer.decode(call_begun(answer[:place]) or [], skip_special_tokens=False)
         value = open_value(written, tools.get(written.partition("{")[0])) if "{" in written else None
         if value is None or (not value.number and listed_texts(value.schema)):

@@ -203,7 +203,7 @@ def test_only_the_likeliest_tokens_of_an_open_value_are_weighed_and_sure_ones_le
 def test_choices_of_open_values_are_those_of_the_right_answer(tokenizer: Tokenizer) -> None:
     request, caller = Request("run 40 minutes, 9 km, Bo", (RUN, PLAY)), _caller(tokenizer, None)
     calls = [ToolCall("run", {"distance_km": 9, "minutes": 40, "who": "Bo"}), ToolCall("play", {"what": "news"})]
-    found = list(open_choices(request, calls, "a", caller.stepper(request), caller.constraint, tokenizer))
+    found = list(open_choices(request, calls, "a", lambda: caller.stepper(request), tokenizer, caller.constraint))
     assert {kind for kind, _ in found} <= {"numbers", "texts"}  # a listed value is none
     for _, choice in found:
         assert choice.features.shape == (3, len(choice.log_probabilities)) and 0 <= choice.right < len(choice.log_probabilities)
