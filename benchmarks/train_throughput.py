@@ -2,6 +2,7 @@
 
     python benchmarks/train_throughput.py                              # the 26M student on recorded traces, 64 rows a step
     python benchmarks/train_throughput.py --compile                    # with a compiled arm
+    python benchmarks/train_throughput.py --lanes 1                    # and one with a single lane (on a CPU, rows are shared by threads)
     python benchmarks/train_throughput.py --rows 512 --repeats 20      # an accelerator
     python benchmarks/train_throughput.py --preset nano --rows 16 --repeats 1
     python benchmarks/train_throughput.py --memory                     # peak memory, each arm in a process of its own
@@ -132,13 +133,16 @@ def measure(options: argparse.Namespace) -> None:
     torch.manual_seed(0)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     config, dtype = TrainConfig(steps=1, rows=options.rows, micro_rows=max(options.rows + 16, 256)), compute_type("auto")
-    models = [NeedleModel(NeedleConfig(**PRESETS[options.preset])).to(device) for _ in range(3 if options.compile else 2)]
+    models = [NeedleModel(NeedleConfig(**PRESETS[options.preset])).to(device) for _ in range(2 + options.compile + bool(options.lanes))]
     examples = ExampleSet(read_traces(options.traces)[0], load_tokenizer(), models[0].config)
     steps = list(zip(range(options.repeats + options.warm), examples.epoch(0, 0, options.rows, config.rows_per_toolset), strict=False))
     batches = [rows for _, rows in steps]
-    arms = {"needle": Students([models[1]], TrainConfig(**config.to_dict() | {"compile": "off"}), dtype)}
+    kinds: dict[str, dict[str, Any]] = {"needle": {"compile": "off"}}
     if options.compile:
-        arms["needle, compiled"] = Students([models[2]], TrainConfig(**config.to_dict() | {"compile": "on"}), dtype)
+        kinds["needle, compiled"] = {"compile": "on"}
+    if options.lanes:
+        kinds[f"needle, {options.lanes} lanes"] = {"compile": "off", "lanes": options.lanes}
+    arms = {name: Students([model], TrainConfig(**config.to_dict() | kind), dtype) for (name, kind), model in zip(kinds.items(), models[1:], strict=True)}
     timed = Interleave({name: lambda step, arm=arm: arm.update(batches[step], 0.5) and None for name, arm in arms.items()} if options.only != "Trainer" else {}, device)
     if options.only == "needle":
         for step in range(len(batches)):
@@ -187,6 +191,7 @@ def main() -> None:
     parser.add_argument("--warm", type=int, default=2, help="steps before those")
     parser.add_argument("--traces", type=Path, default=TRACES)
     parser.add_argument("--compile", action="store_true", help="a third arm through torch.compile")
+    parser.add_argument("--lanes", type=int, default=0, help="an arm with so many lanes (TrainConfig.lanes)")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--memory", action="store_true", help="peak memory of each arm instead")
     parser.add_argument("--only", choices=("Trainer", "needle"), help=argparse.SUPPRESS)
