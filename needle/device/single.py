@@ -176,6 +176,10 @@ class Workspace:
 
     def append(self, tokens: Sequence[int], start: int, last: int) -> np.ndarray:
         """States ``[last, D]`` after each of the ``last`` of the tokens, which come behind ``start`` others."""
+        most = int(self._sizes[1])
+        if len(tokens) > most:  # the operator takes no more new tokens at a time than the source has
+            parts = self.append(tokens[:most], start, max(1, last - len(tokens) + most)), self.append(tokens[most:], start + most, min(last, len(tokens) - most))
+            return np.concatenate(parts)[-last:]
         end = start + len(tokens)
         self._grow(end)
         self._sizes[2][0], self._sizes[3][...] = end - 1, end

@@ -62,6 +62,15 @@ def test_an_answer_can_outgrow_its_first_room_and_tokens_at_once_are_tokens_one_
     _close(at_once.step([tokens]), last, 0.01)
 
 
+def test_more_tokens_at_once_than_the_source_has_are_tokens_one_by_one(folders) -> None:
+    engine, tokens = OnnxEngine(folders[4]), [2, *range(40, 64)]
+    at_once, some, one_by_one = (engine.stepper([[100, 101, 102]], [[700]], [0]) for _ in range(3))
+    expected = np.concatenate([one_by_one.step([[token]]) for token in tokens])
+    found, few = at_once.step_all(tokens, len(tokens)).every(), some.step_all(tokens, 3).every()
+    assert found.shape == expected.shape
+    _close(found, expected, 0.01), _close(few, expected[-3:], 0.01)
+
+
 def test_memory_that_served_another_request_or_toolset_leaves_no_trace(folders) -> None:
     engine, fresh = OnnxEngine(folders[4]), {}
     cases = [(TOOLS, REQUEST), (OTHERS, [700]), (TOOLS, [700, 701]), (OTHERS, REQUEST), (TOOLS, REQUEST)]
