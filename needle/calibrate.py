@@ -72,7 +72,7 @@ def calibrate(
     target = _target(model, out)
     rows, _ = read_traces(list(traces))
     chosen = sorted(random.Random(seed).sample(rows, min(limit, len(rows))), key=lambda trace: (trace.toolset, len(trace.query)))
-    caller, source = load(model), ", ".join(path.name for path in traces)
+    caller, source = load(model, calibration=None, prior=None), ", ".join(path.name for path in traces)
     prior = _prior(caller, chosen, source)
     caller.priors = None if prior is None else Priors(prior, caller.tokenizer)
     answered = _answered(caller, chosen, progress)

@@ -86,7 +86,8 @@ def load(
         threads: threads of one answer in ONNX Runtime.
         threshold: confidence below which an answer counts as unsure (0.7 where only a fallback is given).
         fallback: who answers then: another caller, or its name as in ``open_caller`` (``"http://...#model"``); None: the answer is marked.
-        options: those of ``StudentCaller``: ``constrained``, ``beams``, ``rows``, ``explain``, ``most_tools``.
+        options: those of ``StudentCaller``: ``constrained``, ``beams``, ``rows``, ``explain``, ``most_tools``;
+            ``calibration``, ``prior`` and ``retrieval`` in place of what lies beside the weights (None: without).
 
     Raises:
         UserError: no such model, or a threshold that is no probability.
@@ -116,7 +117,8 @@ def _student(path_or_id: str | Path | None, engine: str = "auto", threads: int =
     digest = hashlib.blake2b((folder / WEIGHTS).read_bytes(), digest_size=4).hexdigest()
     shown = "bundled base" if path_or_id is None else folder  # results name the model, not where it is installed
     mode = "".join(f", {key} {value}" for key, value in sorted((options | ({"engine": engine} if engine != "auto" else {})).items()))
-    fitted = {"calibration": Calibration.load(folder), "retrieval": RetrievalHead.load(folder), "prior": Prior.load(folder)}
+    beside = {"calibration": Calibration.load, "retrieval": RetrievalHead.load, "prior": Prior.load}
+    fitted = {kind: read(folder) for kind, read in beside.items() if kind not in options}
     return StudentCaller(made, load_tokenizer(folder), name=f"{shown} ({digest}{mode})", **fitted, **options)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import random
 import shutil
@@ -51,7 +52,7 @@ def rows(tmp_path):
 
 
 def test_a_boaster_is_brought_down_and_the_file_says_on_what(rows, tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "load", lambda model: Boaster())
+    monkeypatch.setattr(module, "load", lambda model, **_: Boaster())
     monkeypatch.setattr(module, "open_choices", lambda *_: ())
     done = CliRunner().invoke(app, ["calibrate", "--traces", str(rows), "--out", str(tmp_path / "out")])
     assert done.exit_code == 0, done.output
@@ -62,6 +63,23 @@ def test_a_boaster_is_brought_down_and_the_file_says_on_what(rows, tmp_path, mon
     low, high = (made.confidence({"probability": p, "total": math.log(p), "rest": math.log(1 - p), "least": p, "name": 1, "none": 0, "calls": 1}) for p in (0.2, 0.9))
     assert low < 0.15 and 0.35 < high < 0.65
     assert f"{facts['ece']['raw']:.3f} raw, {facts['ece']['held_out']:.3f} fitted" in done.output and "calibration.json" in done.output.split()[-1]
+
+
+def test_what_was_fitted_before_is_replaced_even_where_it_cannot_be_read(cli, rows, tiny_base, tmp_path, monkeypatch):
+    shutil.copytree(tiny_base, tmp_path / "checkpoint")
+    for name in ("prior.json", "calibration.json"):
+        (tmp_path / "checkpoint" / name).write_text("{")
+    assert "needle calibrate" in cli("run", "light to 5", "--tools", _tools(tmp_path), "--model", tmp_path / "checkpoint").err
+    monkeypatch.setattr(module, "is_right", lambda trace, answer: len(trace.query) % 2 == 0)
+    done = cli("calibrate", "--model", tmp_path / "checkpoint", "--traces", rows, "--limit", 40)
+    assert done.code == 0, done.err
+    assert cli("run", "light to 5", "--tools", _tools(tmp_path), "--model", tmp_path / "checkpoint").code == 0
+
+
+def _tools(folder):
+    path = folder / "tools.json"
+    path.write_text(json.dumps([LIGHT.to_dict()]))
+    return path
 
 
 def test_the_bundled_base_is_not_written_to_without_being_told_where(rows):

@@ -115,7 +115,8 @@ class Leaning:
             return log_probabilities
         leant = weights.sharpness * log_probabilities
         places = likeliest(log_probabilities)
-        if weights.sharpness * (log_probabilities[places[0]] - log_probabilities[places[1]]) < sum(map(abs, weights[1:])):  # else nothing changes
+        most = sum(map(abs, weights[1:-1])) + abs(weights.asked) * max(self._stated.later(value).values(), default=0.0)
+        if weights.sharpness * (log_probabilities[places[0]] - log_probabilities[places[1]]) < most:  # else nothing changes
             features = self._stated.features(value, [self._decoded([int(token)]) for token in tokens[places]])
             leant[places] += features @ np.array(weights[1:], dtype=np.float32)
         return log_softmax(leant)
@@ -139,12 +140,13 @@ def open_value(written: str, tool: ToolSpec | None) -> OpenValue | None:
     if tool is None:
         return None
     text = _OPEN.search(written)
-    found = (text.start(), text[1], text[2]) if text else open_number(written, tool)
-    if found is None or _depth(written[: found[0]]) != 1:
+    found = text or open_number(written, tool)
+    if found is None or found[1] not in tool.properties or _depth(written[: found.start()]) != 1:
         return None
-    start, key, begun = found
-    schema = tool.properties.get(key)
-    return OpenValue(text is None, key, schema if isinstance(schema, dict) else {}, begun, used_in(written[: len(written) - len(begun)]))
+    key, begun = found[1], found[2]
+    schema, used = tool.properties[key], used_in(written[: len(written) - len(begun)])
+    listed = written.startswith("[", found.end(1) + 2)
+    return OpenValue(text is None, key, schema if isinstance(schema, dict) else {}, begun, used, tool, listed)
 
 
 def _depth(written: str) -> int:

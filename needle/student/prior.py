@@ -41,6 +41,8 @@ class Stating(NamedTuple):
     """Of a number with a unit that the parameter wants."""
     fresh: float = 0.0
     """Of a value that no other argument has."""
+    asked: float = 0.0
+    """Of log(1 + lexical score) of a further parameter."""
 
 
 KINDS: dict[str, type[Weights] | type[Stating]] = {"names": Weights, "values": Weights, "numbers": Stating, "texts": Stating}

@@ -7,6 +7,7 @@ and ``needle.student.prior`` weighs them beside the student. Numbers in words, t
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from functools import cached_property
@@ -19,11 +20,12 @@ from needle.tools.arguments import plain_schema
 from needle.tools.grounding.hearing import Heard, hear, today_in
 from needle.tools.grounding.said import folded
 from needle.tools.grounding.units import converted, units_of_parameter
-from needle.tools.retrieval import searched
+from needle.tools.retrieval import ToolIndex, searched
 
-FEATURES = ("said", "unit", "fresh")
-"""What a token of an open value is judged by: the value, as far as it is written, stands in the request; a number stands there with a unit that
-the parameter wants; a number, or a text that ends here, is not yet the value of another argument of the call."""
+FEATURES = ("said", "unit", "fresh", "asked")
+"""What a token of an open value is judged by, 0 or 1: the value, as far as it is written, stands in the request; a number stands there with a unit
+that the parameter wants; a number, or a text that ends here, is not yet the value of another argument of the call. The last, where the token goes
+on to a further argument: log(1 + lexical score) of the parameter that has most words in common with the request."""
 NUMBER = re.compile(r'"((?:[^"\\]|\\.)*)":(?:\[(?:-?[\d.]+,)*)?(-?[\d.]*)$')
 """A number that is being written, alone or in an array: its key, and the digits so far."""
 _DIGITS = re.compile(r"-?[\d.]*")
@@ -43,14 +45,16 @@ class OpenValue(NamedTuple):
     """What is written of it."""
     used: frozenset[str]
     """What earlier arguments of the call are, in small letters."""
+    tool: ToolSpec
+    """Whose parameter it is."""
+    listed: bool = False
+    """Whether it is an item of an array."""
 
 
-def open_number(written: str, tool: ToolSpec) -> tuple[int, str, str] | None:
-    """Where the argument begins at whose number the text of a call stands, its key, and the digits so far; None where no number may be written."""
+def open_number(written: str, tool: ToolSpec) -> re.Match[str] | None:
+    """The argument at whose number the text of a call stands: its key, and the digits so far; None where no number may be written."""
     found = NUMBER.search(written)
-    if found is None or not _takes_numbers(tool, found[1]):
-        return None
-    return found.start(), found[1], found[2]
+    return found if found is not None and _takes_numbers(tool, found[1]) else None
 
 
 def _takes_numbers(tool: ToolSpec, key: str) -> bool:
@@ -71,6 +75,17 @@ def plain_number(value: float) -> str:
     return str(int(value)) if value == int(value) else repr(value)
 
 
+def _goes_on(value: OpenValue, token: str, later: dict[str, float]) -> float:
+    """What is asked for most of the parameters to which a token goes on; 0 for one that does not leave the value, or ends the call."""
+    rest = token[_DIGITS.match(token).end() :] if value.number else token.partition('"')[2]  # type: ignore[union-attr]
+    if value.listed:
+        rest = rest.removeprefix("]") if rest.startswith("]") else ""
+    if not rest.startswith(","):
+        return 0.0
+    begun = rest[1:].lstrip('"')
+    return max((asked for key, asked in later.items() if key.startswith(begun)), default=0.0)
+
+
 class Stated:
     """One request, asked about tokens of open values."""
 
@@ -78,6 +93,7 @@ class Stated:
         self._query = searched(request.query, request.messages) + " "
         self._system = request.system
         self._numbers: dict[tuple[str, str], dict[str, bool]] = {}
+        self._asked: dict[str, dict[str, float]] = {}
 
     @cached_property
     def _heard(self) -> tuple[Heard, ...]:
@@ -103,10 +119,20 @@ class Stated:
             self._numbers[name] = found
         return self._numbers[name]
 
+    def later(self, value: OpenValue) -> dict[str, float]:
+        """How much each parameter behind the one that is written is asked for: log(1 + lexical score) of its name and description."""
+        tool = value.tool
+        if tool.name not in self._asked:
+            texts = [(key, schema.get("description") if isinstance(schema, dict) else "") for key, schema in tool.properties.items()]
+            scores = ToolIndex([ToolSpec(key, str(text or "")) for key, text in texts]).scores(self._query)
+            self._asked[tool.name] = {key: math.log1p(score) for (key, _), score in zip(texts, scores, strict=True)}
+        keys = list(self._asked[tool.name].items())
+        return dict(keys[list(tool.properties).index(value.key) + 1 :])
+
     def features(self, value: OpenValue, tokens: Sequence[str]) -> np.ndarray:
-        """``[N, len(FEATURES)]``: the features, 0 or 1, of the texts of ``N`` tokens that may come next."""
-        judge = self._number if value.number else self._text
-        return np.array([judge(value, token) for token in tokens], dtype=np.float32)
+        """``[N, len(FEATURES)]``: the features of the texts of ``N`` tokens that may come next."""
+        judge, later = self._number if value.number else self._text, self.later(value)
+        return np.array([(*judge(value, token), _goes_on(value, token, later)) for token in tokens], dtype=np.float32)
 
     def _number(self, value: OpenValue, token: str) -> tuple[bool, bool, bool]:
         body = _DIGITS.match(token)[0]  # type: ignore[index]  # it matches nothing as well

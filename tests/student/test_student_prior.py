@@ -148,7 +148,7 @@ def test_words_are_left_out_where_they_help_no_left_out_toolset_or_rows_are_few(
 
 
 def test_a_prior_is_kept_whole_and_a_damaged_one_is_named(tmp_path: Path) -> None:
-    made = Prior(Weights(0.25, 3.5), Weights(1.0, 0.0), Stating(0.6, 1.0, 2.0, 0.5), fitted_on={"source": "rows.jsonl"})
+    made = Prior(Weights(0.25, 3.5), Weights(1.0, 0.0), Stating(0.6, 1.0, 2.0, 0.5, 0.7), fitted_on={"source": "rows.jsonl"})
     made.save(tmp_path)
     assert Prior.load(tmp_path) == made and Prior.load(tmp_path / "no") is None
     whole = json.loads((tmp_path / "prior.json").read_text())
@@ -206,5 +206,5 @@ def test_choices_of_open_values_are_those_of_the_right_answer(tokenizer: Tokeniz
     found = list(open_choices(request, calls, "a", lambda: caller.stepper(request), tokenizer, caller.constraint))
     assert {kind for kind, _ in found} <= {"numbers", "texts"}  # a listed value is none
     for _, choice in found:
-        assert choice.features.shape == (3, len(choice.log_probabilities)) and 0 <= choice.right < len(choice.log_probabilities)
+        assert choice.features.shape == (4, len(choice.log_probabilities)) and 0 <= choice.right < len(choice.log_probabilities)
         assert list(choice.log_probabilities) == sorted(choice.log_probabilities, reverse=True)

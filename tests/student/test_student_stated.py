@@ -19,7 +19,7 @@ def judged(query: str, written: str, *tokens: str) -> list[str]:
     value = open_value(written, TOOL)
     assert value is not None
     found = Stated(Request(query, (TOOL,))).features(value, tokens)
-    return ["".join(letter for letter, yes in zip("suf", row, strict=True) if yes) for row in found]
+    return ["".join(letter for letter, yes in zip("suf", row[:3], strict=True) if yes) for row in found]
 
 
 def test_a_number_is_said_as_long_as_one_of_the_request_begins_so() -> None:
@@ -42,9 +42,9 @@ def test_a_text_is_said_from_the_start_of_a_word_to_the_end_of_one() -> None:
 
 
 @pytest.mark.parametrize(("written", "found"), [
-    ('trip{"distance_km":1', OpenValue(True, "distance_km", {"type": "number"}, "1", frozenset())),
-    ('trip{"people":', OpenValue(True, "people", {"type": ["integer", "null"]}, "", frozenset())),
-    ('trip{"marks":[1,2', OpenValue(True, "marks", TOOL.properties["marks"], "2", frozenset())),
+    ('trip{"distance_km":1', OpenValue(True, "distance_km", {"type": "number"}, "1", frozenset(), TOOL)),
+    ('trip{"people":', OpenValue(True, "people", {"type": ["integer", "null"]}, "", frozenset(), TOOL)),
+    ('trip{"marks":[1,2', OpenValue(True, "marks", TOOL.properties["marks"], "2", frozenset(), TOOL)),
     ('trip{"note":', None), ('trip{"level":', None), ('trip{"more":{"note":"a', None), ('trip{"people":3}', None), ('trip{"unknown":3', None),
 ])  # fmt: skip
 def test_an_open_value_is_a_number_or_text_of_a_parameter(written: str, found: OpenValue | None) -> None:
@@ -58,3 +58,19 @@ def test_earlier_turns_count_and_nothing_said_is_nothing_stated() -> None:
     request = Request("the same again", (TOOL,), messages=({"role": "user", "content": "a table for 14"},))
     assert Stated(request).features(value, ["1"])[0, 0] == 1
     assert Stated(Request("", (TOOL,))).features(value, ["1", ""])[:, 0].tolist() == [0, 0]
+
+
+@pytest.mark.parametrize(("written", "tokens", "asked"), [
+    ('trip{"distance_km":12', (',"', "0", "}", ',"peop', ',"more', ","), ("people", 0, 0, "people", 0, "people")),
+    ('trip{"distance_km":1,"note":"x', ('","', '"}', '"', "y"), (0, 0, 0, 0)),
+    ('trip{"people":2,"stops":["a', ('","', '"],"', '"]}'), (0, "note", 0)),
+    ('trip{"people":2,"marks":[1', (",", '],"', "]}"), (0, "note", 0)),
+])  # fmt: skip
+def test_a_further_argument_is_asked_for_by_its_words(written: str, tokens: tuple[str, ...], asked: tuple[str | int, ...]) -> None:
+    stated, value = Stated(Request("twelve km for two people with a note", (TOOL,))), open_value(written, TOOL)
+    found = stated.features(value, tokens)[:, 3]
+    scores = stated.later(open_value('trip{"distance_km":', TOOL))
+    assert scores["people"] > 0 < scores["note"] and not scores["stops"]
+    best = max(scores.values())
+    expected = [0 if one == 0 else best if one == "people" and tokens[place].rstrip('"') == "," else scores[one] for place, one in enumerate(asked)]
+    assert found.tolist() == pytest.approx(expected, abs=1e-6)
