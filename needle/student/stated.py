@@ -70,9 +70,12 @@ def used_in(written: str) -> frozenset[str]:
 
 
 def plain_number(value: float) -> str:
-    """A number as it is written in a call."""
-    value = round(float(value), 6)
-    return str(int(value)) if value == int(value) else repr(value)
+    """A number as it is written in a call; empty for one too large to be a number there."""
+    try:
+        value = round(float(value), 6)
+        return str(int(value)) if value == int(value) else repr(value)
+    except (OverflowError, ValueError):
+        return ""
 
 
 def _goes_on(value: OpenValue, token: str, later: dict[str, float]) -> float:
@@ -102,8 +105,8 @@ class Stated:
     @cached_property
     def _moments(self) -> tuple[str, ...]:
         """Times, dates and numbers as texts."""
-        numbers = (plain_number(one.value) for one in self._heard if one.kind == "number" and one.value is not None)
-        return (*(one.value for one in self._heard if one.kind in ("time", "date")), *numbers)
+        texts = (plain_number(one.value or 0) if one.kind == "number" else str(one.value) for one in self._heard if one.kind != "month")
+        return tuple(text for text in texts if text)
 
     def numbers(self, key: str, schema: dict[str, Any]) -> dict[str, bool]:
         """The numbers that a parameter may be meant to have, as they are written, and whether their unit is one that it wants."""
@@ -114,8 +117,8 @@ class Stated:
                 if one.kind == "number" and one.value is not None:
                     fits = [value for said in one.units for unit in wanted if (value := converted(one.value, said, unit)) is not None]
                     for value in fits or [one.value]:
-                        text = plain_number(abs(value))
-                        found[text] = found.get(text, False) or bool(fits)
+                        if text := plain_number(abs(value)):
+                            found[text] = found.get(text, False) or bool(fits)
             self._numbers[name] = found
         return self._numbers[name]
 

@@ -74,3 +74,10 @@ def test_a_further_argument_is_asked_for_by_its_words(written: str, tokens: tupl
     best = max(scores.values())
     expected = [0 if one == 0 else best if one == "people" and tokens[place].rstrip('"') == "," else scores[one] for place, one in enumerate(asked)]
     assert found.tolist() == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("query", ["9" * 400, "9" * 320 + " and a half million", "5" + ",000" * 200 + " hundred", "1" + "0" * 310 + " km", "1e999 and -1e999", "0." + "0" * 400 + "1", "\ud800 \x00", "½ ٣ 三 km"])
+def test_no_request_breaks_the_features(query: str) -> None:
+    stated = Stated(Request(query, (TOOL,)))
+    for written in ('trip{"distance_km":', 'trip{"note":"', 'trip{"note":"9'):
+        assert stated.features(open_value(written, TOOL), ["1", "9", '"}', ",", "", "\ufffd"]).shape == (6, 4)

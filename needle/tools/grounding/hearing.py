@@ -17,7 +17,7 @@ from functools import lru_cache
 from typing import Any
 
 from needle.tools.grounding.units import Unit, units_after, units_named
-from needle.tools.grounding.wording import MONTHS, ORDINALS, TENS, UNITS, readings
+from needle.tools.grounding.wording import MONTHS, ORDINALS, TENS, UNITS, readings, without_endless_digits
 
 FRACTIONS = {"half": 0.5, "halfway": 0.5, "halves": 0.5, "third": 1 / 3, "quarter": 0.25, "fifth": 0.2, "sixth": 1 / 6,
              "eighth": 0.125, "tenth": 0.1, "hundredth": 0.01}  # fmt: skip
@@ -92,6 +92,7 @@ class Heard:
 @lru_cache(maxsize=4096)
 def hear(text: str, today: datetime.date | None = None) -> tuple[Heard, ...]:
     """Every value that a text may say, with its span; ``today`` settles relative dates."""
+    text = without_endless_digits(text)
     plain = [Heard(r.start, r.end, r.kind, r.value) for r in readings(text)]
     numbers = [item for item in plain if item.kind == "number"]
     others = [item for item in plain if item.kind != "number"]

@@ -51,6 +51,11 @@ _MONTH_DAY = re.compile(rf"\b(?P<mon>{_MONTH})\b\.? (?:the )?{_DAY}\b(?:,? (?P<y
 _NUMERIC_DATE = re.compile(r"\b(?P<d>\d{1,2})[./](?P<m>\d{1,2})[./](?P<y>\d{4})\b")
 
 
+MOST_DIGITS = 30
+"""Digits of the longest number that is read."""
+_ENDLESS = re.compile(rf"\d{{{MOST_DIGITS + 1},}}|(?:\d{{3}},){{100,}}\d*")
+
+
 @dataclass(frozen=True)
 class Reading:
     """One value that a stretch of text may mean."""
@@ -124,9 +129,15 @@ def spoken_date(text: str) -> list[str]:
     ]
 
 
+def without_endless_digits(text: str) -> str:
+    """The text with runs of more than ``MOST_DIGITS`` digits, which no number is meant by, as letters; places stay as they are."""
+    return _ENDLESS.sub(lambda found: "x" * len(found[0]), text)
+
+
 @lru_cache(maxsize=4096)
 def readings(text: str) -> tuple[Reading, ...]:
     """Every number, time and date of a text with its span; a stretch that may mean two things gives two readings."""
+    text = without_endless_digits(text)
     return (*_read_dates(text), *_read_times(text), *_read_numbers(text))
 
 
