@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import sys
 from html.parser import HTMLParser
 from importlib.util import find_spec
 from pathlib import Path
@@ -206,6 +207,8 @@ def test_the_test_file_of_a_folder_is_not_among_the_data(run: Path, tmp_path: Pa
 def test_trackio_writes_to_the_run_folder_and_to_nowhere_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if find_spec("trackio") is None:
         pytest.skip("trackio is not installed")
+    for name in [name for name in sys.modules if name.split(".")[0] == "trackio"]:  # others import it on the way, and it settles its folder then
+        monkeypatch.delitem(sys.modules, name)
     monkeypatch.setenv("TRACKIO_SPACE_ID", "somebody/space")
     monkeypatch.setenv("TRACKIO_SERVER_URL", "http://127.0.0.1:9")
     monkeypatch.setattr("socket.socket.connect", lambda *_: pytest.fail("a connection was opened"))
