@@ -63,7 +63,7 @@ class AugmentConfig:
 
 
 NEGATIONS = ("don't {}", "do not {}", "please don't {}", "no need to {}", "you don't have to {}", "never mind, don't {}", "wait, don't {}", "i changed my mind, do not {}", "whatever you do, don't {}")
-IMPERATIVES = frozenset(["add", "archive", "arm", "ask", "bookmark", "book", "bring", "buy", "call", "cancel", "change", "check", "clear", "close", "convert", "create", "deactivate", "delete", "dim", "disable", "download", "email", "enable", "export", "find", "flag", "forward", "get", "give", "increase", "invite", "lock", "lower", "make", "mark", "message", "move", "mute", "open", "order", "pause", "pay", "play", "post", "preheat", "print", "put", "raise", "record", "remind", "remove", "rename", "reserve", "restart", "save", "schedule", "send", "set", "share", "show", "shuffle", "skip", "snooze", "start", "stop", "switch", "tag", "take", "text", "transfer", "translate", "turn", "tweet", "unlock", "unmute", "update", "upload", "vacuum", "wake", "water"])
+IMPERATIVES = frozenset("add archive arm ask bookmark book bring buy call cancel change check clear close convert create deactivate delete dim disable download email enable export find flag forward get give increase invite lock lower make mark message move mute open order pause pay play post preheat print put raise record remind remove rename reserve restart save schedule send set share show shuffle skip snooze start stop switch tag take text transfer translate turn tweet unlock unmute update upload vacuum wake water".split())
 """Verbs with which a command begins that can be taken back."""
 
 

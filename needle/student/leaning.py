@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ from tokenizers import Tokenizer
 from needle.student.decoding import log_softmax
 from needle.student.prior import Prior, Stating, Weights
 from needle.student.rendering import compact
-from needle.student.stated import OpenValue, Stated, open_number, used_in
+from needle.student.stated import OpenValue, Stated, open_number, used_in, word_index
 from needle.student.streaming import HALF
 from needle.student.tokenizer import CALL, SPECIAL_IDS
 from needle.tools import Request, ToolSpec
@@ -24,7 +23,7 @@ from needle.tools.retrieval import ToolIndex, searched
 LIKELIEST = 8
 """Tokens of an open value that are weighed; the student has ruled out what comes after them."""
 KEPT = 256
-"""Toolsets, and lists of values, whose words are kept counted."""
+"""Toolsets whose words are kept counted."""
 LEAST = -30.0
 """Worth of a token that leads to nothing that may be chosen."""
 _OPEN = re.compile(r'"((?:[^"\\]|\\.)*)":(?:\[(?:"(?:[^"\\]|\\.)*",)*)?"((?:[^"\\]|\\.)*)$')
@@ -32,14 +31,9 @@ _OPEN = re.compile(r'"((?:[^"\\]|\\.)*)":(?:\[(?:"(?:[^"\\]|\\.)*",)*)?"((?:[^"\
 _TEXT = re.compile(r'"(?:[^"\\]|\\.)*"')
 
 
-@lru_cache(maxsize=KEPT)
-def _listed(values: tuple[str, ...]) -> ToolIndex:
-    return ToolIndex([ToolSpec(value, "", {}) for value in values])
-
-
 def value_scores(values: Sequence[str], text: str) -> list[float]:
     """Lexical score of each listed value for a request's ``text``."""
-    return _listed(tuple(values)).scores(text)
+    return word_index(tuple((value, "") for value in values)).scores(text)
 
 
 def listed_texts(schema: Any) -> list[str]:

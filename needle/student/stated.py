@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,8 +28,16 @@ that the parameter wants; a number, or a text that ends here, is not yet the val
 on to a further argument: log(1 + lexical score) of the parameter that has most words in common with the request."""
 NUMBER = re.compile(r'"((?:[^"\\]|\\.)*)":(?:\[(?:-?[\d.]+,)*)?(-?[\d.]*)$')
 """A number that is being written, alone or in an array: its key, and the digits so far."""
+KEPT = 256
+"""Lists of names whose words are kept counted."""
 _DIGITS = re.compile(r"-?[\d.]*")
 _USED = re.compile(r'[^",:{}\[\]]+')
+
+
+@lru_cache(maxsize=KEPT)
+def word_index(entries: tuple[tuple[str, str], ...]) -> ToolIndex:
+    """Word statistics of names and what is said of them: the parameters of a tool, the listed values of a parameter."""
+    return ToolIndex([ToolSpec(name, description, {}) for name, description in entries])
 
 
 class OpenValue(NamedTuple):
@@ -126,8 +134,8 @@ class Stated:
         """How much each parameter behind the one that is written is asked for: log(1 + lexical score) of its name and description."""
         tool = value.tool
         if tool.name not in self._asked:
-            texts = [(key, schema.get("description") if isinstance(schema, dict) else "") for key, schema in tool.properties.items()]
-            scores = ToolIndex([ToolSpec(key, str(text or "")) for key, text in texts]).scores(self._query)
+            texts = [(key, str((schema.get("description") if isinstance(schema, dict) else "") or "")) for key, schema in tool.properties.items()]
+            scores = word_index(tuple(texts)).scores(self._query)
             self._asked[tool.name] = {key: math.log1p(score) for (key, _), score in zip(texts, scores, strict=True)}
         keys = list(self._asked[tool.name].items())
         return dict(keys[list(tool.properties).index(value.key) + 1 :])
