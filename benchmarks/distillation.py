@@ -4,11 +4,16 @@ on-policy steps.
     python benchmarks/distillation.py --out runs/ways                  # nano students, a night of one core
     python benchmarks/distillation.py --out runs/ways --preset base --minutes 9 --toolsets 0  # an accelerator, all rows
     python benchmarks/distillation.py --out runs/try --steps 2 --seeds 2 --toolsets 4 --validation-rows 4   # a try
+    git archive --prefix old/ 4e6055e needle/student/assets | tar x     # the first base that was published, the second
+    git archive --prefix old2/ 0a4eddd needle/student/assets | tar x    # full size on a CPU: two hours of two cores
+    python benchmarks/distillation.py --out runs/ways --start old/needle/student/assets --toolsets 0 --steps 80 \
+      --teacher needle/student/assets old2/needle/student/assets --arms "soft, one teacher" "ensemble of teachers" mutual
 
-Students start from random weights. The teacher is the bundled base, which has seen more data than they do; with
-``--teacher-steps N`` it is made here first, from the same rows, by N steps. The ensemble is the hard-label students
-of the other seeds. Every arm of a seed sees the same rows in the same order; a pair that learns together costs twice
-as much a row, and so does the bundled base in the loop of a nano student.
+Students start from random weights, or all from one checkpoint (``--start``, at the rates of a fine-tune). The teacher
+is the bundled base, which has seen more data than they do; with ``--teacher-steps N`` it is made here first, from the
+same rows, by N steps. Ensembles: all of ``--teacher``, or the hard-label students of the other seeds. Every arm of a
+seed sees the same rows in the same order; a pair that learns together costs twice as much a row, and so does the
+bundled base in the loop of a nano student.
 
 Prints held-out scores (toolsets that no arm trains on): mean and standard error over seeds, and the gain over hard
 labels with its 95 % interval (Student's t over seeds, paired). A run that is there already is not made again, one
@@ -45,12 +50,14 @@ class Arm:
     """What differs in ``TrainConfig``."""
 
 
-def arms(teacher: str) -> dict[str, Arm]:
-    """Every way by name; ``hard`` first, because the ensemble is made of its students."""
+def arms(teachers: list[str]) -> dict[str, Arm]:
+    """Every way by name; ``hard`` first, because the ensemble of seeds is made of its students."""
+    teacher = teachers[0]
     return {
         "hard": Arm("hard"),
         "soft, one teacher": Arm("soft", (teacher,)),
         "soft, reverse KL": Arm("soft", (teacher,), (("divergence", 1.0),)),
+        **({"ensemble of teachers": Arm("soft", tuple(teachers))} if len(teachers) > 1 else {}),
         "ensemble of seeds": Arm("soft", ("seeds",)),
         "mutual": Arm("mutual"),
         "on-policy, a third of the steps": Arm("soft", (teacher,), (("on_policy", 0.33), ("divergence", 0.5))),
@@ -82,10 +89,12 @@ def run(
     scores = out / "scores.json"
     if scores.is_file():
         return json.loads(scores.read_text())
-    settings = {"rows": options.rows, "validations": 2, "validation_rows": options.validation_rows, **settings}
+    settings = {"rows": options.rows, "validations": 1, "validation_rows": options.validation_rows, **settings}
+    # a start is not replayed to, nor kept where it is better: what an arm learns is measured
+    settings |= {"replay": 0.0, "keep_base": False}
     report = train(
         [subset(options.traces, options.out, options.toolsets, options.validation_rows)],
-        out, base="none", preset=options.preset, loss=loss,
+        out, base=options.start, preset=options.preset, loss=loss,
         teachers=teachers,
         settings=settings, resume=(out / "last").exists(), logs=("none",),
     )  # fmt: skip
@@ -132,7 +141,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--traces", type=Path, default=Path("data/traces"))
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--teacher", default=str(Path("needle/student/assets")))
+    parser.add_argument("--start", default="none", help="checkpoint that all students start from; none for random weights")
+    parser.add_argument("--teacher", nargs="+", default=[str(Path("needle/student/assets"))], help="the first teaches alone, all together")
     parser.add_argument("--teacher-steps", type=int, default=0, help="make the teacher here first, by so many steps")
     parser.add_argument("--toolsets", type=int, default=150, help="training toolsets that are used; 0 for all")
     parser.add_argument("--preset", default="nano")
@@ -143,10 +153,10 @@ def main() -> None:
     parser.add_argument("--validation-rows", type=int, default=200)
     parser.add_argument("--arms", nargs="*", help="names of the arms to run; all without it")
     options = parser.parse_args()
-    teacher = options.teacher
+    teachers = options.teacher
     if options.teacher_steps:
-        teacher = str(options.out / "teacher")
-        made = run(Path(teacher), "hard", [], {"seed": 99, "steps": options.teacher_steps}, options)
+        teachers = [str(options.out / "teacher")]
+        made = run(Path(teachers[0]), "hard", [], {"seed": 99, "steps": options.teacher_steps}, options)
         print(
             f"teacher of {options.teacher_steps} steps: {100 * made['exact']:.1f} % exact, loss {made['loss']:.3f}\n",
             flush=True,
@@ -155,7 +165,7 @@ def main() -> None:
         "| way | exact % | gain over hard | loss a token | tokens right % | minutes |\n|---|---:|---:|---:|---:|---:|",
         flush=True,
     )
-    chosen = {name: arm for name, arm in arms(teacher).items() if not options.arms or name in (*options.arms, "hard")}
+    chosen = {name: arm for name, arm in arms(teachers).items() if not options.arms or name in (*options.arms, "hard")}
     hard: list[dict[str, float]] = []
     for name, arm in chosen.items():
         runs = [run_arm(name, arm, seed, options) for seed in range(options.seeds)]

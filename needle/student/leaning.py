@@ -11,7 +11,8 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from needle.student.decoding import log_softmax
-from needle.student.prior import Prior, Stating, Weights
+from needle.student.place import Places
+from needle.student.prior import Naming, Prior, Stating, Weights
 from needle.student.rendering import compact
 from needle.student.stated import OpenValue, Stated, open_number, used_in, word_index
 from needle.student.streaming import HALF
@@ -53,7 +54,7 @@ class Priors:
         """What changes the choices in an answer to ``request``; None where there are no tools. ``key``: fingerprint of its tools."""
         if not request.tools:
             return None
-        return Leaning(self.prior, request, self._index(request.tools, key).scores(searched(request.query, request.messages)), self.tokenizer)
+        return Leaning(self.prior, request, self._index(request.tools, key), self.tokenizer)
 
     def _index(self, tools: Sequence[ToolSpec], key: str) -> ToolIndex:
         with self._lock:
@@ -70,11 +71,11 @@ class Priors:
 class Leaning:
     """A ``needle.student.decoding.Lean``: changes log-probabilities while a tool's name or an argument's value is written."""
 
-    def __init__(self, prior: Prior, request: Request, scores: Sequence[float], tokenizer: Tokenizer) -> None:
-        """``scores``: lexical score of each tool of the request."""
+    def __init__(self, prior: Prior, request: Request, index: ToolIndex, tokenizer: Tokenizer) -> None:
+        """``index``: word statistics of the tools of the request."""
         self._prior, self._tools, self._tokenizer = prior, {tool.name: tool for tool in request.tools}, tokenizer
-        self._names = [name + "{" for name in self._tools], np.log1p(scores)
-        self._text, self._stated = searched(request.query, request.messages), Stated(request)
+        self._text, self._stated, self._names = searched(request.query, request.messages), Stated(request), [name + "{" for name in self._tools]
+        self._words, self._places = np.log1p(index.scores(self._text)), Places(index, self._text) if prior.names.near else None
 
     def __call__(self, answer: Sequence[int], tokens: np.ndarray, log_probabilities: np.ndarray) -> np.ndarray:
         """The same where there is nothing of the kind to choose. A token gets the worth of everything that it leads to."""
@@ -82,25 +83,34 @@ class Leaning:
             return log_probabilities
         written = self._decoded(call)
         if "{" not in written:
-            return self._among(call, written, written, *self._names, self._prior.names, tokens, log_probabilities)
+            return self._named(answer, call, written, tokens, log_probabilities)
         value = open_value(written, self._tools.get(written[: written.index("{")]))
         if value is None:
             return log_probabilities
         if listed := () if value.number else listed_texts(value.schema):
-            texts = [compact(one)[1:] for one in listed]
-            return self._among(call, written, value.begun, texts, np.log1p(value_scores(listed, self._text)), self._prior.values, tokens, log_probabilities)
+            texts, weights = [compact(one)[1:] for one in listed], self._prior.values
+            if weights == Weights():
+                return log_probabilities
+            worth = weights.words * np.log1p(value_scores(listed, self._text))
+            return self._among(call, len(written) - len(value.begun), texts, worth, tokens, weights.sharpness * log_probabilities)
         return self._weighed(value, tokens, log_probabilities)
 
-    def _among(
-        self, call: list[int], written: str, begun: str, texts: Sequence[str], scores: np.ndarray, weights: Weights,
-        tokens: np.ndarray, log_probabilities: np.ndarray,
-    ) -> np.ndarray:  # fmt: skip
-        """One of several ``texts`` is chosen, of which ``begun`` is written."""
-        if weights == Weights():
+    def _named(self, answer: Sequence[int], call: list[int], written: str, tokens: np.ndarray, log_probabilities: np.ndarray) -> np.ndarray:
+        """A tool is named, of which ``written`` is there."""
+        weights = self._prior.names
+        if weights == Naming():
             return log_probabilities
-        start = len(written) - len(begun)
-        worth = [_worth(self._decoded([*call, int(token)])[start:], texts, weights.words * scores) for token in tokens]
-        return log_softmax(weights.sharpness * log_probabilities + np.array(worth, dtype=np.float32))
+        worth = weights.words * self._words
+        if self._places is not None:
+            worth = worth + weights.near * np.log1p(self._places.near(calls_in(self._decoded(answer[: len(answer) - len(call)]))))
+        return self._among(call, 0, self._names, worth, tokens, weights.sharpness * log_probabilities)
+
+    def _among(
+        self, call: list[int], start: int, texts: Sequence[str], worth: np.ndarray, tokens: np.ndarray, log_probabilities: np.ndarray
+    ) -> np.ndarray:
+        """One of several ``texts`` is chosen, which begin at ``start`` of the text of the call."""
+        gains = [_worth(self._decoded([*call, int(token)])[start:], texts, worth) for token in tokens]
+        return log_softmax(log_probabilities + np.array(gains, dtype=np.float32))
 
     def _weighed(self, value: OpenValue, tokens: np.ndarray, log_probabilities: np.ndarray) -> np.ndarray:
         """A number or a text is written that may be anything."""
@@ -147,6 +157,11 @@ def _depth(written: str) -> int:
     """Objects that are open at the end of a call's text."""
     bare = _TEXT.sub("", written)
     return bare.count("{") - bare.count("}")
+
+
+def calls_in(written: str) -> list[str]:
+    """The texts of the whole calls of an answer."""
+    return [call for call in written.split(CALL) if call]
 
 
 def call_begun(answer: Sequence[int]) -> list[int] | None:

@@ -2,7 +2,7 @@
 
 A small student copies values well long before it matches a request with the right one of several unknown tools, which counting common words
 does rather well. Where a tool is named, the student's log-probability of each name times ``sharpness``, and ``words`` times the logarithm of one
-plus its lexical score (``needle.tools.retrieval``) are added up; listed values likewise, with weights of their own. Numbers and open texts are
+plus its lexical score (``needle.tools.retrieval``) are added up, and ``near`` times that of the words where the next call begins; listed values likewise, with weights of their own. Numbers and open texts are
 weighed token by token, by whether the request states them (``needle.student.stated``). A product of experts (Hinton, 2002), as speech
 recognisers add a second score at decoding (shallow fusion: Gulcehre et al., arXiv:1503.03535). ``needle.student.prior_fit`` chooses the weights, ``needle.student.leaning`` applies them:
 with a student that knows better, words come to count little.
@@ -22,12 +22,23 @@ FILE, FORMAT = "prior.json", 1
 
 
 class Weights(NamedTuple):
-    """What counts in one kind of choice."""
+    """What counts where a listed value is chosen."""
 
     sharpness: float = 1.0
     """Of the student's log-probabilities."""
     words: float = 0.0
     """Of log(1 + lexical score)."""
+
+
+class Naming(NamedTuple):
+    """What counts where a tool is named."""
+
+    sharpness: float = 1.0
+    """Of the student's log-probabilities."""
+    words: float = 0.0
+    """Of log(1 + lexical score)."""
+    near: float = 0.0
+    """Of log(1 + lexical score of the words behind the calls that are written, the nearest most) (``needle.student.place``)."""
 
 
 class Stating(NamedTuple):
@@ -45,7 +56,7 @@ class Stating(NamedTuple):
     """Of log(1 + lexical score) of a further parameter."""
 
 
-KINDS: dict[str, type[Weights] | type[Stating]] = {"names": Weights, "values": Weights, "numbers": Stating, "texts": Stating}
+KINDS: dict[str, type[Naming] | type[Weights] | type[Stating]] = {"names": Naming, "values": Weights, "numbers": Stating, "texts": Stating}
 """Kinds of choices, and what is weighed in each."""
 
 
@@ -53,7 +64,7 @@ KINDS: dict[str, type[Weights] | type[Stating]] = {"names": Weights, "values": W
 class Prior:
     """The weights of all kinds of choices."""
 
-    names: Weights = Weights()
+    names: Naming = Naming()
     """Where a tool is named."""
     values: Weights = Weights()
     """Where one of a parameter's listed texts is chosen."""
@@ -84,7 +95,8 @@ class Prior:
         read = json.loads(path.read_text(encoding="utf-8"))
         if read["format"] != FORMAT:
             raise ValueError("another format")
-        found = {kind: made(*(float(read[kind][one]) for one in made._fields)) for kind, made in KINDS.items() if kind in read or made is Weights}
+        read["names"] = {"near": 0.0, **read["names"]}  # not in files of before
+        found = {kind: made(*(float(read[kind][one]) for one in made._fields)) for kind, made in KINDS.items() if kind in read or made is not Stating}
         made = cls(**found, fitted_on=dict(read["fitted_on"]))  # type: ignore[arg-type]  # each kind is of its own class
         if not all(map(math.isfinite, made.weights)):
             raise ValueError("its weights are not finite")

@@ -13,8 +13,9 @@ from needle.student.decoding import Stepper, choices_along, log_softmax
 from needle.student.grammar import Constraint
 from needle.student.leaning import call_begun, likeliest, listed_texts, open_value, value_scores
 from needle.student.newton import newton
+from needle.student.place import Places
 from needle.student.prior import KINDS, Prior
-from needle.student.rendering import render_answer
+from needle.student.rendering import compact, render_answer
 from needle.student.stated import Stated
 from needle.student.tokenizer import BOS, SPECIAL_IDS
 from needle.tools import Request, ToolCall
@@ -37,7 +38,7 @@ class Chosen:
     log_probabilities: np.ndarray
     """Of what might be chosen, among each other, by the student."""
     features: np.ndarray
-    """``[F, choices]``: what else they are judged by, log(1 + lexical score) of names and listed values."""
+    """``[F, choices]``: what else they are judged by, in the order of the kind's weights behind ``sharpness``."""
     right: int
     """Place of the right one."""
     group: str
@@ -86,26 +87,29 @@ def _common(answers: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
 def choices(
     request: Request, calls: Sequence[ToolCall], group: str, stepper: Callable[[], Stepper], tokenizer: Tokenizer
 ) -> Iterator[tuple[str, Chosen]]:
-    """What the student thinks of the first tool's name, and of each listed text in its arguments: ``names`` or ``values``, and the choice.
+    """What the student thinks of each tool's name, and of each listed text in the arguments of the first call: ``names`` or ``values``, and the choice.
 
     ``stepper``: makes one at the start of an answer to ``request``.
     """
-    names, first, text = [tool.name for tool in request.tools], calls[0], searched(request.query, request.messages)
-    if first.name not in names:
+    names, text, index = [tool.name for tool in request.tools], searched(request.query, request.messages), ToolIndex(request.tools)
+    if any(call.name not in names for call in calls):
         return
 
-    def chosen(others: Sequence[ToolCall], scores: Sequence[float], right: int) -> Chosen:
-        answers = [render_answer(tokenizer, [call], request.tools)[0] for call in others]
-        return Chosen(log_probabilities_among(stepper(), answers), np.log1p([scores]), right, group)
+    def chosen(answers: Sequence[Sequence[ToolCall]], features: Sequence[np.ndarray | Sequence[float]], right: int) -> Chosen:
+        tokens = [render_answer(tokenizer, answer, request.tools)[0] for answer in answers]
+        return Chosen(log_probabilities_among(stepper(), tokens), np.log1p(features), right, group)
 
-    if len(names) > 1:
-        yield "names", chosen([ToolCall(name, {}) for name in names], ToolIndex(request.tools).scores(text), names.index(first.name))
-    tool = request.tools[names.index(first.name)]
+    words, places = index.scores(text), Places(index, text)
+    for number, call in enumerate(calls if len(names) > 1 else ()):
+        before = calls[:number]
+        near = places.near([f"{one.name}{compact(one.arguments)}" for one in before])
+        yield "names", chosen([[*before, ToolCall(name, {})] for name in names], [words, near], names.index(call.name))
+    first = calls[0]
     for key, value in first.arguments.items():
-        values = list(dict.fromkeys(listed_texts(tool.properties.get(key))))
+        values = list(dict.fromkeys(listed_texts(request.tools[names.index(first.name)].properties.get(key))))
         if len(values) > 1 and value in values:
-            others = [ToolCall(first.name, {**first.arguments, key: one}) for one in values]
-            yield "values", chosen(others, value_scores(values, text), values.index(value))
+            others = [[ToolCall(first.name, {**first.arguments, key: one})] for one in values]
+            yield "values", chosen(others, [value_scores(values, text)], values.index(value))
 
 
 def open_choices(

@@ -18,7 +18,7 @@ import numpy as np
 from needle.tools import Request, ToolSpec
 from needle.tools.arguments import plain_schema
 from needle.tools.grounding.hearing import Heard, hear, today_in
-from needle.tools.grounding.said import folded
+from needle.tools.grounding.said import folded, standing
 from needle.tools.grounding.units import converted, units_of_parameter
 from needle.tools.retrieval import ToolIndex, searched
 
@@ -158,7 +158,7 @@ class Stated:
         written = folded(value.begun + body)[0].lstrip()
         if not written:
             return not ends, False, False
-        said = self._stands(written, bool(ends)) or any(
+        said = standing(self._folded, written, ends=bool(ends)) >= 0 or any(
             text == written if ends else text.startswith(written) for text in self._moments
         )
         return said, False, said and bool(ends) and written.strip() not in value.used
@@ -166,14 +166,3 @@ class Stated:
     @cached_property
     def _folded(self) -> str:
         return folded(self._query)[0]
-
-    def _stands(self, written: str, ends: bool) -> bool:
-        """Whether the request has these letters from the start of a word on, and to the end of one where they end."""
-        start = self._folded.find(written)
-        while start >= 0:
-            end = start + len(written)
-            begins = start == 0 or not (self._folded[start - 1].isalnum() and written[0].isalnum())
-            if begins and not (ends and self._folded[end : end + 1].isalnum() and written[-1].isalnum()):
-                return True
-            start = self._folded.find(written, start + 1)
-        return False

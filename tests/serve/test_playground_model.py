@@ -17,7 +17,7 @@ from playground_helpers import served, spelled_desk
 from needle.models import load
 from needle.serve.playground.vendor.fetch import listed, stored
 from needle.student.grammar import _PATTERNS, Constraint
-from needle.student.prior import Prior, Weights
+from needle.student.prior import Naming, Prior, Weights
 from needle.student.rendering import render_answer, render_request, render_tools
 from needle.student.tokenizer import EOS, SPECIAL_IDS, load_tokenizer
 from needle.tools import Request, ToolSpec
@@ -28,7 +28,7 @@ from needle.traces.formats import trace_from_dict
 
 ROOT = Path(__file__).parents[2]
 TRACES = ROOT / "data" / "traces" / "train.jsonl.gz"
-PRIOR = Prior(Weights(0.3, 3.0), Weights(0.3, 3.0))
+PRIOR = Prior(Naming(0.3, 1.5, 2.5), Weights(0.3, 3.0))
 SETUP = """(async () => {
   const [{Tokenizer}, rendering, {Grammar, Vocabulary}, values, exact] = await Promise.all(
     ["tokenizer", "rendering", "grammar", "values", "exact"].map(name => import(`/page/model/${name}.js`)));

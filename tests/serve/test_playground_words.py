@@ -15,7 +15,7 @@ from playground_helpers import served, spelled_desk
 
 from needle.student.decoding import log_softmax
 from needle.student.leaning import Leaning, Priors, listed_texts, value_scores
-from needle.student.prior import Prior, Weights
+from needle.student.prior import Naming, Prior, Weights
 from needle.student.rendering import render_answer
 from needle.student.tokenizer import load_tokenizer
 from needle.tools import Request, ToolCall, ToolSpec, fingerprint
@@ -25,7 +25,7 @@ from needle.traces import Trace
 from needle.traces.formats import trace_from_dict
 
 ROOT = Path(__file__).parents[2]
-PRIOR = Prior(Weights(0.3, 3.0), Weights(0.4, 2.0))
+PRIOR = Prior(Naming(0.3, 1.5, 2.5), Weights(0.4, 2.0))
 SETUP = """(async () => {
   const [{Tokenizer}, exact, words, {Prior}] = await Promise.all(
     ["tokenizer", "exact", "words", "prior"].map(name => import(`/page/model/${name}.js`)));

@@ -15,11 +15,12 @@ from needle.errors import UserError
 from needle.student.caller import StudentCaller
 from needle.student.modeling.engine import TorchEngine
 from needle.student.leaning import LIKELIEST, Leaning, Priors, listed_texts
-from needle.student.prior import Prior, Stating, Weights
+from needle.student.prior import Naming, Prior, Stating, Weights
 from needle.student.prior_fit import Chosen, choices, fit_prior, fit_weights, held_out, log_probabilities_among, open_choices
 from needle.student.rendering import render_answer, render_request, render_tools
 from needle.student.tokenizer import CALL, SPECIAL_IDS
 from needle.tools import Choice, Request, ToolCall, ToolSpec
+from needle.tools.retrieval import ToolIndex
 
 PLAY = ToolSpec("play", "Play something.", {
     "type": "object", "required": ["what"],
@@ -28,7 +29,18 @@ PLAY = ToolSpec("play", "Play something.", {
 })  # fmt: skip
 TOOLS = (LIGHT, TIMER, STOP, PLAY)
 DUE = Choice(required=True)
-SURE = Prior(Weights(1.0, 60.0), Weights(1.0, 60.0))
+SURE = Prior(Naming(1.0, 60.0), Weights(1.0, 60.0))
+
+
+class Scored(ToolIndex):
+    """An index that gives each tool a score of its own, whatever is asked."""
+
+    def __init__(self, tools: tuple[ToolSpec, ...], scores: list[float]) -> None:
+        super().__init__(tools)
+        self._given = scores
+
+    def scores(self, query: str) -> list[float]:
+        return self._given
 
 
 def _caller(tokenizer: Tokenizer, prior: Prior | None, seed: int = 0, **options: object) -> StudentCaller:
@@ -50,7 +62,7 @@ def test_words_that_count_for_everything_choose_the_tool_and_the_listed_value(to
 
 def test_every_loop_and_a_prior_of_nothing_give_the_same_answers(tokenizer: Tokenizer) -> None:
     queries = ("start the timer for the eggs", "play the news", "what is it")
-    for prior in (None, Prior(), Prior(Weights(0.5, 2.0), Weights(0.7, 3.0))):
+    for prior in (None, Prior(), Prior(Naming(0.5, 2.0), Weights(0.7, 3.0))):
         alone, wide = _caller(tokenizer, prior), _caller(tokenizer, prior, beams=1, rows=8)
         batch = wide.answer([Request(query, TOOLS) for query in queries])
         assert [alone.call(query, TOOLS) for query in queries] == batch
@@ -61,7 +73,7 @@ def test_every_loop_and_a_prior_of_nothing_give_the_same_answers(tokenizer: Toke
 
 
 def test_a_token_gets_the_worth_of_all_that_it_leads_to(tokenizer: Tokenizer) -> None:
-    leaning = Leaning(Prior(Weights(1.0, 1.0)), Request("", TOOLS), [0.0, 3.0, 0.0, 1.0], tokenizer)
+    leaning = Leaning(Prior(Naming(1.0, 1.0)), Request("", TOOLS), Scored(TOOLS, [0.0, 3.0, 0.0, 1.0]), tokenizer)
     tokens = np.array(sorted({render_answer(tokenizer, [ToolCall(tool.name, {})], [tool])[0][1] for tool in TOOLS}))
     flat = np.full(len(tokens), -np.log(len(tokens)), np.float32)
     leant = leaning([SPECIAL_IDS[CALL]], tokens, flat)
@@ -82,7 +94,7 @@ def test_a_token_gets_the_worth_of_all_that_it_leads_to(tokenizer: Tokenizer) ->
 def test_a_nested_key_is_not_the_parameter_of_its_name(tokenizer: Tokenizer) -> None:
     listed, open_text = {"type": "string", "enum": ["a{", "b"]}, {"type": "string"}
     tool = ToolSpec("set", "", {"type": "object", "properties": {"mode": listed, "more": {"type": "object", "properties": {"mode": open_text}}}})
-    leaning = Leaning(SURE, Request("b", (tool,)), [1.0], tokenizer)
+    leaning = Leaning(SURE, Request("b", (tool,)), ToolIndex((tool,)), tokenizer)
     tokens, flat = np.array([tokenizer.token_to_id(letter) for letter in "ab"]), np.log(np.array([0.5, 0.5], np.float32))
     for text, leans in (('set{"mode":"', True), ('set{"more":{"mode":"', False), ('set{"more":{"mode":"b"},"mode":"', True), ('set{"mode":"a{","more":{"mode":"', False)):
         leant = leaning([SPECIAL_IDS[CALL], *tokenizer.encode(text, add_special_tokens=False).ids], tokens, flat)
@@ -148,7 +160,7 @@ def test_words_are_left_out_where_they_help_no_left_out_toolset_or_rows_are_few(
 
 
 def test_a_prior_is_kept_whole_and_a_damaged_one_is_named(tmp_path: Path) -> None:
-    made = Prior(Weights(0.25, 3.5), Weights(1.0, 0.0), Stating(0.6, 1.0, 2.0, 0.5, 0.7), fitted_on={"source": "rows.jsonl"})
+    made = Prior(Naming(0.25, 3.5, 1.5), Weights(1.0, 0.0), Stating(0.6, 1.0, 2.0, 0.5, 0.7), fitted_on={"source": "rows.jsonl"})
     made.save(tmp_path)
     assert Prior.load(tmp_path) == made and Prior.load(tmp_path / "no") is None
     whole = json.loads((tmp_path / "prior.json").read_text())
@@ -156,8 +168,9 @@ def test_a_prior_is_kept_whole_and_a_damaged_one_is_named(tmp_path: Path) -> Non
         (tmp_path / "prior.json").write_text(json.dumps(whole | change))
         with pytest.raises(UserError, match="not a prior.*needle calibrate"):
             Prior.load(tmp_path)
-    (tmp_path / "prior.json").write_text(json.dumps({key: value for key, value in whole.items() if key not in ("numbers", "texts")}))
-    assert Prior.load(tmp_path) == Prior(made.names, made.values, fitted_on=made.fitted_on)  # as it was written before there were these
+    older = {key: value for key, value in whole.items() if key not in ("numbers", "texts")} | {"names": {"sharpness": 0.25, "words": 3.5}}
+    (tmp_path / "prior.json").write_text(json.dumps(older))
+    assert Prior.load(tmp_path) == Prior(Naming(0.25, 3.5), made.values, fitted_on=made.fitted_on)  # as it was written before there were these
 
 
 def test_names_that_begin_alike_and_texts_of_many_bytes_are_told_apart(tokenizer: Tokenizer) -> None:
@@ -183,7 +196,7 @@ def test_values_that_the_request_states_for_everything_are_the_ones_written(toke
 
 
 def test_only_the_likeliest_tokens_of_an_open_value_are_weighed_and_sure_ones_left_alone(tokenizer: Tokenizer) -> None:
-    leaning = Leaning(STATED, Request("run 40 minutes", (RUN,)), [1.0], tokenizer)
+    leaning = Leaning(STATED, Request("run 40 minutes", (RUN,)), ToolIndex((RUN,)), tokenizer)
     answer = [SPECIAL_IDS[CALL], *tokenizer.encode('run{"distance_km":1,"minutes":', add_special_tokens=False).ids]
     tokens = np.arange(len(SPECIAL_IDS), len(SPECIAL_IDS) + 60)
     digit = tokenizer.token_to_id("4")

@@ -45,6 +45,18 @@ def folded(text: str) -> tuple[str, tuple[int, ...]]:
     return "".join(letters), (*places, len(text))
 
 
+def standing(text: str, written: str, start: int = 0, ends: bool = True) -> int:
+    """The first place from ``start`` on at which a folded text has these letters from the start of a word on, and, where it ``ends``, to the end of one; -1 where it does not."""
+    start = text.find(written, start)
+    while start >= 0:
+        end = start + len(written)
+        begins = start == 0 or not (text[start - 1].isalnum() and written[0].isalnum())
+        if begins and not (ends and text[end : end + 1].isalnum() and written[-1].isalnum()):
+            return start
+        start = text.find(written, start + 1)
+    return -1
+
+
 def find(pattern: str, request: str) -> tuple[int, int] | None:
     """First match of a pattern in the folded request, as a span of the request itself."""
     text, places = folded(request)

@@ -2,6 +2,7 @@
 // needle/student/leaning.py with a checkpoint's prior.json. A product of experts, at decoding only. What the request states of
 // numbers and open texts (its weights `numbers` and `texts`) is not weighed here.
 
+import { Places } from "./place.js";
 import { isObject } from "./rendering.js";
 import { filled, searched, toolIndex, valueIndex } from "./words.js";
 
@@ -56,17 +57,20 @@ class Leaning {
     this.call = this.tokenizer.special.get("<call>");
     this.text = text;
     this.tools = new Map(tools.map((tool) => [tool.name, tool]));
-    this.names = { texts: tools.map((tool) => `${tool.name}{`), scores: index.scores(text), weights: prior.weights.names };
+    this.names = tools.map((tool) => `${tool.name}{`);
+    this.words = index.scores(text);
+    this.places = new Places(index, tools.map((tool) => tool.name), text);
   }
 
   /** Logits with, for each allowed token, the worth of all that it leads to; as they are where nothing of the kind is chosen. */
   lean(ids, logits, allowed) {
     const start = ids.lastIndexOf(this.call);
     if (start < 0) return logits;
-    const call = ids.slice(start + 1), written = this.tokenizer.decode(call), choice = this.choice(written);
-    if (!choice || (choice.weights.sharpness === 1 && choice.weights.words === 0)) return logits;
-    const { begun, texts, scores, weights: { sharpness, words } } = choice, from = written.length - begun.length;
-    const worth = scores.map((score) => words * Math.log1p(score)), leant = Float64Array.from(logits);
+    const call = ids.slice(start + 1), written = this.tokenizer.decode(call);
+    const choice = written.includes("{") ? this.value(written) : this.name(written, this.callsIn(ids.slice(0, start)));
+    if (!choice || (choice.weights.sharpness === 1 && !choice.weights.words && !choice.weights.near)) return logits;
+    const { begun, texts, worth, weights: { sharpness } } = choice, from = written.length - begun.length;
+    const leant = Float64Array.from(logits);
     allowed.forEach((yes, id) => {
       if (!yes) return;
       const text = this.tokenizer.decode([...call, id]).slice(from);
@@ -75,17 +79,28 @@ class Leaning {
     return leant;
   }
 
-  /** What is chosen at the end of a call's text: what is written of it, the texts that it may be, scores, weights. */
-  choice(written) {
-    const brace = written.indexOf("{");
-    if (brace < 0) return { begun: written, ...this.names };
-    const properties = this.tools.get(written.slice(0, brace))?.parameters?.properties ?? {};
+  /** The texts of the whole calls of an answer. */
+  callsIn(ids) {
+    const starts = ids.flatMap((id, at) => (id === this.call ? [at] : []));
+    return starts.map((start, number) => this.tokenizer.decode(ids.slice(start + 1, starts[number + 1]))).filter(Boolean);
+  }
+
+  /** The choice of a tool, of whose name `written` is there, behind `calls`. */
+  name(written, calls) {
+    const weights = this.prior.weights.names, near = weights.near ? this.places.near(calls) : [];
+    const worth = this.words.map((score, at) => weights.words * Math.log1p(score) + (weights.near ?? 0) * Math.log1p(near[at] ?? 0));
+    return { begun: written, texts: this.names, worth, weights };
+  }
+
+  /** The choice of a listed value at the end of a call's text; null where there is none. */
+  value(written) {
+    const properties = this.tools.get(written.slice(0, written.indexOf("{")))?.parameters?.properties ?? {};
     const open = OPEN.exec(written);
     const own = open && depth(written.slice(0, open.index)) === 1;  // a key of a nested object is another parameter
     const values = own && Object.hasOwn(properties, open[1]) ? listedTexts(properties[open[1]]) : [];
     if (!values.length) return null;
-    const texts = values.map((value) => JSON.stringify(value).slice(1));
-    return { begun: open[2], texts, scores: this.prior.valueScores(values, this.text), weights: this.prior.weights.values };
+    const weights = this.prior.weights.values, texts = values.map((value) => JSON.stringify(value).slice(1));
+    return { begun: open[2], texts, worth: this.prior.valueScores(values, this.text).map((score) => weights.words * Math.log1p(score)), weights };
   }
 }
 
