@@ -124,12 +124,16 @@ def test_log_probabilities_of_answers_among_each_other_are_those_of_teacher_forc
     assert np.exp(found).sum() == pytest.approx(1, abs=1e-4)
 
 
-def test_choices_of_a_row_are_its_first_name_and_its_listed_values(tokenizer: Tokenizer) -> None:
+def test_choices_of_a_row_are_its_names_and_the_listed_values_of_its_first_call(tokenizer: Tokenizer) -> None:
     request, caller = Request("play the news in the hall", TOOLS), _caller(tokenizer, None)
     calls = [ToolCall("play", {"what": "news", "rooms": ["hall"]})]
     found = list(choices(request, calls, "a", lambda: caller.stepper(request), tokenizer))
     assert [(kind, choice.right, choice.features.shape[1]) for kind, choice in found] == [("names", 3, 4), ("values", 2, 4)]
     assert all(choice.features[0, choice.right] == choice.features[0].max() > 0 for _, choice in found)
+    both = Request("play the news, then stop", TOOLS)
+    found = list(choices(both, [calls[0], ToolCall(STOP.name, {})], "a", lambda: caller.stepper(both), tokenizer))
+    assert [(kind, choice.right) for kind, choice in found] == [("names", 3), ("names", 2), ("values", 2)]
+    assert found[1][1].features[1].tolist() == [0, 0, found[1][1].features[1].max(), 0] and found[1][1].features[0, 3] > 0  # behind "news" only one is meant
     assert list(choices(request, [ToolCall("unknown", {})], "a", lambda: caller.stepper(request), tokenizer)) == []
 
 
