@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Sequence
+from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -75,7 +77,12 @@ class Leaning:
         """``index``: word statistics of the tools of the request."""
         self._prior, self._tools, self._tokenizer = prior, {tool.name: tool for tool in request.tools}, tokenizer
         self._text, self._stated, self._names = searched(request.query, request.messages), Stated(request), [name + "{" for name in self._tools]
-        self._words, self._places = np.log1p(index.scores(self._text)), Places(index, self._text) if prior.names.near else None
+        self._index, self._words = index, np.log1p(index.scores(self._text))
+
+    @cached_property
+    def _places(self) -> Places:
+        """Made where a tool is named, and not for an answer without calls."""
+        return Places(self._index, self._text)
 
     def __call__(self, answer: Sequence[int], tokens: np.ndarray, log_probabilities: np.ndarray) -> np.ndarray:
         """The same where there is nothing of the kind to choose. A token gets the worth of everything that it leads to."""
@@ -101,8 +108,8 @@ class Leaning:
         if weights == Naming():
             return log_probabilities
         worth = weights.words * self._words
-        if self._places is not None:
-            worth = worth + weights.near * np.log1p(self._places.near(calls_in(self._decoded(answer[: len(answer) - len(call)]))))
+        if weights.near:
+            worth = worth + weights.near * np.log1p(self._places.near([self._decoded(before) for before in calls_before(answer)]))
         return self._among(call, 0, self._names, worth, tokens, weights.sharpness * log_probabilities)
 
     def _among(
@@ -159,9 +166,10 @@ def _depth(written: str) -> int:
     return bare.count("{") - bare.count("}")
 
 
-def calls_in(written: str) -> list[str]:
-    """The texts of the whole calls of an answer."""
-    return [call for call in written.split(CALL) if call]
+def calls_before(answer: Sequence[int]) -> list[Sequence[int]]:
+    """The tokens of the calls of an answer before the one that is being written at its end."""
+    starts = [place for place, token in enumerate(answer) if token == SPECIAL_IDS[CALL]]
+    return [answer[start + 1 : end] for start, end in pairwise(starts)]
 
 
 def call_begun(answer: Sequence[int]) -> list[int] | None:

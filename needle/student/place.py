@@ -13,11 +13,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from needle.tools.grounding.said import folded, standing
-from needle.tools.retrieval import ToolIndex
+from needle.tools.retrieval import WORD, ToolIndex
 
 REACH = 25.0
 """Characters behind the last call after which a word counts 1/e."""
-_WORD = re.compile(r"[^\W_]+")
 _VALUE = re.compile(r'"((?:[^"\\]|\\.)*)"(:?)|(-?\d[\d.]*)')
 """A text (a key, where a colon follows) or number in a call's text."""
 
@@ -33,7 +32,7 @@ class Places:
     def __init__(self, index: ToolIndex, text: str) -> None:
         self._names = [tool.name for tool in index.tools]
         self._folded = folded(text)[0]
-        words = [(found.start(), found.end(), np.array(index.scores(found[0]))) for found in _WORD.finditer(self._folded)]
+        words = [(found.start(), found.end(), np.array(index.scores(found[0]))) for found in WORD.finditer(self._folded)]
         self._words = [word for word in words if word[2].any()]
         self._kept: dict[tuple[str, ...], np.ndarray] = {}
 

@@ -28,7 +28,7 @@ PIECE = 0.25
 """Weight of a run of four letters beside that of a stem."""
 MOST_VALUES = 40
 """Listed values of a parameter that are indexed."""
-_WORD = re.compile(r"[^\W_]+")
+WORD = re.compile(r"[^\W_]+")
 _JOINT = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Za-z])(?=\d)")
 
 
@@ -36,7 +36,7 @@ _JOINT = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Za-z])(?=\d)")
 def terms(text: str) -> tuple[tuple[str, float], ...]:
     """Stems of the words that say something, weight 1, and their runs of four letters, which share ``PIECE``; identifiers are split."""
     found: Counter[str] = Counter()
-    for word in _WORD.findall(folded(_JOINT.sub(" ", text))[0]):
+    for word in WORD.findall(folded(_JOINT.sub(" ", text))[0]):
         if word in STOP:
             continue
         found[stem(word)] += 1

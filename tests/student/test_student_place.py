@@ -7,7 +7,7 @@ import pytest
 from tokenizers import Tokenizer
 
 from needle.student.decoding import log_softmax
-from needle.student.leaning import Leaning, calls_in
+from needle.student.leaning import Leaning, calls_before
 from needle.student.place import REACH, Places, values_in
 from needle.student.prior import Naming, Prior
 from needle.student.rendering import render_answer
@@ -24,7 +24,14 @@ def test_values_are_read_off_the_text_of_a_call_and_keys_are_not() -> None:
     assert values_in('dim{"room":"Küche","level":20.5,"on":true}') == ["Küche", "20.5"]
     assert values_in('f{"a":["x","a b"],"n":[-1,2],"o":{"k":"v: 3"}}') == ["x", "a b", "-1", "2", "v: 3"]
     assert values_in("f{}") == [] and values_in("") == []
-    assert calls_in('<call>f{"a":"x"}<call>g{}<call>') == ['f{"a":"x"}', "g{}"]
+
+
+def test_calls_end_at_marks_and_not_at_texts_that_look_like_them(tokenizer: Tokenizer) -> None:
+    texts, mark = ['f{"a":"x"}', "g{}", 'f{"a":"<call>"}', "h{"], SPECIAL_IDS[CALL]
+    plain = [[tokenizer.token_to_id(letter) for letter in text] for text in texts]
+    answer = [token for call in plain for token in (mark, *call)]
+    assert [tokenizer.decode(list(call), skip_special_tokens=False) for call in calls_before(answer)] == texts[:3]
+    assert calls_before(answer[: len(plain[0])]) == calls_before([]) == []
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,8 @@
 // Where in a request the next call begins, and how near behind that each tool's words stand: needle/student/place.py.
 
-import { fold } from "./words.js";
+import { fold, WORD } from "./words.js";
 
 const REACH = 25;  // characters behind the last call after which a word counts 1/e
-const WORD = /[\p{L}\p{N}]+/gu;
 const LETTER = /^[\p{L}\p{N}]$/u;
 const VALUE = /"((?:[^"\\]|\\[^\n])*)"(:?)|(-?\p{Nd}[\p{Nd}.]*)/gu;  // a text (a key, where a colon follows) or number in a call's text
 

@@ -59,7 +59,8 @@ class Leaning {
     this.tools = new Map(tools.map((tool) => [tool.name, tool]));
     this.names = tools.map((tool) => `${tool.name}{`);
     this.words = index.scores(text);
-    this.places = new Places(index, tools.map((tool) => tool.name), text);
+    this.index = index;
+    this.places = null;  // made where a tool is named
   }
 
   /** Logits with, for each allowed token, the worth of all that it leads to; as they are where nothing of the kind is chosen. */
@@ -87,7 +88,9 @@ class Leaning {
 
   /** The choice of a tool, of whose name `written` is there, behind `calls`. */
   name(written, calls) {
-    const weights = this.prior.weights.names, near = weights.near ? this.places.near(calls) : [];
+    const weights = this.prior.weights.names;
+    if (weights.near) this.places ??= new Places(this.index, this.names.map((name) => name.slice(0, -1)), this.text);
+    const near = this.places?.near(calls) ?? [];
     const worth = this.words.map((score, at) => weights.words * Math.log1p(score) + (weights.near ?? 0) * Math.log1p(near[at] ?? 0));
     return { begun: written, texts: this.names, worth, weights };
   }

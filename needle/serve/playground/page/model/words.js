@@ -14,7 +14,7 @@ const LIGATURES = new Map(Object.entries({
   "’": "'", "‘": "'", "“": '"', "”": '"', "–": "-", "—": "-", "−": "-", "×": "x",
 }));
 const JOINT = /(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Za-z])(?=\p{Nd})/gu;
-const WORD = /[\p{L}\p{N}]+/gu;  // what Python's \w takes but for the underscore
+export const WORD = /[\p{L}\p{N}]+/gu;  // what Python's \w takes but for the underscore
 const LAST_MARK = "\u0345";  // of the highest combining class: every other mark of any class is sorted before it
 
 // As Python's `casefold`: both cases of a letter become one (of Cherokee the small one, there the capital)
