@@ -90,11 +90,13 @@ def room_for(out: Path) -> Iterator[Path]:
         _sweep(out, "new")
         for number in itertools.count():
             fresh = out.with_name(f".{out.name}.new-{os.getpid()}-{number}")
-            with suppress(FileExistsError, BlockingIOError):
+            with suppress(FileExistsError, FileNotFoundError, BlockingIOError):
                 fresh.mkdir()
                 held = _hold(fresh)
-                if fresh.exists():  # else another export took it for a leftover, in the moment before it was held
+                if _is(held, fresh):  # else another export took it for a leftover, in the moment before it was held, and a third may have its name
                     break
+                if held >= 0:
+                    os.close(held)
     except OSError as error:
         raise UserError(f"{out}: cannot be written ({error.strerror}); give another --out") from error
     try:
@@ -108,12 +110,14 @@ def room_for(out: Path) -> Iterator[Path]:
 def _hold(folder: Path) -> int:
     """Lock a folder until the descriptor that is returned is closed or the process ends; -1 where the system has no such locks.
 
-    Raises ``BlockingIOError`` when another export holds it.
+    Raises ``BlockingIOError`` when another export holds it, ``FileNotFoundError`` when it is gone.
     """
     try:
         import fcntl
 
         held = os.open(folder, os.O_RDONLY)
+    except FileNotFoundError:
+        raise
     except (ImportError, OSError):
         return -1
     try:
@@ -126,14 +130,23 @@ def _hold(folder: Path) -> int:
     return held
 
 
+def _is(held: int, folder: Path) -> bool:
+    """Whether what ``_hold`` locked still has this name."""
+    try:
+        return held < 0 or os.path.samestat(os.fstat(held), folder.stat())
+    except FileNotFoundError:
+        return False
+
+
 def _sweep(out: Path, kind: str) -> None:
     """Remove what killed exports to ``out`` left: folders of that kind that nobody holds."""
     named = re.compile(rf"\.{re.escape(out.name)}\.{kind}-\d+-\d+")
     for left in [path for path in out.parent.iterdir() if named.fullmatch(path.name)]:
-        with suppress(BlockingIOError):
+        with suppress(BlockingIOError, FileNotFoundError):
             held = _hold(left)
             if held >= 0:
-                shutil.rmtree(left, ignore_errors=True)
+                if _is(held, left):  # else its name is another export's by now
+                    shutil.rmtree(left, ignore_errors=True)
                 os.close(held)
 
 
