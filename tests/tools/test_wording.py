@@ -6,6 +6,8 @@ import datetime
 
 import pytest
 
+from needle.tools.grounding.hearing import hear
+from needle.tools.grounding.units import converted
 from needle.tools.grounding.wording import number_words, readings, spoken_date, spoken_time
 
 
@@ -56,3 +58,21 @@ def test_spans_point_at_what_was_read():
 
 def test_text_that_is_no_time_or_date_has_no_spoken_form():
     assert spoken_time("soon") == [] and spoken_date("2027-13-40") == []
+
+
+@pytest.mark.parametrize(("text", "kind", "value"), [
+    ("ſix seven", "number", 67), ("a fıve of them", "number", 5), ("\u212a 5 \u212ag", "number", 5), ("١٢ km", "number", 12),
+    ("at ०६:३०", "time", "06:30"), ("on ３ May", "date", "-05-03"), ("5.6.2027", "date", "2027-06-05"),
+])  # fmt: skip
+def test_letters_and_digits_of_other_scripts_are_heard_like_those_of_english(text, kind, value):
+    assert value in [item.value for item in hear(text) if item.kind == kind]
+
+
+def test_micrometres_are_a_unit():
+    assert [item.units for item in hear("5 µm") if item.units] == [(("length", 1e-6),)]
+
+
+@pytest.mark.parametrize("text", ["one " * 400 + "kilos and a half", "hundred " * 160 + "km", "in 99999999999 days", "9" * 40, "1e999 km", "tomorrow"])
+def test_no_request_is_too_much_to_hear(text):
+    for item in hear(text, datetime.date.max):
+        assert item.kind != "number" or all(converted(item.value, unit, unit) is not None for unit in item.units)

@@ -12,12 +12,13 @@ from __future__ import annotations
 import datetime
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
 from needle.tools.grounding.units import Unit, units_after, units_named
-from needle.tools.grounding.wording import MONTHS, ORDINALS, TENS, UNITS, readings, without_endless_digits
+from needle.tools.grounding.wording import MONTHS, MOST_DIGITS, ORDINALS, TENS, UNITS, legible, readings
 
 FRACTIONS = {"half": 0.5, "halfway": 0.5, "halves": 0.5, "third": 1 / 3, "quarter": 0.25, "fifth": 0.2, "sixth": 1 / 6,
              "eighth": 0.125, "tenth": 0.1, "hundredth": 0.01}  # fmt: skip
@@ -67,8 +68,27 @@ _MONTH_ONLY = re.compile(rf"\b(?P<mon>{_MONTH})\b\.?(?:,? (?:of )?(?P<y>(?:19|20
 _DAY = r"\d{1,2}(?:st|nd|rd|th)?"
 _RANGE = re.compile(rf"\b(?P<d>{_DAY})(?:\s*(?:-|–|to|till|until|and|or|through|,|sorry|no|until the|to the|sorry the|and on|and the)\s*(?:the )?)+(?P<e>{_DAY})(?: of)? (?P<mon>{_MONTH})\b\.?(?:,? (?P<y>\d{{4}}))?", re.I)  # fmt: skip
 _RANGE2 = re.compile(rf"\b(?P<mon>{_MONTH})\.? (?P<d>{_DAY})\s*(?:-|–|to|till|until|and|through)\s*(?P<e>{_DAY})\b(?:,? (?P<y>\d{{4}}))?", re.I)  # fmt: skip
+_SHORT_DATE = re.compile(r"(?<![\d/.-])(\d{1,2})[./](\d{1,2})\.?(?![\d/])")
 _DAYS = "monday tuesday wednesday thursday friday saturday sunday".split()
 _RELATIVE = re.compile(r"\b(today|tonight|tomorrow|yesterday|day after tomorrow|(?:this |next |on |coming )?(?:" + "|".join(_DAYS) + r")|(?:in |)(?:\d+|" + _NUMBER + r"|a) (?:days?|weeks?)(?: from now| ago)?|next week|next month)\b", re.I)  # fmt: skip
+_COUNTED = re.compile(r"(?:in )?(\w+) (day|week)s?( ago)?")
+_SHIFTS = {"today": 0, "tonight": 0, "tomorrow": 1, "yesterday": -1, "day after tomorrow": 2, "next week": 7}
+_BETWEEN = re.compile(r"[ -](?:full|whole|more|us|extra|square|cubic)[ -]", re.I)
+_JOINED = re.compile(r"[ ,]*(?:and|an|a|plus)? ?(?:a )?\Z")
+_COMMA = re.compile(r"(?<![\w.,])(\d+),(\d+)(?![\w,])")
+_EXPONENT = re.compile(r"(?<![\w.])\d+(?:\.\d+)?e[+-]?\d+\b", re.I)
+_MINUS = re.compile(r"(?:\bminus |(?<![\w)])[-−])\s?(\d+(?:\.\d+)?|" + _NUMBER + r")\b", re.I)
+_BEHIND_SIGN = re.compile(r"(?<=[A-Za-z#°(x×*/=+_:@])\d+(?:\.\d+)?")
+_BEFORE_LETTER = re.compile(r"\d+(?:\.\d+)?(?=[a-zA-Zµ°×²³])")
+_GROUPED = re.compile(r"(?<![\w.])(?:\d{1,3}(?:[ .'’]\d{3})+)(?!\d)")
+_OF_ONE = re.compile(r" (?:of )?an? (?=\w)", re.I)
+_RATIO = re.compile(r"(?<![\w/])(\d{1,2})/(\d{1,2})(?![\w/])")
+_HALF_MORE = re.compile(r"\b(an?|\d+|" + _NUMBER + r")( and a half|(?= (?:million|thousand|grand|hundred)\b)) (million|thousand|grand|hundred|dozen)( and a half)?\b", re.I)  # fmt: skip
+_LETTERS = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*")
+_WORD = re.compile(r"[a-z]+", re.I)
+_FOUR_DIGITS = re.compile(r"(?<![\d.,:])([01]\d|2[0-3])([0-5]\d)(?![\d.,:])")
+_STAMP = re.compile(r"T(\d\d:\d\d)")
+_MINUTES = {"quarter": 15, "half": 30, "five": 5, "ten": 10, "twenty": 20, "twenty five": 25}
 
 
 @dataclass(frozen=True)
@@ -92,7 +112,7 @@ class Heard:
 @lru_cache(maxsize=4096)
 def hear(text: str, today: datetime.date | None = None) -> tuple[Heard, ...]:
     """Every value that a text may say, with its span; ``today`` settles relative dates."""
-    text = without_endless_digits(text)
+    text = legible(text)
     plain = [Heard(r.start, r.end, r.kind, r.value) for r in readings(text)]
     numbers = [item for item in plain if item.kind == "number"]
     others = [item for item in plain if item.kind != "number"]
@@ -126,7 +146,7 @@ def _with_unit(item: Heard, text: str) -> Heard:
     if not units and item.start and text[item.start - 1] in "€$£":
         return replace(item, start=item.start - 1, units=tuple(units_named(text[item.start - 1])))
     if not units:  # "five euros", with a word between: "30 US dollars", "4 full days"
-        match = re.compile(r"[ -](?:full|whole|more|us|extra|square|cubic)[ -]", re.I).match(text, item.end)
+        match = _BETWEEN.match(text, item.end)
         units, end = units_after(text, match.end() - 1) if match else (units, end)
     return replace(item, end=end, units=tuple(units)) if units else item
 
@@ -137,7 +157,7 @@ def _sums(numbers: list[Heard], text: str) -> Iterator[Heard]:
     for first in carried:
         for second in (item for item in numbers if item.sure):
             gap = text[first.end : second.start] if second.start >= first.end else "?"
-            if not re.fullmatch(r"[ ,]*(?:and|an|a|plus)? ?(?:a )?", gap):
+            if not _JOINED.match(gap):
                 continue
             for dimension, size in first.units:
                 if second.units and not (0 < second.value < 1):
@@ -153,7 +173,8 @@ def _sums(numbers: list[Heard], text: str) -> Iterator[Heard]:
 def _runs(text: str) -> Iterator[Heard]:
     for match in _RUN.finditer(text):
         parts = [_SMALL[word] for word in re.split(r"[ -]", match[0].lower())]
-        yield Heard(*match.span(), "number", int("".join(map(str, parts))))
+        if len(digits := "".join(map(str, parts))) <= MOST_DIGITS:
+            yield Heard(*match.span(), "number", int(digits))
         joined, index = [], 0
         while index < len(parts):
             two = index + 1 < len(parts) and parts[index] >= 20 and 0 < parts[index + 1] < 10
@@ -162,8 +183,8 @@ def _runs(text: str) -> Iterator[Heard]:
         if len(joined) == 2 and joined[1] >= 10:
             yield Heard(*match.span(), "number", joined[0] * 100 + joined[1])
             yield Heard(*match.span(), "number", joined[0] + joined[1] / 100)
-        if len(joined) > 1:
-            yield Heard(*match.span(), "number", int("".join(map(str, joined))))
+        if len(joined) > 1 and len(digits := "".join(map(str, joined))) <= MOST_DIGITS:
+            yield Heard(*match.span(), "number", int(digits))
         place = match.start()
         for word in re.split(r"[ -]", match[0]):
             yield Heard(place, place + len(word), "number", _SMALL[word.lower()])
@@ -175,17 +196,17 @@ def _points(text: str) -> Iterator[Heard]:
         whole = match[1].lower()
         decimals = "".join(str(_SMALL[word]) for word in match[2].lower().split())
         yield Heard(*match.span(), "number", float(f"{whole if whole.isdigit() else _SMALL[whole]}.{decimals}"))
-    for match in re.finditer(r"(?<![\w.,])(\d+),(\d+)(?![\w,])", text):  # a decimal comma
+    for match in _COMMA.finditer(text):  # a decimal comma
         yield Heard(*match.span(), "number", float(f"{match[1]}.{match[2]}"))
-    for match in re.finditer(r"(?<![\w.])\d+(?:\.\d+)?e[+-]?\d+\b", text, re.I):
+    for match in _EXPONENT.finditer(text):
         yield Heard(*match.span(), "number", float(match[0]))
-    for match in re.finditer(r"(?:\bminus |(?<![\w)])[-−])\s?(\d+(?:\.\d+)?|" + _NUMBER + r")\b", text, re.I):
+    for match in _MINUS.finditer(text):
         yield Heard(*match.span(), "number", -(float(match[1]) if match[1][0].isdigit() else _SMALL[match[1].lower()]))
-    for match in re.finditer(r"(?<=[A-Za-z#°(x×*/=+_:@])\d+(?:\.\d+)?", text):  # "v2.1", "60x30", "S1"
+    for match in _BEHIND_SIGN.finditer(text):  # "v2.1", "60x30", "S1"
         yield Heard(*match.span(), "number", float(match[0]), sure=False)
-    for match in re.finditer(r"\d+(?:\.\d+)?(?=[a-zA-Zµ°×²³])", text):  # "4kg", "6x²"
+    for match in _BEFORE_LETTER.finditer(text):  # "4kg", "6x²"
         yield Heard(*match.span(), "number", float(match[0]), sure=False)
-    for match in re.finditer(r"(?<![\w.])(?:\d{1,3}(?:[ .'’]\d{3})+)(?!\d)", text):  # "1 000 000", "1.000"
+    for match in _GROUPED.finditer(text):  # "1 000 000", "1.000"
         yield Heard(*match.span(), "number", float(re.sub(r"\D", "", match[0])))
 
 
@@ -195,18 +216,17 @@ def _fractions(text: str) -> Iterator[Heard]:
         count = 1 if number in ("a", "an") else int(number) if number.isdigit() else _SMALL[number]
         whole = (match["whole"] or "0").lower()
         value = (int(whole) if whole.isdigit() else _SMALL[whole]) + count * FRACTIONS[match["f"].lower()]
-        start = match.start() if match["whole"] or match["n"] else match.start("f")
-        after = re.compile(r" (?:of )?an? (?=\w)", re.I).match(text, match.end())
-        yield Heard(start, after.end() - 1 if after else match.end(), "number", value, (("share", 1.0),))
+        after = _OF_ONE.match(text, match.end())
+        yield Heard(match.start(), after.end() - 1 if after else match.end(), "number", value, (("share", 1.0),))
         if after:
-            yield Heard(start, after.end() - 1, "number", value)
-    for match in re.finditer(r"(?<![\w/])(\d{1,2})/(\d{1,2})(?![\w/])", text):
+            yield Heard(match.start(), after.end() - 1, "number", value)
+    for match in _RATIO.finditer(text):
         if int(match[2]):
             yield Heard(*match.span(), "number", int(match[1]) / int(match[2]), (("share", 1.0),))
 
 
 def _powers(text: str) -> Iterator[Heard]:
-    for match in re.finditer(r"\b(an?|\d+|" + _NUMBER + r")( and a half|(?= (?:million|thousand|grand|hundred)\b)) (million|thousand|grand|hundred|dozen)( and a half)?\b", text, re.I):
+    for match in _HALF_MORE.finditer(text):
         said = match[1].lower()
         count = (1 if said in ("a", "an") else int(said) if said.isdigit() else _SMALL[said]) + 0.5 * bool(match[2] or match[4])
         yield Heard(*match.span(), "number", count * POWERS[match[3].lower()])
@@ -224,13 +244,13 @@ def _ordinals(text: str) -> Iterator[Heard]:
 
 
 def _foreign(text: str) -> Iterator[Heard]:
-    for match in re.finditer(r"[^\W\d_]+(?:-[^\W\d_]+)*", text):
+    for match in _LETTERS.finditer(text):
         for value in sorted(_FOREIGN.get(match[0].casefold(), ())):
             yield Heard(*match.span(), "number", value, sure=False)
 
 
 def _words(text: str) -> Iterator[Heard]:
-    for match in re.finditer(r"[a-z]+", text, re.I):
+    for match in _WORD.finditer(text):
         word = match[0].lower()
         if word in WORDS:
             yield Heard(*match.span(), "number", WORDS[word], sure=False)
@@ -251,8 +271,7 @@ def _hours(hour: int, part: str) -> list[int]:
 def _clocks(text: str) -> Iterator[Heard]:
     for match in _CLOCK.finditer(text):
         said = match["m"].lower().replace("-", " ")
-        minutes = {"quarter": 15, "half": 30, "five": 5, "ten": 10, "twenty": 20, "twenty five": 25}.get(said)
-        minutes = int(said) if minutes is None else minutes
+        minutes = _MINUTES[said] if said in _MINUTES else int(said)
         hour = int(match["h"]) if match["h"].isdigit() else UNITS.index(match["h"].lower())
         for value in _hours(hour, match["part"] or ""):
             total = value * 60 + (-minutes if match["how"].lower() in ("to", "before") else minutes)
@@ -263,9 +282,9 @@ def _clocks(text: str) -> Iterator[Heard]:
         minutes = said if said.isdigit() else {"fifteen": "15", "thirty": "30"}.get(said, "45")
         for value in _hours(hour, match["part"] or ""):
             yield Heard(*match.span(), "time", f"{value:02d}:{minutes}", sure=bool(match["part"]))
-    for match in re.finditer(r"(?<![\d.,:])([01]\d|2[0-3])([0-5]\d)(?![\d.,:])", text):  # "0630"
+    for match in _FOUR_DIGITS.finditer(text):  # "0630"
         yield Heard(*match.span(), "time", f"{match[1]}:{match[2]}", sure=False)
-    for match in re.finditer(r"T(\d\d:\d\d)", text):
+    for match in _STAMP.finditer(text):
         yield Heard(match.start(1), match.end(1), "time", match[1])
 
 
@@ -289,7 +308,7 @@ def _ranges(text: str) -> Iterator[Heard]:
             for part in "de":
                 day = int(re.sub(r"\D", "", match[part]))
                 yield Heard(*match.span(), "date", f"{match['y'] or ''}-{_month(match['mon']):02d}-{day:02d}")
-    for match in re.finditer(r"(?<![\d/.-])(\d{1,2})[./](\d{1,2})\.?(?![\d/])", text):
+    for match in _SHORT_DATE.finditer(text):
         pairs = {(int(match[1]), int(match[2])), (int(match[2]), int(match[1]))}
         yield from (Heard(*match.span(), "date", f"-{a:02d}-{b:02d}", sure=False) for a, b in sorted(pairs) if 0 < a <= 12 and 0 < b <= 31)
 
@@ -299,19 +318,19 @@ def _relative(text: str, today: datetime.date | None) -> Iterator[Heard]:
         days = _shift(match[1].lower(), today)
         yield Heard(*match.span(), "relative", match[1].lower())
         for shift in days if today else ():
-            yield Heard(*match.span(), "date", (today + datetime.timedelta(shift)).isoformat())
+            with suppress(OverflowError):  # no calendar goes that far
+                yield Heard(*match.span(), "date", (today + datetime.timedelta(shift)).isoformat())
 
 
 def _shift(said: str, today: datetime.date | None) -> list[int]:
     """Days from today that a relative date may mean."""
-    named = {"today": [0], "tonight": [0], "tomorrow": [1], "yesterday": [-1], "day after tomorrow": [2], "next week": [7]}
-    if said in named or today is None:
-        return named.get(said, [])
+    if said in _SHIFTS or today is None:
+        return [_SHIFTS[said]] if said in _SHIFTS else []
     for number, day in enumerate(_DAYS):
         if day in said:
             ahead = (number - today.weekday()) % 7
             return [ahead, ahead + 7] if "next" in said else [ahead or 7, ahead]
-    match = re.match(r"(?:in )?(\w+) (day|week)s?( ago)?", said)
+    match = _COUNTED.match(said)
     if not match:
         return []
     count = 1 if match[1] == "a" else int(match[1]) if match[1].isdigit() else _SMALL.get(match[1], 0)

@@ -50,8 +50,11 @@ _BY_NAME: dict[str, list[Unit]] = {}
 for _dimension, _units in _TABLE.items():
     for _names, _size in _units.items():
         for _name in _names.split("|"):
-            _BY_NAME.setdefault(_name, []).append((_dimension, _size))
+            _BY_NAME.setdefault(_name.casefold(), []).append((_dimension, _size))
 _SPELLED = sorted(_BY_NAME, key=len, reverse=True)
+_PARTS = re.compile(r"[A-Z]?[a-z°µ%]+|[A-Z]+(?![a-z])")
+_SAID_IN = re.compile(r"(?:\bin |\(|^|, )((?:whole |full )?[a-zµ°%€$£/]+)")
+_LONG_WORD = re.compile(r"[a-z%µ°]{3,}|%")
 AFTER = re.compile(r"[ -]?(?:(?:" + "|".join(map(re.escape, _SPELLED)) + r")(?:s|e|es|en)?(?![\w])|[%€$£°])", re.IGNORECASE)
 """A unit that follows a number."""
 
@@ -75,7 +78,7 @@ def units_after(text: str, end: int) -> tuple[list[Unit], int]:
 
 @lru_cache(maxsize=8192)
 def _named_in(name: str, description: str) -> tuple[Unit, ...]:
-    parts = [part.casefold() for part in re.findall(r"[A-Z]?[a-z°µ%]+|[A-Z]+(?![a-z])", name)]
+    parts = [part.casefold() for part in _PARTS.findall(name)]
     if "per" in parts:  # hours_per_day counts hours
         parts = parts[: parts.index("per")]
         if len(parts) == 1 and (units := units_named(parts[0])):
@@ -85,12 +88,12 @@ def _named_in(name: str, description: str) -> tuple[Unit, ...]:
             return tuple(units)
     if len(parts) == 1 and (len(parts[0]) > 2 or parts[0] in SHORT) and (units := units_named(parts[0])):
         return tuple(units)
-    text = description.casefold()
+    text = description.lower()
     found: list[Unit] = []
-    for word in re.findall(r"(?:\bin |\(|^|, )((?:whole |full )?[a-zµ°%€$£/]+)", text):
+    for word in _SAID_IN.findall(text):
         found += units_named(word.removeprefix("whole ").removeprefix("full "))
     if not found:
-        for word in re.findall(r"[a-z%µ°]{3,}|%", text):
+        for word in _LONG_WORD.findall(text):
             found += [unit for unit in units_named(word) if unit[0] != "length" or word != "meter"]
     return tuple(dict.fromkeys(found))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime
 import re
+import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -53,7 +54,12 @@ _NUMERIC_DATE = re.compile(r"\b(?P<d>\d{1,2})[./](?P<m>\d{1,2})[./](?P<y>\d{4})\
 
 MOST_DIGITS = 30
 """Digits of the longest number that is read."""
-_ENDLESS = re.compile(rf"\d{{{MOST_DIGITS + 1},}}|(?:\d{{3}},){{100,}}\d*")
+MOST_IN_WORDS = 10**15
+"""What a number in words stays below ("hundred hundred hundred ..." is none)."""
+_ENDLESS = re.compile(rf"[0-9]{{{MOST_DIGITS + 1},}}|(?:[0-9]{{3}},){{100,}}[0-9]*")
+_FOREIGN_SIGN = re.compile(r"[^\x00-\x7f]")
+_LETTERS = {"ſ": "s", "ı": "i", "İ": "I", "\u212a": "K"}
+"""Letters that a pattern takes for an English one where case does not count (the last is the sign of kelvins)."""
 
 
 @dataclass(frozen=True)
@@ -129,15 +135,25 @@ def spoken_date(text: str) -> list[str]:
     ]
 
 
-def without_endless_digits(text: str) -> str:
-    """The text with runs of more than ``MOST_DIGITS`` digits, which no number is meant by, as letters; places stay as they are."""
-    return _ENDLESS.sub(lambda found: "x" * len(found[0]), text)
+def legible(text: str) -> str:
+    """The text as it is read; places stay as they are.
+
+    Digits of other scripts are those of English, and so are letters of which a pattern makes no difference. Runs of more than ``MOST_DIGITS``
+    digits, which no number is meant by, are letters.
+    """
+    plain = text if text.isascii() else _FOREIGN_SIGN.sub(_plain_sign, text)
+    return _ENDLESS.sub(lambda found: "x" * len(found[0]), plain)
+
+
+def _plain_sign(found: re.Match[str]) -> str:
+    digit = unicodedata.decimal(found[0], None)
+    return _LETTERS.get(found[0], found[0]) if digit is None else str(digit)
 
 
 @lru_cache(maxsize=4096)
 def readings(text: str) -> tuple[Reading, ...]:
     """Every number, time and date of a text with its span; a stretch that may mean two things gives two readings."""
-    text = without_endless_digits(text)
+    text = legible(text)
     return (*_read_dates(text), *_read_times(text), *_read_numbers(text))
 
 
@@ -157,7 +173,8 @@ def _read_numbers(text: str) -> list[Reading]:
                 current = max(current, 1) * 100
             elif word == "thousand":
                 total, current = total + max(current, 1) * 1000, 0
-        found.append(Reading(*match.span(), "number", total + current))
+        if total + current < MOST_IN_WORDS:
+            found.append(Reading(*match.span(), "number", total + current))
     return found
 
 
@@ -207,7 +224,7 @@ def _read_dates(text: str) -> list[Reading]:
         found.append((*match.span(), match["y"], int(match["m"]), int(match["d"])))
     for match in _NUMERIC_DATE.finditer(text):
         day, month = int(match["d"]), int(match["m"])
-        found += [(*match.span(), match["y"], *pair) for pair in {(month, day), (day, month)} if pair[0] <= 12]
+        found += [(*match.span(), match["y"], *pair) for pair in dict.fromkeys(((month, day), (day, month))) if pair[0] <= 12]
     for pattern in (_DAY_MONTH, _MONTH_DAY):
         for match in pattern.finditer(text):
             day = match["d"].lower()
