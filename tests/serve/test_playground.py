@@ -64,6 +64,14 @@ def test_every_answer_says_what_the_page_may_load(page):
         assert (answer.status_code == 200) == (".." not in path and "%2e" not in path and path != "/nothing")
 
 
+def test_the_page_hears_numbers_and_dates_by_the_tables_of_python(page):
+    answer = get(page, "/page/model/tables.js", {"host": "localhost"})
+    assert answer.headers["content-type"].startswith("text/javascript")
+    for word in ("seventeen", "quatre-vingt-dix", "september", "kilowatt hour", "day after tomorrow"):
+        assert f'"{word}"' in answer.text, word
+    assert "(?P<" not in answer.text  # as Python names a group
+
+
 def test_of_a_model_folder_only_the_model_can_be_read(page, desk, tmp_path, monkeypatch):
     for name in ("config.json", "prior.json", "secret.txt"):
         (tmp_path / name).write_text("{}")

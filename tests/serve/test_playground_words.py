@@ -14,22 +14,26 @@ import pytest
 from playground_helpers import served, spelled_desk
 
 from needle.student.decoding import log_softmax
-from needle.student.leaning import Leaning, Priors, listed_texts, value_scores
-from needle.student.prior import Naming, Prior, Weights
+from needle.student.leaning import Leaning, Priors, call_begun, listed_texts, open_value, value_scores
+from needle.student.prior import KINDS, Naming, Prior, Stating, Weights
 from needle.student.rendering import render_answer
+from needle.student.stated import Stated, plain_number
 from needle.student.tokenizer import load_tokenizer
 from needle.tools import Request, ToolCall, ToolSpec, fingerprint
+from needle.tools.grounding.hearing import FOREIGN, FRACTIONS, POWERS, WORDS, hear, today_in
 from needle.tools.grounding.said import folded
+from needle.tools.grounding.units import _BY_NAME
+from needle.tools.grounding.wording import MONTHS, ORDINALS, TENS, UNITS
 from needle.tools.retrieval import ToolIndex, searched, terms
 from needle.traces import Trace
 from needle.traces.formats import trace_from_dict
 
 ROOT = Path(__file__).parents[2]
-PRIOR = Prior(Naming(0.3, 1.5, 2.5), Weights(0.4, 2.0))
+PRIOR = Prior(Naming(0.3, 1.5, 2.5), Weights(0.4, 2.0), Stating(0.7, 0.5, 1.7, 2.1, 1.2), Stating(0.8, 1.6, 0.1, 0.7, 0.6))
 SETUP = """(async () => {
-  const [{Tokenizer}, exact, words, {Prior}] = await Promise.all(
-    ["tokenizer", "exact", "words", "prior"].map(name => import(`/page/model/${name}.js`)));
-  Object.assign(window, {tokenizer: new Tokenizer(window.tokenizerFile), exact, words, Prior});
+  const [{Tokenizer}, exact, words, {Prior}, {hear}, {todayIn}, {Stated, plainNumber}, {openValue}] = await Promise.all(
+    ["tokenizer", "exact", "words", "prior", "hearing", "moments", "stated", "open"].map(name => import(`/page/model/${name}.js`)));
+  Object.assign(window, {tokenizer: new Tokenizer(window.tokenizerFile), exact, words, Prior, hear, todayIn, Stated, plainNumber, openValue});
 })()"""
 AWKWARD = ToolSpec("setThermostatMode2", "Café's naïve “heating” mode – İstanbul", {
     "type": "object",
@@ -129,16 +133,120 @@ def test_awkward_schemas_and_earlier_turns_are_read_as_in_python(page):
         assert page.evaluate(f"words.searched('jazz', {json.dumps(messages)})") == searched("jazz", messages)
 
 
+def mumbled(rng: random.Random) -> str:
+    """Words and signs by which numbers, times and dates are said, in any order."""
+    pools: list[list[str]] = [
+        [*UNITS, *TENS, "hundred", "thousand", "oh", "and", "a", "an"], [*ORDINALS, *MONTHS, "sept", "Mar", "of", "the", "2027", "'27"],
+        [*FRACTIONS, *POWERS, *WORDS, "half past", "quarter to", "ten past", "minus", "point", "and a half"], [*_BY_NAME, "€", "US dollars", "full days"],
+        " ".join(FOREIGN.values()).split(), ["5", "12", "0630", "1,250.50", "3.5.", "1 000 000", "1,5", "2e3", "v2.1", "60x30", "4kg", "7/8", "3rd", "6:30", "T18:45", "2027-03-04"],
+        ["am", "p.m.", "in the morning", "at night", "o'clock", "noon", "tomorrow", "next friday", "in 3 days", "two weeks ago", "day after tomorrow"],
+        ["-", "–", " ", ",", ".", "(", "x", "µm", "m²", "Ⅷ", "ſix", "fıve", "\u212a", "١٢", "३", "𝟗", "é", "日", "\U00020000", "😀", "\u2028", "\x85", "9" * 40],
+    ]  # fmt: skip
+    return "".join(rng.choice(rng.choice(pools)) + rng.choice(("", " ", " ", " ", "-")) for _ in range(rng.randrange(1, 12)))
+
+
+def test_numbers_times_and_dates_are_heard_as_in_python(page, traces):
+    rng, facts = random.Random(0), [None, "", "Today is 2026-11-30.", "5.6.2026, 7 May 2027", "2026-02-30", "0000-01-01", "9999-12-30", "٢٠٢٦-٠١-٠٢"]
+    asked = [(trace.query, trace.system) for trace in traces] + [(mumbled(rng), rng.choice(facts)) for _ in range(1500)]
+    found = page.evaluate(f"""{json.dumps(asked)}.map(([text, system]) => hear(text, todayIn(system)).map(
+      one => [one.kind, one.kind === "number" ? plainNumber(one.value) : one.value, ...one.units.map(([name, size]) => name + " " + size.toFixed(9)).sort()]))""")
+    heard = 0
+    for (text, system), own in zip(asked, found, strict=True):
+        mine = [
+            [one.kind, plain_number(one.value) if one.kind == "number" else one.value, *sorted(f"{name} {size:.9f}" for name, size in one.units)]
+            for one in hear(text, today_in(system))
+            if one.kind != "month"  # by which no value is weighed
+        ]
+        assert sorted(own) == sorted(mine), (text, system)
+        heard += len(mine)
+    print(f"{heard} values of {len(asked)} texts are heard alike")
+    assert heard > 5000
+
+
+def test_numbers_are_written_as_in_python(page):
+    rng = random.Random(0)
+    values = [odd / 128 for odd in range(1, 400, 2)] + [rng.uniform(-1, 1) * 10 ** rng.randrange(-9, 25) for _ in range(2000)]
+    values += [0, -0.0, 1e-6, 1.25e-5, 1e29, 123456789012345678901, 2**53 + 0.0, 1e300, 99999.9999995, 5e-324]
+    found = page.evaluate(f"{json.dumps(values)}.map(plainNumber)")
+    assert found == [plain_number(value) for value in values]
+    assert page.evaluate("[plainNumber(Infinity), plainNumber(NaN)]") == [plain_number(float("inf")), plain_number(float("nan"))] == ["", ""]
+
+
+ODD = ToolSpec("odd", "", {
+    "type": "object",
+    "properties": {
+        "share": {"type": "number", "maximum": 1}, "temp": {"type": ["null", "number"], "description": "in °F, not kelvin"}, "sizeµm": {"type": "integer"},
+        "hours_per_day": {"$ref": "#/$defs/count"}, "timeoutMs": {"type": "array", "items": {"type": "integer"}}, "level": {"type": "integer", "enum": [1, 2]},
+        "any": True, "kg": {"anyOf": [{"type": "null"}, {"type": "number"}]}, "nested": {"type": "object", "properties": {"kg": {"type": "number"}}},
+        "note": {"type": "string", "description": "Length in whole metres"}, "tags": {"type": "array", "items": {"type": "string"}}, "meter": {"type": "number"},
+    },
+    "$defs": {"count": {"type": "number"}},
+})  # fmt: skip
+WRITTEN = [
+    'odd{"share":', 'odd{"share":0.5,"temp":-', 'odd{"sizeµm":1', 'odd{"hours_per_day":', 'odd{"timeoutMs":[', 'odd{"timeoutMs":[90,1', 'odd{"level":', 'odd{"any":', 'odd{"any":"x',
+    'odd{"kg":1', 'odd{"nested":{"kg":', 'odd{"note":"', 'odd{"note":"Kö', 'odd{"kg":12,"note":"12', 'odd{"tags":["a","', 'odd{"tags":["', 'odd{"meter":', 'odd{"no":1', "odd{", 'odd{"note":"a\\"b',
+]  # fmt: skip
+TOKENS = ["1", "12", "0.", "-", "9", "7", "}", ',"', ',"kg":', ',"no', '"', '"}', '","', '"]', '"],"', "]", '],"note":"', "", " ", "Kö", "ln", "Köln", "a", "16:", "30", "2026-", "٣", "\ufffd", "😀", "\u2028"]
+
+
+def test_what_a_request_states_of_a_value_is_the_same_as_in_python(page, traces):
+    said = "Köln 😀 at 4:30 pm, tomorrow: 12.5 kg or seven feet, 90 minutes, 50 percent, 30 °C, a note of 5 µm in Ⅷ a\"b"
+    request = Request(said, (ODD,), "Today is 2026-11-30", ({"role": "user", "content": "nine hours"},))
+    asked = [(ODD, written, TOKENS) for written in WRITTEN]
+    found = judged(page, request, asked)
+    tokenizer, rng, values = load_tokenizer(), random.Random(0), 0
+    assert compared(request, asked, found) == 15
+    for trace in [trace for trace in traces if trace.calls][:60]:
+        answer, asked = render_answer(tokenizer, trace.calls, trace.tools)[0], []
+        for place in range(1, len(answer)):
+            written = tokenizer.decode(call_begun(answer[:place]), skip_special_tokens=False)
+            tool = next((tool for tool in trace.tools if written.startswith(tool.name + "{")), None)
+            if tool is not None and open_value(written, tool):
+                asked.append((tool, written, [tokenizer.decode([token], skip_special_tokens=False) for token in (answer[place], *rng.sample(range(300, 8000), 20))]))
+        values += compared(trace.request, asked, judged(page, trace.request, asked))
+    print(f"{values} places of values are judged alike")
+    assert values > 300
+
+
+def judged(page, request: Request, asked: list[tuple[ToolSpec, str, list[str]]]) -> list:
+    """What the page makes of values that are being written: each with the features of tokens; None where it sees none."""
+    cases = [[json.dumps(tool.to_dict(), ensure_ascii=False), written, tokens] for tool, written, tokens in asked]
+    text = searched(request.query, request.messages)
+    return page.evaluate(f"""(() => {{
+      const stated = new Stated({json.dumps(text)}, {json.dumps(request.system)}, words.wordIndex);
+      return {json.dumps(cases)}.map(([tool, written, tokens]) => {{
+        const value = openValue(written, exact.parseExact(tool));
+        return value && [value.number, value.key, value.begun, [...value.used].sort(), value.listed, stated.features(value, tokens).map(row => row.map(Number))];
+      }});
+    }})()""")
+
+
+def compared(request: Request, asked: list[tuple[ToolSpec, str, list[str]]], found: list) -> int:
+    """How many values there are; fails where Python sees another or judges a token in another way."""
+    stated, values = Stated(request), 0
+    for (tool, written, tokens), own in zip(asked, found, strict=True):
+        value = open_value(written, tool)
+        assert (value is None) == (own is None), written
+        if value is not None:
+            assert own[:5] == [value.number, value.key, value.begun, sorted(value.used), value.listed]
+            np.testing.assert_allclose(own[5], stated.features(value, tokens), rtol=1e-6, err_msg=f"{request.query}: {written}")
+            values += 1
+    return values
+
+
 def as_file(prior: Prior) -> dict[str, Any]:
     """What ``prior.json`` holds."""
-    return {"format": 1, "names": prior.names._asdict(), "values": prior.values._asdict(), "fitted_on": {}}
+    return {"format": 1, **{kind: getattr(prior, kind)._asdict() for kind in KINDS}, "fitted_on": {}}
 
 
-def steps_of(leaning: Leaning, answer: list[int], rng: np.random.Generator, size: int) -> list[list]:
-    """At places of an answer: what was written, tokens that might come, their logits, and their log-probabilities with the prior."""
+def steps_of(leaning: Leaning, answer: list[int], asked: list[int], rng: np.random.Generator, size: int) -> list[list]:
+    """At places of an answer: what was written, tokens that might come, their logits, and their log-probabilities with the prior.
+
+    ``asked``: tokens of the request, of which some might come.
+    """
     found = []
     for place in range(len(answer)):
-        tokens = np.unique([answer[place], *rng.integers(3, size, 12)])
+        tokens = np.unique([answer[place], *rng.integers(3, size, 12), *rng.choice(asked, 4)])
         logits = rng.normal(0, 3, len(tokens)).astype(np.float32)
         leant = leaning(answer[:place], tokens, log_softmax(logits))
         found.append([answer[:place], tokens.tolist(), logits.tolist(), leant.tolist()])
@@ -154,8 +262,9 @@ def test_each_choice_of_real_answers_is_changed_as_in_python(page, traces):
     rows.append((Request("Ärger in der Küche", (play, AWKWARD)), [ToolCall("spiele", {"was": quoted, "wo": ["Flur", "Küche"]})]))
     for request, calls in rows:
         answer, leaning = render_answer(tokenizer, calls, request.tools)[0], priors.of(request, fingerprint(request.tools))
-        steps = steps_of(leaning, answer, rng, tokenizer.get_vocab_size())
-        asked = json.dumps({"query": request.query, "messages": list(request.messages)})
+        words = tokenizer.encode(request.query, add_special_tokens=False).ids
+        steps = steps_of(leaning, answer, words, rng, tokenizer.get_vocab_size())
+        asked = json.dumps({"query": request.query, "system": request.system, "messages": list(request.messages)})
         found = page.evaluate(f"""(() => {{
           const tools = exact.parseExact({said(request.tools)});
           const leaning = new Prior({json.dumps(as_file(PRIOR))}, tokenizer).of(tools, words.toolIndex(tools), {asked});
@@ -172,12 +281,16 @@ def test_each_choice_of_real_answers_is_changed_as_in_python(page, traces):
             assert differs == (not np.allclose(leant, log_softmax(np.array(logits, np.float32)), atol=1e-6))
             changed += differs
     print(f"{changed} choices are changed alike")
-    assert changed > 150
+    assert changed > 400
 
 
 def test_a_prior_that_is_none_is_refused_in_words(page):
     whole = as_file(PRIOR)
-    for file in ({}, whole | {"format": 2}, whole | {"names": {"words": 1}}, whole | {"values": {"sharpness": "1", "words": 1}}):
+    short = {"sharpness": 1, "said": 1, "unit": 0, "fresh": 0}
+    for file in ({}, whole | {"format": 2}, whole | {"names": {"words": 1}}, whole | {"values": {"sharpness": "1", "words": 1}}, whole | {"texts": short}):
         made = f"new Prior({json.dumps(file)}, tokenizer)"
         told = page.evaluate(f"(() => {{ try {{ {made}; return ''; }} catch (error) {{ return error.message; }} }})()")
         assert "needle calibrate" in told
+    old = {"format": 1, "names": {"sharpness": 1, "words": 2}, "values": {"sharpness": 1, "words": 2}}
+    kept = page.evaluate(f"new Prior({json.dumps(old)}, tokenizer).weights")
+    assert {"format": 1, **kept, "fitted_on": {}} == as_file(Prior(Naming(1, 2), Weights(1, 2)))

@@ -2,7 +2,7 @@
 
 | route | what |
 |---|---|
-| ``GET /``, ``/page/...``, ``/vendor/...`` | the page and its files, from the package |
+| ``GET /``, ``/page/...``, ``/vendor/...`` | the page and its files, from the package; one of them is made (``tables.py``) |
 | ``GET /api/state`` | model, example toolsets, corrections, training |
 | ``POST /api/tools`` | ``{"text"}`` of a toolset -> tools as read, notes, findings, or an error with its place |
 | ``POST /api/call`` | ``{"tools", "query", "system"?}`` -> calls, confidence, evidence, seconds |
@@ -34,8 +34,9 @@ from needle.serve.errors import ApiError, refused
 from needle.serve.limits import Limits
 from needle.serve.metrics import Metrics
 from needle.serve.playground.desk import Desk
-from needle.serve.playground.files import examples, static
+from needle.serve.playground.files import TYPES, examples, static
 from needle.serve.playground.guard import Guard, read_json
+from needle.serve.playground.tables import SCRIPT, script
 from needle.tools import Request, ToolCall, ToolSpec
 
 MODEL_FILES = frozenset(
@@ -56,6 +57,7 @@ class _Playground:
         self.batcher = Batcher(desk.caller, limits, Metrics())
         routes = [
             Route("/", static("page", "index.html")),
+            Route(SCRIPT, _tables),
             Route("/page/{name:path}", static("page")),
             Route("/vendor/{name:path}", static("vendor")),
             Route("/model/{name:path}", self.model_file),
@@ -164,6 +166,10 @@ def _json(endpoint: Endpoint) -> Callable[[HttpRequest], Awaitable[Response]]:
         return JSONResponse(await endpoint(request))
 
     return answer
+
+
+async def _tables(request: HttpRequest) -> Response:
+    return Response(await asyncio.to_thread(script), media_type=TYPES[".js"])
 
 
 def _read_tools(text: str) -> dict[str, Any]:

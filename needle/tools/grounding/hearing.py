@@ -45,6 +45,8 @@ FOREIGN = {
     "nl": "nul een twee drie vier vijf zes zeven acht negen tien elf twaalf dertien veertien vijftien zestien zeventien "
           "achttien negentien twintig dertig veertig vijftig zestig zeventig tachtig negentig honderd",
 }  # fmt: skip
+_ALL = ["full", "fully", "completely", "all", "max", "maximum"]
+"""Of these words those that may stand for 1 as well."""
 _AMOUNTS = [*range(21), *range(30, 101, 10)]
 _FOREIGN: dict[str, set[int]] = {}
 for _line in FOREIGN.values():
@@ -254,7 +256,7 @@ def _words(text: str) -> Iterator[Heard]:
         word = match[0].lower()
         if word in WORDS:
             yield Heard(*match.span(), "number", WORDS[word], sure=False)
-            if word in ("full", "fully", "completely", "all", "max", "maximum"):
+            if word in _ALL:
                 yield Heard(*match.span(), "number", 1, sure=False)
 
 

@@ -3,7 +3,7 @@
 import { fold, WORD } from "./words.js";
 
 const REACH = 25;  // characters behind the last call after which a word counts 1/e
-const LETTER = /^[\p{L}\p{N}]$/u;
+const FIRST_LETTER = /^[\p{L}\p{N}]/u, LAST_LETTER = /[\p{L}\p{N}]$/u;
 const VALUE = /"((?:[^"\\]|\\[^\n])*)"(:?)|(-?\p{Nd}[\p{Nd}.]*)/gu;  // a text (a key, where a colon follows) or number in a call's text
 
 /** The texts and numbers that are arguments in the text of a call, as they are written there. */
@@ -12,12 +12,15 @@ export function valuesIn(call) {
   return found.filter(([, text, key, number]) => !key && (text || number)).map(([, text, , number]) => text || number);
 }
 
-/** The first place from `start` on at which a folded text has these letters as whole words; -1 where it does not. */
-function standing(text, written, start) {
+/**
+ * The first place from `start` on at which a folded text has these letters from the start of a word on, and, where it
+ * `ends`, to the end of one; -1 where it does not.
+ */
+export function standing(text, written, start, ends = true) {
   for (let at = text.indexOf(written, start); at >= 0; at = text.indexOf(written, at + 1)) {
-    const end = at + written.length;
-    const inside = (before, own) => LETTER.test(before) && LETTER.test(own);
-    if (!inside(text[at - 1] ?? "", written[0]) && !inside(text[end] ?? "", written.at(-1))) return at;
+    const before = text.slice(Math.max(at - 2, 0), at), after = text.slice(at + written.length).slice(0, 2);
+    const begins = !LAST_LETTER.test(before) || !FIRST_LETTER.test(written);
+    if (begins && !(ends && FIRST_LETTER.test(after) && LAST_LETTER.test(written))) return at;
   }
   return -1;
 }
@@ -28,6 +31,10 @@ export class Places {
   constructor(index, names, text) {
     this.names = names;
     this.folded = fold(text);
+    this.pairs = [0];  // characters of two units before each place: reach is counted in characters
+    for (let at = 0; at < this.folded.length; at++) {
+      this.pairs.push(this.pairs[at] + Number(this.folded.codePointAt(at) > 0xffff));
+    }
     this.words = [...this.folded.matchAll(WORD)].map((found) => ({
       start: found.index, end: found.index + found[0].length, scores: index.scores(found[0]),
     }));
@@ -61,9 +68,9 @@ export class Places {
   near(calls) {
     const key = JSON.stringify(calls);
     if (!this.kept.has(key)) {
-      const at = this.begin(calls), sums = this.names.map(() => 0);
+      const at = this.begin(calls), sums = this.names.map(() => 0), count = (place) => place - this.pairs[place];
       for (const { start, scores } of this.words) {
-        if (start >= at) scores.forEach((score, tool) => { sums[tool] += score * Math.exp((at - start) / REACH); });
+        if (start >= at) scores.forEach((score, tool) => { sums[tool] += score * Math.exp((count(at) - count(start)) / REACH); });
       }
       this.kept.set(key, sums);
     }

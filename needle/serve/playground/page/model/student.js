@@ -28,7 +28,7 @@ export class Student {
     const request = renderRequest(this.tokenizer, { query, system, messages });
     this.check(toolset, request);
     const stepper = await this.engine.stepper(toolset, request);
-    const leaning = this.prior?.of(read, index, { query, messages });
+    const leaning = this.prior?.of(read, index, { query, system, messages });
     const { ids, choices } = await this.decode(stepper, grammar, leaning);
     const answer = { calls: [], error: null, evidence: [], confidence: confidence(features(ids, choices, this.tokenizer), this.calibration) };
     try {

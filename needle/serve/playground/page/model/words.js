@@ -19,6 +19,7 @@ const LAST_MARK = "\u0345";  // of the highest combining class: every other mark
 
 // As Python's `casefold`: both cases of a letter become one (of Cherokee the small one, there the capital)
 const caseless = (letter) => (letter === "ı" ? letter : letter.toUpperCase().toLowerCase());
+export const casefold = (text) => Array.from(text, caseless).join("");
 const sortedFirst = (mark) => mark === LAST_MARK || !(LAST_MARK + mark).normalize("NFD").startsWith(LAST_MARK);
 const combines = (part) => /\p{M}/u.test(part) && sortedFirst(part);
 
@@ -86,7 +87,8 @@ export class WordIndex {
 }
 
 export const toolIndex = (tools) => new WordIndex(tools.map(fields));
-export const valueIndex = (values) => new WordIndex(values.map((value) => [[NAME, value]]));
+/** Word statistics of names and what is said of them, `[name, description]` each. */
+export const wordIndex = (entries) => new WordIndex(entries.map(([name, description]) => [[NAME, name], [DESCRIPTION, description]]));
 
 /** The text that tools are looked for with: the request, behind the last earlier turn of the user. */
 export function searched(query, messages = []) {
@@ -134,7 +136,7 @@ function schemaAt(parameters, path) {
 }
 
 /** A schema as one plain object: references followed, `allOf` merged, of alternatives the first that is not null. */
-function plainSchema(given, root, depth = 0) {
+export function plainSchema(given, root, depth = 0) {
   let schema = isObject(given) ? given : {};
   for (let step = 0; step < (depth < MOST_STEPS ? MOST_STEPS : 0); step++) {
     const { $ref, anyOf, oneOf, allOf, ...rest } = schema, branches = filled(anyOf) ?? filled(oneOf);

@@ -1,0 +1,90 @@
+"""What numbers, times, dates and units are heard by, as a script for the page: Python's own tables and patterns.
+
+So there is one copy of each; ``page/model/{readings,moments,hearing,units}.js`` do with them what ``needle.tools.grounding`` does.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from typing import Any
+
+SCRIPT = "/page/model/tables.js"
+"""Where the page finds the script, among its own."""
+_WORD = r"\w\xaa\xb5\u03bc\xb2\xb3"
+"""What Python's ``\\w`` is in a text of ``readable`` (``page/model/readings.js``): there U+00AA stands for letters of no pattern."""
+_SPACE = r"\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+_BOUNDARY = f"(?:(?<![{_WORD}])(?=[{_WORD}])|(?<=[{_WORD}])(?![{_WORD}]))"
+_WITHIN = {"w": _WORD, "d": "0-9", "s": _SPACE}
+"""Classes within ``[...]``; other digits than these there are none after ``wording.legible``."""
+_PIECES = re.compile(r"\[\^\\W\\d_\]|\(\?P<|\[\^?|\]|\\.|.", re.S)
+_SYNTAX = frozenset(r"^$\.*+?()[]{}|/")
+
+
+@lru_cache
+def script() -> str:
+    """A JavaScript module: the patterns of each Python module, and ``tables``, by their names there without a leading ``_``."""
+    from needle.tools.grounding import hearing, units, wording  # here: they load slowly
+
+    modules = {"wording": wording, "hearing": hearing, "units": units}
+    lines = [f"export const {name} = {{\n{_patterns(vars(module))}}};" for name, module in modules.items()]
+    tables = {
+        "UNITS": wording.UNITS, "MONTHS": wording.MONTHS, "ORDINALS": wording.ORDINALS, "LETTERS": wording._LETTERS,
+        "MOST_DIGITS": wording.MOST_DIGITS, "MOST_IN_WORDS": wording.MOST_IN_WORDS, "SMALL": hearing._SMALL,
+        "FRACTIONS": hearing.FRACTIONS, "POWERS": hearing.POWERS, "WORDS": hearing.WORDS, "ALL": hearing._ALL,
+        "FOREIGN": hearing._FOREIGN, "MINUTES": hearing._MINUTES, "DAYS": hearing._DAYS, "SHIFTS": hearing._SHIFTS,
+        "BY_NAME": units._BY_NAME, "SHORT": units.SHORT,
+    }  # fmt: skip
+    found = "".join(f"  {name}: {_value(value)},\n" for name, value in tables.items())
+    lines.append(f"export const tables = {{\n{found}}};\n")
+    return "\n".join(["// Made by needle/serve/playground/tables.py.", *lines])
+
+
+def in_javascript(pattern: re.Pattern[str]) -> tuple[str, str]:
+    """Source and flags of a pattern in JavaScript, whose ``\\w``, ``\\b`` and ``\\s`` are others.
+
+    Without the flag ``u`` wherever that can be: classes of all letters take a browser long to make.
+    """
+    source = "".join(_pieces(pattern.pattern))
+    return source, "g" + "i" * bool(pattern.flags & re.IGNORECASE) + "u" * (r"\p{" in source)
+
+
+def _pieces(source: str) -> Iterator[str]:
+    within = False
+    for piece in _PIECES.findall(source):
+        if piece == r"[^\W\d_]":  # letters, and numbers that are no digits
+            yield r"[\p{L}\p{Nl}\p{No}]"
+        elif piece == "(?P<":
+            yield "(?<"
+        elif piece[0] == "\\":
+            yield _escaped(piece[1], within)
+        else:
+            within = piece[0] == "[" or (within and piece != "]")
+            yield piece
+
+
+def _escaped(letter: str, within: bool) -> str:
+    if letter in _WITHIN:
+        return _WITHIN[letter] if within else f"[{_WITHIN[letter]}]"
+    if letter == "Z":
+        return "$"
+    if letter == "b":
+        return _BOUNDARY
+    assert not letter.isalnum() or letter == "x", letter
+    return f"\\{letter}" if letter in _SYNTAX or letter == "x" or within else letter
+
+
+def _patterns(members: Mapping[str, Any]) -> str:
+    found = {name.lstrip("_"): in_javascript(value) for name, value in members.items() if isinstance(value, re.Pattern)}
+    made = {name: f"new RegExp({json.dumps(source)}, {json.dumps(flags)})" for name, (source, flags) in found.items()}
+    return "".join(f"  {name}: {pattern},\n" for name, pattern in made.items())
+
+
+def _value(value: Any) -> str:
+    """A table as JavaScript: of a mapping a ``Map``, of a set an array."""
+    if isinstance(value, Mapping):
+        entries = [[key, sorted(item) if isinstance(item, set) else item] for key, item in value.items()]
+        return f"new Map({json.dumps(entries)})"
+    return json.dumps(sorted(value) if isinstance(value, frozenset) else value)
