@@ -271,4 +271,4 @@ def test_the_bundled_base_answers_in_the_browser_as_in_python(browser, tmp_path,
     times = [sorted(seconds)[len(asked) // 2] for seconds in ([one["seconds"] for one in here], [one.seconds for one in there])]
     print(f"median seconds an answer: browser {times[0]:.3f}, Python {times[1]:.3f}")
     print(f"{same} of {len(asked)} rows have the same calls")
-    assert same >= 0.9 * len(asked)
+    assert same >= len(asked) - 2  # two first tokens may be as good as equal

@@ -13,6 +13,12 @@ from typing import Any
 
 SCRIPT = "/page/model/tables.js"
 """Where the page finds the script, among its own."""
+_TABLES = (
+    "UNITS MONTHS ORDINALS LETTERS MOST_DIGITS MOST_IN_WORDS",
+    "SMALL FRACTIONS POWERS WORDS ALL FOREIGN_NUMBERS MINUTES DAYS SHIFTS",
+    "BY_NAME SHORT",
+)
+"""Tables of ``wording``, ``hearing`` and ``units`` that the page needs."""
 _WORD = r"\w\xaa\xb5\u03bc\xb2\xb3"
 """What Python's ``\\w`` is in a text of ``readable`` (``page/model/readings.js``): there U+00AA stands for letters of no pattern."""
 _SPACE = r"\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
@@ -25,21 +31,16 @@ _SYNTAX = frozenset(r"^$\.*+?()[]{}|/")
 
 @lru_cache
 def script() -> str:
-    """A JavaScript module: the patterns of each Python module, and ``tables``, by their names there without a leading ``_``."""
+    """A JavaScript module with an object for each Python module: its patterns, and ``_TABLES``, by their names without a leading ``_``."""
     from needle.tools.grounding import hearing, units, wording  # here: they load slowly
 
-    modules = {"wording": wording, "hearing": hearing, "units": units}
-    lines = [f"export const {name} = {{\n{_patterns(vars(module))}}};" for name, module in modules.items()]
-    tables = {
-        "UNITS": wording.UNITS, "MONTHS": wording.MONTHS, "ORDINALS": wording.ORDINALS, "LETTERS": wording._LETTERS,
-        "MOST_DIGITS": wording.MOST_DIGITS, "MOST_IN_WORDS": wording.MOST_IN_WORDS, "SMALL": hearing._SMALL,
-        "FRACTIONS": hearing.FRACTIONS, "POWERS": hearing.POWERS, "WORDS": hearing.WORDS, "ALL": hearing._ALL,
-        "FOREIGN": hearing._FOREIGN, "MINUTES": hearing._MINUTES, "DAYS": hearing._DAYS, "SHIFTS": hearing._SHIFTS,
-        "BY_NAME": units._BY_NAME, "SHORT": units.SHORT,
-    }  # fmt: skip
-    found = "".join(f"  {name}: {_value(value)},\n" for name, value in tables.items())
-    lines.append(f"export const tables = {{\n{found}}};\n")
-    return "\n".join(["// Made by needle/serve/playground/tables.py.", *lines])
+    lines = ["// Made by needle/serve/playground/tables.py."]
+    for module, tables in zip((wording, hearing, units), _TABLES, strict=True):
+        members = {name.lstrip("_"): value for name, value in vars(module).items()}
+        found = {name: _pattern(value) for name, value in members.items() if isinstance(value, re.Pattern)}
+        found |= {name: _table(members[name]) for name in tables.split()}
+        lines += [f"export const {module.__name__.rpartition('.')[2]} = {{", *(f"  {name}: {made}," for name, made in found.items()), "};"]
+    return "\n".join(lines) + "\n"
 
 
 def in_javascript(pattern: re.Pattern[str]) -> tuple[str, str]:
@@ -76,15 +77,14 @@ def _escaped(letter: str, within: bool) -> str:
     return f"\\{letter}" if letter in _SYNTAX or letter == "x" or within else letter
 
 
-def _patterns(members: Mapping[str, Any]) -> str:
-    found = {name.lstrip("_"): in_javascript(value) for name, value in members.items() if isinstance(value, re.Pattern)}
-    made = {name: f"new RegExp({json.dumps(source)}, {json.dumps(flags)})" for name, (source, flags) in found.items()}
-    return "".join(f"  {name}: {pattern},\n" for name, pattern in made.items())
+def _pattern(pattern: re.Pattern[str]) -> str:
+    source, flags = in_javascript(pattern)
+    return f"new RegExp({json.dumps(source)}, {json.dumps(flags)})"
 
 
-def _value(value: Any) -> str:
+def _table(table: Any) -> str:
     """A table as JavaScript: of a mapping a ``Map``, of a set an array."""
-    if isinstance(value, Mapping):
-        entries = [[key, sorted(item) if isinstance(item, set) else item] for key, item in value.items()]
+    if isinstance(table, Mapping):
+        entries = [[key, sorted(item) if isinstance(item, set) else item] for key, item in table.items()]
         return f"new Map({json.dumps(entries)})"
-    return json.dumps(sorted(value) if isinstance(value, frozenset) else value)
+    return json.dumps(sorted(table) if isinstance(table, frozenset) else table)

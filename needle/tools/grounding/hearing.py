@@ -48,10 +48,10 @@ FOREIGN = {
 _ALL = ["full", "fully", "completely", "all", "max", "maximum"]
 """Of these words those that may stand for 1 as well."""
 _AMOUNTS = [*range(21), *range(30, 101, 10)]
-_FOREIGN: dict[str, set[int]] = {}
+FOREIGN_NUMBERS: dict[str, set[int]] = {}
 for _line in FOREIGN.values():
     for _word, _amount in zip(_line.split(), _AMOUNTS, strict=True):
-        _FOREIGN.setdefault(_word, set()).add(_amount)
+        FOREIGN_NUMBERS.setdefault(_word, set()).add(_amount)
 _SMALL = {word: number for number, word in enumerate(UNITS)} | {word: 10 * n for n, word in enumerate(TENS, 2)} | {"oh": 0}
 _NUMBER = "|".join(sorted(_SMALL, key=len, reverse=True))
 _RUN = re.compile(rf"\b(?:{_NUMBER})(?:(?:-| )(?:{_NUMBER}))+\b", re.I)
@@ -247,7 +247,7 @@ def _ordinals(text: str) -> Iterator[Heard]:
 
 def _foreign(text: str) -> Iterator[Heard]:
     for match in _LETTERS.finditer(text):
-        for value in sorted(_FOREIGN.get(match[0].casefold(), ())):
+        for value in sorted(FOREIGN_NUMBERS.get(match[0].casefold(), ())):
             yield Heard(*match.span(), "number", value, sure=False)
 
 

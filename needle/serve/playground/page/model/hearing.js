@@ -3,11 +3,12 @@
 
 import { clocks, ranges, relative } from "./moments.js";
 import { legible, month, readable, readings, span, spans, two } from "./readings.js";
-import { hearing, tables } from "./tables.js";
+import { hearing, wording } from "./tables.js";
 import { matchAt, unitsAfter, unitsNamed } from "./units.js";
 import { casefold } from "./words.js";
 
-const { SMALL, FRACTIONS, POWERS, WORDS, FOREIGN, ORDINALS, MOST_DIGITS } = tables, ALL = new Set(tables.ALL);
+const { SMALL, FRACTIONS, POWERS, WORDS, FOREIGN_NUMBERS } = hearing, ALL = new Set(hearing.ALL);
+const { ORDINALS, MOST_DIGITS } = wording;
 const SHARE = [["share", 1]], UNSURE = { sure: false };
 
 const amount = (said) => SMALL.get(said) ?? Number(said);
@@ -131,7 +132,7 @@ function ordinals(text) {
 
 function* foreign(text) {
   for (const match of text.matchAll(hearing.LETTERS)) {
-    for (const value of FOREIGN.get(casefold(match[0])) ?? []) yield span(match, value, UNSURE);
+    for (const value of FOREIGN_NUMBERS.get(casefold(match[0])) ?? []) yield span(match, value, UNSURE);
   }
 }
 

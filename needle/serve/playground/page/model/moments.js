@@ -2,10 +2,10 @@
 // patterns and tables.
 
 import { hourOf, legible, month, readable, readDates, span, two, wrapped } from "./readings.js";
-import { hearing, tables } from "./tables.js";
+import { hearing } from "./tables.js";
 import { matchAt } from "./units.js";
 
-const { SMALL, MINUTES, DAYS, SHIFTS } = tables, DAY = 864e5;
+const { SMALL, MINUTES, DAYS, SHIFTS } = hearing, DAY = 864e5;
 
 /** The first whole date among the facts of a request: what "tomorrow" is counted from; null where there is none. */
 export function todayIn(system) {

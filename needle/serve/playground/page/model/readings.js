@@ -1,9 +1,9 @@
 // Every plain number, time and date of a text: `readings` of needle/tools/grounding/wording.py, by its
 // patterns and tables.
 
-import { tables, wording } from "./tables.js";
+import { hearing, wording } from "./tables.js";
 
-const { UNITS, SMALL, MONTHS, ORDINALS, LETTERS, MOST_IN_WORDS } = tables;
+const { UNITS, MONTHS, ORDINALS, LETTERS, MOST_IN_WORDS } = wording, { SMALL } = hearing;
 const DIGIT = /\p{Nd}/u, DIGITS = /(?![0-9])\p{Nd}/gu;
 const UNUSED = /(?![\0-\x7fµμ²³])[\p{L}\p{N}]/gu;  // letters and numbers that stand in no pattern
 

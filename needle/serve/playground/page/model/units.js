@@ -2,10 +2,10 @@
 // needle/tools/grounding/units.py.
 
 import { readable } from "./readings.js";
-import { tables, units } from "./tables.js";
+import { units } from "./tables.js";
 import { casefold } from "./words.js";
 
-const { BY_NAME } = tables, SHORT = new Set(tables.SHORT);
+const { BY_NAME } = units, SHORT = new Set(units.SHORT);
 const sticky = new Map();
 
 /** The match of a pattern that begins at a place; null where there is none. */
