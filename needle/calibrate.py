@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 from needle.distil import is_right
 from needle.errors import UserError
 from needle.models import BUNDLED, checkpoint_folder, load, open_engine, require_torch
-from needle.student.confidence import FILE, fit
+from needle.student.confidence import FILE, features, fit
 from needle.student.leaning import Priors
 from needle.student.prior import FILE as PRIOR
-from needle.student.prior import KINDS, Prior
-from needle.student.prior_fit import Chosen, choices, fit_prior, open_choices
-from needle.tools import ToolSpec, fingerprint
+from needle.student.prior import KINDS, Judging, Prior
+from needle.student.prior_fit import Chosen, choices, fit_kind, judged, open_choices
+from needle.student.reranking import Candidates, doubtful
+from needle.tools import CallResult, ToolSpec, fingerprint
 from needle.traces import Trace
 
 if TYPE_CHECKING:
@@ -27,7 +28,9 @@ if TYPE_CHECKING:
     from needle.student.retrieval import Source
 
 BATCH = 32
-"""Rows answered, or texts read, between two reports of progress."""
+"""Texts read between two reports of progress."""
+JUDGED = "answers"
+"""The kind of choices that is made when the others have been."""
 REQUESTS, HELD_OUT, HELD_TOOLSETS = 3000, 600, 100
 """Training requests that a retrieval head is fitted on; validation requests that its weight is chosen and measured on, and toolsets of these."""
 
@@ -73,9 +76,7 @@ def calibrate(
     rows, _ = read_traces(list(traces))
     chosen = sorted(random.Random(seed).sample(rows, min(limit, len(rows))), key=lambda trace: (trace.toolset, len(trace.query)))
     caller, source = load(model, calibration=None, prior=None), ", ".join(path.name for path in traces)
-    prior = _prior(caller, chosen, source)
-    caller.priors = None if prior is None else Priors(prior, caller.tokenizer)
-    answered = _answered(caller, chosen, progress)
+    prior, answered = _prior(caller, chosen, source, progress)
     signals, right = [row[1] for row in answered], [row[2] for row in answered]
     made, held = fit(signals, right, [row[0].toolset for row in answered])
     before, after = measure([one["probability"] for one in signals], right), measure(held, right)
@@ -91,16 +92,48 @@ def calibrate(
     return CalibrationReport(target / FILE, made.features, len(answered), sum(right), before, after, prior)
 
 
-def _prior(caller: Any, traces: Sequence[Trace], source: str) -> Prior | None:
-    """The prior fitted on the rows that call something; None where it does not help left-out toolsets."""
-    found: dict[str, list[Chosen]] = {kind: [] for kind in KINDS}
+Answered = tuple[Trace, dict[str, float], bool]
+"""A row, what its confidence is computed from, and whether its answer is right."""
+
+
+def _prior(caller: Any, traces: Sequence[Trace], source: str, progress: Callable[[int, int], None]) -> tuple[Prior | None, list[Answered]]:
+    """The prior (None where it does not help left-out toolsets), and the answers of the student with it.
+
+    What counts while an answer is written is fitted first, then what counts among whole answers that were written so.
+    """
+    found: dict[str, list[Chosen]] = {kind: [] for kind in KINDS if kind != JUDGED}
     for trace in traces:
         request = caller.shown(trace.request)
         if trace.calls and {call.name for call in trace.calls} <= {tool.name for tool in request.tools}:
             about = request, trace.calls, trace.toolset, partial(caller.stepper, request), caller.tokenizer
             for kind, choice in chain(choices(*about), open_choices(*about, caller.constraint)):
                 found[kind].append(choice)
-    return fit_prior(found, source)
+    made = Prior(fitted_on={"source": source})
+    for kind, rows in found.items():
+        made = fit_kind(made, kind, rows)
+    caller.priors = Priors(made, caller.tokenizer)
+    considered = _considered(caller, traces, progress)
+    judgements = (judged(those, right, trace.toolset) for trace, those, right in considered)
+    made = fit_kind(made, JUDGED, [row for row in judgements if row is not None])
+    answered = []
+    for trace, those, right in considered:
+        place, share = those.best(made.answers) if doubtful(those.answers[0]) and made.answers != Judging() else (0, None)
+        answered.append((trace, features(those.answers[place], caller.tokenizer, share), right[place]))
+    return (None if made == Prior(fitted_on=made.fitted_on) else made), answered
+
+
+def _considered(caller: Any, traces: Sequence[Trace], progress: Callable[[int, int], None]) -> list[tuple[Trace, Candidates, list[bool]]]:
+    """Of each row that could be asked the answers that might be given, and which are right."""
+    found = []
+    for done, trace in enumerate(traces, 1):
+        try:
+            those = caller.considered(trace.request)
+        except UserError:
+            continue
+        if those.answers:
+            found.append((trace, those, [is_right(trace, CallResult(calls)) for calls in those.calls]))
+        progress(done, len(traces))
+    return found
 
 
 def _target(model: str | None, out: Path | None) -> Path:
@@ -109,20 +142,6 @@ def _target(model: str | None, out: Path | None) -> Path:
     if out is None and folder == BUNDLED and model is None:
         raise UserError("calibrate: the bundled base comes with what is fitted to it; name a checkpoint with --model, or a folder with --out")
     return out or folder
-
-
-def _answered(
-    caller: Any, traces: Sequence[Trace], progress: Callable[[int, int], None]
-) -> list[tuple[Trace, dict[str, float], bool]]:
-    """Rows that could be asked, with what the confidence is computed from and whether the answer is right."""
-    found = []
-    for start in range(0, len(traces), BATCH):
-        some = traces[start : start + BATCH]
-        for trace, answer in zip(some, caller.answer([trace.request for trace in some]), strict=True):
-            if answer.signals:
-                found.append((trace, answer.signals, is_right(trace, answer)))
-        progress(min(start + BATCH, len(traces)), len(traces))
-    return found
 
 
 @dataclass(frozen=True)

@@ -181,7 +181,7 @@ def calibrate(
         made = run(model, traces, out=out, **_given(limit=limit), seed=seed, progress=progress)
     for words, name in (("expected calibration error", "ece"), ("Brier score", "brier")):
         say(f"{words}: {made.before[name]:.3f} raw, {made.after[name]:.3f} fitted (each row by a fit without its toolset)")
-    said = {"names": "tool named", "values": "listed values", "numbers": "next token of a number", "texts": "next token of an open text"}
+    said = {"names": "tool named", "values": "listed values", "numbers": "next token of a number", "texts": "next token of an open text", "answers": "answer of several, where one of them is"}
     for kind, words in said.items() if made.prior else ():
         rows, right = made.prior.fitted_on[kind]["rows"], made.prior.fitted_on[kind]["right"]
         shares = ", ".join(f"{100 * share:.1f} % by {who}" for who, share in right.items())

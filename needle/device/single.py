@@ -255,9 +255,9 @@ class SingleStepper:
         self._written += tokens
         return Logits(self._singles.head, states)
 
-    def drop(self, tokens: int) -> None:
-        """Take back so many tokens at the end."""
-        del self._written[len(self._written) - tokens :]
+    def back_to(self, length: int) -> None:
+        """Take back all but the first ``length`` tokens."""
+        del self._written[length:]
 
     def keep(self, rows: Sequence[int]) -> None:
         """Go on with these rows, in this order (repeats allowed)."""

@@ -75,11 +75,10 @@ class OnnxStepper:
         count = len(tokens)
         return self._run([tokens], np.array([count]), np.arange(count - last, count)[None, :, None])[0]
 
-    def drop(self, tokens: int) -> None:
-        """Take back so many tokens at the end of the only row."""
-        if tokens:
-            self._lengths = self._lengths - tokens
-            self._kept[0, self._kept.shape[1] - tokens :] = False
+    def back_to(self, length: int) -> None:
+        """Take back all but the first ``length`` tokens of the only row."""
+        self._lengths[0] = length
+        self._kept[0] &= np.cumsum(self._kept[0]) <= length
 
     def _run(self, tokens: Sequence[Sequence[int]], counts: np.ndarray, last: np.ndarray) -> np.ndarray:
         """Append tokens to each row; logits after those at ``last``."""

@@ -9,20 +9,24 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from tokenizers import Tokenizer
 
 from needle.errors import UserError
+from needle.student.agreement import Agreement
 from needle.student.alignment import request_weights, value_tokens
+from needle.student.alternatives import alternatives
 from needle.student.confidence import Calibration, features
-from needle.student.decoding import Decoded, Stepper, Told, beam, greedy
+from needle.student.decoding import Decoded, Lean, Stepper, Told, beam, greedy
 from needle.student.grammar import Constraint
 from needle.student.leaning import Priors
 from needle.student.offer import Offer
-from needle.student.prior import Prior
+from needle.student.prior import Judging, Prior
 from needle.student.rendering import check_length, parse_answer, render_request, render_tools
+from needle.student.reranking import Candidates, candidates, doubtful
 from needle.student.streaming import teller
 from needle.student.tokenizer import EOS, SPECIAL_IDS
 from needle.tools import Caller, CallResult, Evidence, Request, ToolSpec, fingerprint
@@ -109,7 +113,8 @@ class StudentCaller(Caller):
 
         ``most_tools``: of larger toolsets only so many that fit the request best are shown to the model. Toolsets that do not fit into its context
         are cut down in any case; ``CallResult.offered`` says to what. ``retrieval`` finds these tools by meaning beside their words.
-        ``prior``: what common words count where the model names a tool or takes a listed value (under its grammar alone).
+        ``prior``: what the words of a request count where the model names a tool, writes a value, or is unsure of a whole answer (under its grammar
+        alone).
         """
         self.engine, self.tokenizer, self.name = engine, tokenizer, name
         self.constraint = Constraint(tokenizer) if constrained else None
@@ -247,15 +252,60 @@ class StudentCaller(Caller):
             decoded = beam(stepper, matchers[0], self.constraint, limit, self.beams, leans[0])[:1]
         else:
             decoded = greedy(stepper, matchers, self.constraint, limit, told, request=batch[0][2] if len(batch) == 1 else (), leans=leans)
+        shares: list[float | None] = [None] * len(batch)
+        if self._judges and told is None:
+            looks = [self._second_look(*one, stepper if len(batch) == 1 else None, explain) for one in zip(requests, batch, decoded, leans, strict=True)]
+            decoded, shares = [row for row, _ in looks], [share for _, share in looks]
         seconds = (time.perf_counter() - began) / len(batch)
         results = [
-            self._result(one.tools, len(rendered[1]) + len(rendered[2]), row, seconds)
-            for one, rendered, row in zip(requests, batch, decoded, strict=True)
+            self._result(one.tools, len(rendered[1]) + len(rendered[2]), row, share, seconds)
+            for one, rendered, row, share in zip(requests, batch, decoded, shares, strict=True)
         ]
         if explain:
             for request, row, result in zip(requests, decoded, results, strict=True):
                 result.evidence = self._evidence(request, row, result)
         return results
+
+    @property
+    def _judges(self) -> bool:
+        """Whether unsure answers get a second look."""
+        return self.priors is not None and self.priors.prior.answers != Judging() and self.beams == 1
+
+    def _second_look(
+        self, request: Request, rendered: Rendered, first: Decoded, lean: Lean | None, stepper: Any, explain: bool
+    ) -> tuple[Decoded, float | None]:
+        """The best of an unsure answer and others, with its share; a sure answer as it is. ``stepper``: that which wrote it, where it can go back."""
+        if not doubtful(first):
+            return first, None
+        found = self._considered(request, rendered, first, lean, stepper, explain)
+        if not found.answers:
+            return first, None
+        assert self.priors is not None
+        place, share = found.best(self.priors.prior.answers)
+        return found.answers[place], share
+
+    def _considered(self, request: Request, rendered: Rendered, first: Decoded, lean: Lean | None, stepper: Any, explain: bool) -> Candidates:
+        assert self.constraint is not None and self.priors is not None
+        told = 1 + first.choices[-1].place if stepper is not None else 0
+        matcher = partial(self.constraint.matcher, request.tools, request.choice)
+        limit = self.engine.config.max_target_tokens
+        others = alternatives(first, stepper or self._stepper([rendered], explain), told, matcher, self.constraint, limit, rendered[2], lean)
+        return candidates([first, *others], Agreement(request, self.priors.index(request.tools, rendered[0])), self.tokenizer)
+
+    def considered(self, request: Request) -> Candidates:
+        """The greedy answer to ``request``, and those that a second look at it would weigh, for those who fit what counts there.
+
+        Raises ``UserError`` for what does not fit. The caller has a prior.
+        """
+        assert self.constraint is not None and self.priors is not None
+        request = self.shown(request)
+        rendered = self._render(request)
+        stepper, lean = self._stepper([rendered]), self.priors.of(request, rendered[0])
+        matchers = [self.constraint.matcher(request.tools, request.choice)]
+        [first] = greedy(stepper, matchers, self.constraint, self.engine.config.max_target_tokens, request=rendered[2], leans=[lean])
+        if doubtful(first):
+            return self._considered(request, rendered, first, lean, stepper, False)
+        return candidates([first], Agreement(request, self.priors.index(request.tools, rendered[0])), self.tokenizer)
 
     def _evidence(self, request: Request, row: Decoded, result: CallResult) -> list[Evidence]:
         from needle.tools.grounding.evidence import find_evidence  # here: only an explanation needs its tables
@@ -282,10 +332,10 @@ class StudentCaller(Caller):
             return self.engine.stepper(list(toolsets.values()), [ids for _, _, ids in batch], [places[key] for key, _, _ in batch], align)
         return self.engine.stepper([tools for _, tools, _ in batch], [ids for _, _, ids in batch], list(range(len(batch))), align)
 
-    def _result(self, tools: Sequence[ToolSpec], prompt_tokens: int, row: Decoded, seconds: float) -> CallResult:
+    def _result(self, tools: Sequence[ToolSpec], prompt_tokens: int, row: Decoded, share: float | None, seconds: float) -> CallResult:
         raw = self.tokenizer.decode([token for token in row.ids if token != SPECIAL_IDS[EOS]], skip_special_tokens=False)
         usage = {"prompt_tokens": prompt_tokens, "completion_tokens": len(row.ids)}
-        signals = features(row, self.tokenizer)
+        signals = features(row, self.tokenizer, share)
         sure = signals["probability"] if self.calibration is None else self.calibration.confidence(signals)
         details = {"raw": raw, "usage": usage, "seconds": seconds, "confidence": sure, "calibrated": self.calibration is not None, "signals": signals}
         try:

@@ -4,8 +4,8 @@
     calibration.confidence(features(decoded, tokenizer))
 
 The raw probability of an answer is too high or too low for what it is worth (Guo et al., 2017, "On Calibration of Modern Neural Networks").
-Four models are tried on held-out folds and the best is kept: the raw probability as it is, linear in it, beta calibration (Kull et al., 2017: linear in log p
-and log(1 - p)), and one that also looks at the weakest choice, the names of the tools and the number of calls.
+Several models are tried on held-out folds and the best is kept: the raw probability as it is, linear in it, beta calibration (Kull et al., 2017: linear in log p
+and log(1 - p)), one that also looks at the weakest choice, the names of the tools and the number of calls, and what a second look (``needle.student.reranking``) found.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ FILE = "calibration.json"
 FORMAT = 1
 FLOOR = -12.0
 """Log-probabilities below this count as this: one absurd token must not outweigh everything."""
-MODELS = (("probability",), ("total", "rest"), ("probability", "least", "name", "none", "calls"))
+MODELS = (
+    ("probability",), ("total", "rest"), ("probability", "least", "name", "none", "calls"), ("share",), ("probability", "least", "name", "none", "calls", "share"),
+)  # fmt: skip
 """Features of each model that is fitted; beside them the raw probability is tried, which few rows may not improve."""
 FEATURES = tuple(dict.fromkeys(name for model in MODELS for name in model))
 FOLDS = 5
@@ -39,11 +41,12 @@ RIDGE = 1.0
 """Weight of the squared slopes (of features of unit variance) in the fit."""
 
 
-def features(decoded: Decoded, tokenizer: Tokenizer) -> dict[str, float]:
-    """What ``FEATURES`` name, of a greedy answer decoded under its grammar.
+def features(decoded: Decoded, tokenizer: Tokenizer, share: float | None = None) -> dict[str, float]:
+    """What ``FEATURES`` name, of an answer decoded under its grammar.
 
     ``probability`` of the whole answer, ``total`` its logarithm and ``rest`` that of the other answers together; ``least``: probability of the
-    weakest choice; ``name``: of the choices within names of tools; ``none``: 1 for no call; ``calls``: their number.
+    weakest choice; ``name``: of the choices within names of tools; ``none``: 1 for no call; ``calls``: their number; ``share``: that of the answer among those
+    that it was chosen from in a second look, its probability where there was none.
     """
     chosen = [choice.log_probability for choice in decoded.choices] or [FLOOR]
     within = _names(decoded.ids, tokenizer)
@@ -56,6 +59,7 @@ def features(decoded: Decoded, tokenizer: Tokenizer) -> dict[str, float]:
         "name": math.exp(sum(choice.log_probability for choice in decoded.choices if choice.place in within)),
         "none": float(decoded.ids[:1] == [SPECIAL_IDS[NONE]]),
         "calls": float(decoded.ids.count(SPECIAL_IDS[CALL])),
+        "share": probability if share is None else share,
     }
 
 

@@ -19,6 +19,8 @@ _BOS, _EOS, _NONE = (SPECIAL_IDS[mark] for mark in (BOS, EOS, NONE))
 _NEVER = np.float32(-1e30)
 DRAFT = 4
 """Most tokens that are guessed at a time."""
+UNLIKELY = -9.0
+"""Log-probability below which a token is no alternative."""
 WIND_DOWN = 256
 """Answer tokens (or half the limit, if that is less) after which a constrained answer may only close what is open: an unsure model that
 rambles still ends in valid calls.
@@ -69,14 +71,18 @@ class Logits(Protocol):
         """Logits of some ``tokens`` at a place."""
 
 
-class DraftingStepper(Stepper, Protocol):
-    """A stepper that can look at several places at once and take tokens back; for a single row."""
+class ReturningStepper(Stepper, Protocol):
+    """A stepper of a single row that can take tokens back."""
+
+    def back_to(self, length: int) -> None:
+        """Take back all but the first ``length`` tokens."""
+
+
+class DraftingStepper(ReturningStepper, Protocol):
+    """One that can also look at several places at once."""
 
     def step_all(self, tokens: Sequence[int], last: int) -> np.ndarray | Logits:
         """Append ``tokens``; return the logits ``[last, V]`` after each of the ``last`` ones."""
-
-    def drop(self, tokens: int) -> None:
-        """Take back so many tokens at the end."""
 
 
 class Choice(NamedTuple):
@@ -86,8 +92,19 @@ class Choice(NamedTuple):
     """Where it stands in the answer."""
     log_probability: float
     """Renormalised over the allowed tokens."""
-    runner_up: float
-    """Log-probability of the best other token; very low where nothing else was allowed."""
+    others: tuple[tuple[int, float], ...] = ()
+    """Other tokens that might have been chosen, with their log-probabilities; those below ``UNLIKELY`` are left out."""
+
+
+class Begun(NamedTuple):
+    """How an answer begins that is written to its end."""
+
+    ids: tuple[int, ...] = ()
+    """Its first tokens."""
+    choices: tuple[Choice, ...] = ()
+    """What was chosen among them."""
+    pending: tuple[int, ...] = (_BOS,)
+    """Tokens that the stepper has yet to read: the last of ``ids``, or all behind the mark at which an answer begins."""
 
 
 @dataclass(frozen=True)
@@ -172,15 +189,14 @@ def _logits_along(stepper: Stepper, answer: Sequence[int]) -> np.ndarray | Logit
     return np.concatenate([stepper.step([[token]]) for token in told])
 
 
-def _choose(log_probabilities: np.ndarray, best: int, place: int) -> Choice:
-    """The one at ``best`` as a choice beside the best other one."""
-    own = float(log_probabilities[best])
-    before, after = log_probabilities[:best], log_probabilities[best + 1 :]
-    other = max((float(part.max()) for part in (before, after) if part.size), default=float(_NEVER))
-    return Choice(place, own, other)
+def _choose(log_probabilities: np.ndarray, best: int, place: int, tokens: np.ndarray | None = None) -> Choice:
+    """The one at ``best`` as a choice beside the likely others; ``tokens`` that they are, None where each is its own place."""
+    near = [at for at in np.flatnonzero(log_probabilities > UNLIKELY) if at != best]
+    others = tuple((int(at if tokens is None else tokens[at]), float(log_probabilities[at])) for at in near)
+    return Choice(place, float(log_probabilities[best]), others)
 
 
-def _advance(matcher: LLMatcher | None, token: int) -> list[int]:
+def advance(matcher: LLMatcher | None, token: int) -> list[int]:
     """Consume ``token`` and what the grammar forces after it; both are returned. (After ``<none>`` only the end can come.)"""
     if matcher is None or token == _EOS:
         return [token]
@@ -202,18 +218,18 @@ def likeliest(log_probabilities: np.ndarray) -> int:
 
 def greedy(
     stepper: Stepper, matchers: Sequence[LLMatcher | None], constraint: Constraint | None, max_tokens: int, told: Told | None = None,
-    pick: Pick = likeliest, request: Sequence[int] = (), leans: Sequence[Lean | None] = (),
+    pick: Pick = likeliest, request: Sequence[int] = (), leans: Sequence[Lean | None] = (), begun: Begun = Begun(),
 ) -> list[Decoded]:  # fmt: skip
     """The most likely token at each step (or what ``pick`` takes), for all rows side by side. Rows that end leave the batch.
 
     ``told`` hears of each step. ``request``: tokens of the one row's request; what is being copied from it is tried in a single step, with the
-    same result. ``leans``: what changes the log-probabilities of each row, for rows that have any.
+    same result. ``leans``: what changes the log-probabilities of each row, for rows that have any. ``begun``: how every answer begins.
     """
     leans = leans or [None] * len(matchers)
     if request and len(matchers) == 1 and hasattr(stepper, "step_all"):
-        steps = drafted_steps(stepper, matchers[0], constraint, max_tokens, request, pick, leans[0])
+        steps = drafted_steps(stepper, matchers[0], constraint, max_tokens, request, pick, leans[0], begun)
     else:
-        steps = greedy_steps(stepper, matchers, constraint, max_tokens, leans, pick)
+        steps = greedy_steps(stepper, matchers, constraint, max_tokens, leans, pick, begun)
     while True:
         try:
             row, new = next(steps)
@@ -225,15 +241,15 @@ def greedy(
 
 def greedy_steps(
     stepper: Stepper, matchers: Sequence[LLMatcher | None], constraint: Constraint | None, max_tokens: int, leans: Sequence[Lean | None],
-    pick: Pick = likeliest,
-) -> Iterator[tuple[int, list[int]]]:
+    pick: Pick = likeliest, begun: Begun = Begun(),
+) -> Iterator[tuple[int, list[int]]]:  # fmt: skip
     """The same as it happens: yields ``(row, new tokens)`` of every row at each step; the generator's return value is ``greedy``'s."""
     limit = min(WIND_DOWN, max_tokens // 2)
-    answers: list[list[int]] = [[] for _ in matchers]
-    choices: list[list[Choice]] = [[] for _ in matchers]
+    answers: list[list[int]] = [list(begun.ids) for _ in matchers]
+    choices: list[list[Choice]] = [list(begun.choices) for _ in matchers]
     looked: list[list[np.ndarray]] = [[] for _ in matchers]
     live = list(range(len(matchers)))
-    pending: list[list[int]] = [[_BOS] for _ in live]
+    pending: list[list[int]] = [list(begun.pending) for _ in live]
     while live:
         logits = stepper.step(pending)
         pending, stay = [], []
@@ -242,8 +258,8 @@ def greedy_steps(
         for place, row in enumerate(live):
             tokens, log_probabilities = _options(logits, place, constraint, matchers[row], answers[row], limit, leans[row])
             best = pick(log_probabilities)
-            choices[row].append(_choose(log_probabilities, best, len(answers[row])))
-            new = _advance(matchers[row], int(tokens[best]))
+            choices[row].append(_choose(log_probabilities, best, len(answers[row]), tokens))
+            new = advance(matchers[row], int(tokens[best]))
             answers[row] += new
             yield row, new
             if new[-1] != _EOS and len(answers[row]) < max_tokens:
@@ -251,7 +267,8 @@ def greedy_steps(
                 pending.append(new)
         if len(stay) < len(live):
             live = [live[place] for place in stay]
-            stepper.keep(stay)
+            if live:  # the last one stays for those who go back with it
+                stepper.keep(stay)
     return [
         Decoded(ids, tuple(chosen), np.concatenate(parts) if parts else None)
         for ids, chosen, parts in zip(answers, choices, looked, strict=True)
@@ -281,21 +298,22 @@ def drafted_steps(
     request: Sequence[int],
     pick: Pick = likeliest,
     lean: Lean | None = None,
+    begun: Begun = Begun(),
 ) -> Iterator[tuple[int, list[int]]]:
     """``greedy_steps`` for one row, in fewer steps: tokens copied from ``request`` are guessed, and kept where they would have been chosen."""
     limit = min(WIND_DOWN, max_tokens // 2)
-    answer: list[int] = []
-    choices: list[Choice] = []
+    answer: list[int] = list(begun.ids)
+    choices: list[Choice] = list(begun.choices)
     looked: list[np.ndarray] = []
-    pending, guess = [_BOS], []
+    pending, guess = list(begun.pending), []
     while True:
         logits = stepper.step_all([*pending, *guess], len(guess) + 1)
         right, over = 0, False
         while True:
             tokens, log_probabilities = _options(logits, right, constraint, matcher, answer, limit, lean)
             best = pick(log_probabilities)
-            choices.append(_choose(log_probabilities, best, len(answer)))
-            new = _advance(matcher, int(tokens[best]))
+            choices.append(_choose(log_probabilities, best, len(answer), tokens))
+            new = advance(matcher, int(tokens[best]))
             answer += new
             yield 0, new
             over = new[-1] == _EOS or len(answer) >= max_tokens
@@ -307,8 +325,8 @@ def drafted_steps(
             looked.append(stepper.alignment[0][: len(pending) + right])
         if over:
             return [Decoded(answer, tuple(choices), np.concatenate(looked)[: len(answer)] if looked else None)]
-        stepper.drop(len(guess) - right)
         pending = new[same:]
+        stepper.back_to(1 + len(answer) - len(pending))
         guess = draft(answer, request, constraint, matcher)
 
 
@@ -332,7 +350,7 @@ def beam(stepper: Stepper, matcher: LLMatcher | None, constraint: Constraint | N
         for _, place, token in candidates:
             row, parent = beams[place]
             own = parent.deep_copy() if parent is not None else None
-            new = _advance(own, token)
+            new = advance(own, token)
             longer = Decoded([*row.ids, *new], (*row.choices, _choose(log_probabilities[place], token, len(row.ids))))
             if new[-1] == _EOS or len(longer.ids) >= max_tokens:
                 done.append(longer)

@@ -56,9 +56,10 @@ class Priors:
         """What changes the choices in an answer to ``request``; None where there are no tools. ``key``: fingerprint of its tools."""
         if not request.tools:
             return None
-        return Leaning(self.prior, request, self._index(request.tools, key), self.tokenizer)
+        return Leaning(self.prior, request, self.index(request.tools, key), self.tokenizer)
 
-    def _index(self, tools: Sequence[ToolSpec], key: str) -> ToolIndex:
+    def index(self, tools: Sequence[ToolSpec], key: str) -> ToolIndex:
+        """Word statistics of tools, by their fingerprint."""
         with self._lock:
             known = self._known.get(key)
         if known is None:

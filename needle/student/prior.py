@@ -3,7 +3,8 @@
 A small student copies values well long before it matches a request with the right one of several unknown tools, which counting common words
 does rather well. Where a tool is named, the student's log-probability of each name times ``sharpness``, and ``words`` times the logarithm of one
 plus its lexical score (``needle.tools.retrieval``) are added up, and ``near`` times that of the words where the next call begins; listed values likewise, with weights of their own. Numbers and open texts are
-weighed token by token, by whether the request states them (``needle.student.stated``). A product of experts (Hinton, 2002), as speech
+weighed token by token, by whether the request states them (``needle.student.stated``). Whole answers are weighed against others where the
+student is unsure (``needle.student.reranking``). A product of experts (Hinton, 2002), as speech
 recognisers add a second score at decoding (shallow fusion: Gulcehre et al., arXiv:1503.03535). ``needle.student.prior_fit`` chooses the weights, ``needle.student.leaning`` applies them:
 with a student that knows better, words come to count little.
 """
@@ -56,8 +57,36 @@ class Stating(NamedTuple):
     """Of log(1 + lexical score) of a further parameter."""
 
 
-KINDS: dict[str, type[Naming] | type[Weights] | type[Stating]] = {"names": Naming, "values": Weights, "numbers": Stating, "texts": Stating}
-"""Kinds of choices, and what is weighed in each."""
+class Judging(NamedTuple):
+    """What counts where one of several whole answers is chosen, beside ``needle.student.agreement.FEATURES``."""
+
+    sharpness: float = 1.0
+    """Of the log-probability of an answer."""
+    none: float = 0.0
+    """Of no call."""
+    left: float = 0.0
+    """Of each word of the request that an answer does not account for."""
+    left_share: float = 0.0
+    """Of their share."""
+    unsaid: float = 0.0
+    """Of each value that the request does not say."""
+    unsaid_truth: float = 0.0
+    """Of each truth value that no word tells."""
+    shared: float = 0.0
+    """Of each value made from the same words as another one of its call."""
+    shared_beside: float = 0.0
+    """Of each value made from the same words as one of another call of the tool."""
+    again: float = 0.0
+    """Of each call that is there already."""
+    unit: float = 0.0
+    """Of each number with a unit that its parameter wants."""
+    listed: float = 0.0
+    """Of each listed value that has a word in common with the request."""
+
+
+Kind = Naming | Weights | Stating | Judging
+KINDS: dict[str, type[Kind]] = {"names": Naming, "values": Weights, "numbers": Stating, "texts": Stating, "answers": Judging}
+"""Kinds of choices, and what is weighed in each. The last is made when an answer is written, the others while it is."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +101,8 @@ class Prior:
     """Where a number is written."""
     texts: Stating = Stating()
     """Where a text is written that is not one of a list."""
+    answers: Judging = Judging()
+    """Where an unsure answer is weighed against others."""
     fitted_on: dict[str, Any] = field(default_factory=dict)
     """Where they come from: ``source``; of each kind ``rows`` and, on left-out toolsets, the share chosen right with and without."""
 
@@ -96,7 +127,7 @@ class Prior:
         if read["format"] != FORMAT:
             raise ValueError("another format")
         read["names"] = {"near": 0.0, **read["names"]}  # not in files of before
-        found = {kind: made(*(float(read[kind][one]) for one in made._fields)) for kind, made in KINDS.items() if kind in read or made is not Stating}
+        found = {kind: made(*(float(read[kind][one]) for one in made._fields)) for kind, made in KINDS.items() if kind in read or kind in ("names", "values")}
         made = cls(**found, fitted_on=dict(read["fitted_on"]))  # type: ignore[arg-type]  # each kind is of its own class
         if not all(map(math.isfinite, made.weights)):
             raise ValueError("its weights are not finite")

@@ -16,6 +16,7 @@ from needle.student.newton import newton
 from needle.student.place import Places
 from needle.student.prior import KINDS, Prior
 from needle.student.rendering import compact, render_answer
+from needle.student.reranking import Candidates
 from needle.student.stated import Stated
 from needle.student.tokenizer import BOS, SPECIAL_IDS
 from needle.tools import Request, ToolCall
@@ -172,13 +173,17 @@ def held_out(rows: Sequence[Chosen]) -> dict[str, float]:
     return {name: round(share, 4) for name, share in shares.items()}
 
 
-def fit_prior(found: Mapping[str, Sequence[Chosen]], source: str) -> Prior | None:
-    """The prior of the choices ``found`` of each kind; None where words help none. A kind of few choices, or that words do not help, is left to the student."""
-    made = Prior(fitted_on={"source": source})
-    for kind, weights in KINDS.items():
-        rows = found.get(kind, ())
-        right = held_out(rows) if len(rows) >= LEAST_ROWS else {}
-        made.fitted_on[kind] = {"rows": len(rows), "right": right}
-        if right and right["both"] > right["student"]:
-            made = replace(made, **{kind: weights(*fit_weights(rows))})
-    return None if made == Prior(fitted_on=made.fitted_on) else made
+def judged(found: Candidates, right: Sequence[bool], group: str) -> Chosen | None:
+    """The choice of the right one of several whole answers; None where all are right or none is."""
+    if all(right) or not any(right):
+        return None
+    return Chosen(found.log_probabilities, found.features, list(right).index(True), group)
+
+
+def fit_kind(prior: Prior, kind: str, rows: Sequence[Chosen]) -> Prior:
+    """The prior with weights for one kind of choices. A kind of few choices, or that words do not help, is left to the student."""
+    right = held_out(rows) if len(rows) >= LEAST_ROWS else {}
+    made = replace(prior, fitted_on={**prior.fitted_on, kind: {"rows": len(rows), "right": right}})
+    if right and right["both"] > right["student"]:
+        return replace(made, **{kind: KINDS[kind](*fit_weights(rows))})  # type: ignore[arg-type]  # each kind is of its own class
+    return made

@@ -36,12 +36,15 @@ def test_the_logits_are_those_of_the_general_decoder(folders, bits: int, request
     engine = OnnxEngine(folders[bits])
     one, other = (engine.stepper([TOOLS], [request_ids], [0], align) for align in (False, True))
     assert (type(one), type(other)) == (SingleStepper, OnnxStepper)
+    written = 0
     for tokens in STEPS:
+        written += len(tokens)
         found, expected = one.step_all(tokens, len(tokens)), other.step_all(tokens, len(tokens))
         _close(found.every(), expected)
         if len(tokens) > 3:
-            one.drop(2), other.drop(2)
+            one.back_to(written - 2), other.back_to(written - 2)
             _close(one.step([[70]]), other.step([[70]]))
+            written -= 1
 
 
 @pytest.mark.parametrize("bits", [4, 8])

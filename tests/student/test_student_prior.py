@@ -15,8 +15,8 @@ from needle.errors import UserError
 from needle.student.caller import StudentCaller
 from needle.student.modeling.engine import TorchEngine
 from needle.student.leaning import LIKELIEST, Leaning, Priors, listed_texts
-from needle.student.prior import Naming, Prior, Stating, Weights
-from needle.student.prior_fit import Chosen, choices, fit_prior, fit_weights, held_out, log_probabilities_among, open_choices
+from needle.student.prior import Judging, Naming, Prior, Stating, Weights
+from needle.student.prior_fit import Chosen, choices, fit_kind, fit_weights, held_out, log_probabilities_among, open_choices
 from needle.student.rendering import render_answer, render_request, render_tools
 from needle.student.tokenizer import CALL, SPECIAL_IDS
 from needle.tools import Choice, Request, ToolCall, ToolSpec
@@ -156,15 +156,15 @@ def test_the_fit_finds_the_weights_that_rows_were_drawn_with() -> None:
 def test_words_are_left_out_where_they_help_no_left_out_toolset_or_rows_are_few() -> None:
     sure, leant = _rows(3.0, 0.0), _rows(0.3, 2.0)
     assert held_out(leant)["both"] > held_out(leant)["student"]
-    made = fit_prior({"names": leant, "values": leant[:20]}, "rows.jsonl")
+    made = fit_kind(fit_kind(Prior(fitted_on={"source": "rows.jsonl"}), "names", leant), "values", leant[:20])
     assert made.names.words == pytest.approx(2.0, abs=0.2) and made.values == Weights()
     assert made.fitted_on["values"] == {"rows": 20, "right": {}} and made.fitted_on["source"] == "rows.jsonl"
-    assert fit_prior({}, "") is None
+    assert fit_kind(Prior(), "answers", []).answers == Judging()
     assert abs(fit_weights(sure)[1]) < 0.2
 
 
 def test_a_prior_is_kept_whole_and_a_damaged_one_is_named(tmp_path: Path) -> None:
-    made = Prior(Naming(0.25, 3.5, 1.5), Weights(1.0, 0.0), Stating(0.6, 1.0, 2.0, 0.5, 0.7), fitted_on={"source": "rows.jsonl"})
+    made = Prior(Naming(0.25, 3.5, 1.5), Weights(1.0, 0.0), Stating(0.6, 1.0, 2.0, 0.5, 0.7), answers=Judging(1.1, left=-0.5), fitted_on={"source": "rows.jsonl"})
     made.save(tmp_path)
     assert Prior.load(tmp_path) == made and Prior.load(tmp_path / "no") is None
     whole = json.loads((tmp_path / "prior.json").read_text())
@@ -172,7 +172,7 @@ def test_a_prior_is_kept_whole_and_a_damaged_one_is_named(tmp_path: Path) -> Non
         (tmp_path / "prior.json").write_text(json.dumps(whole | change))
         with pytest.raises(UserError, match="not a prior.*needle calibrate"):
             Prior.load(tmp_path)
-    older = {key: value for key, value in whole.items() if key not in ("numbers", "texts")} | {"names": {"sharpness": 0.25, "words": 3.5}}
+    older = {key: value for key, value in whole.items() if key not in ("numbers", "texts", "answers")} | {"names": {"sharpness": 0.25, "words": 3.5}}
     (tmp_path / "prior.json").write_text(json.dumps(older))
     assert Prior.load(tmp_path) == Prior(Naming(0.25, 3.5), made.values, fitted_on=made.fitted_on)  # as it was written before there were these
 

@@ -72,6 +72,11 @@ class TorchStepper:
         return [mean_CS[:count, real_S] for mean_CS, count, real_S in zip(mean_BCS, counts.tolist(), real_BS, strict=True)]
 
     @torch.inference_mode()
+    def back_to(self, length: int) -> None:
+        """Take back all but the first ``length`` tokens of the only row."""
+        self.lengths[0] = length
+
+    @torch.inference_mode()
     def keep(self, rows: Sequence[int]) -> None:
         """Go on with these rows, in this order."""
         place = torch.tensor(rows, dtype=torch.long)
