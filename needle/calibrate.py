@@ -19,6 +19,7 @@ from needle.student.prior import FILE as PRIOR
 from needle.student.prior import KINDS, Judging, Prior
 from needle.student.prior_fit import Chosen, choices, fit_kind, judged, open_choices
 from needle.student.reranking import Candidates, doubtful
+from needle.student.shape import CONFIG, Shape
 from needle.tools import CallResult, ToolSpec, fingerprint
 from needle.traces import Trace
 
@@ -134,6 +135,25 @@ def _considered(caller: Any, traces: Sequence[Trace], progress: Callable[[int, i
             found.append((trace, those, [is_right(trace, CallResult(calls)) for calls in those.calls]))
         progress(done, len(traces))
     return found
+
+
+def take_over(start: Path, checkpoint: Path, rows: Sequence[Trace]) -> None:
+    """Give a fine-tuned ``checkpoint`` the second look of its ``start``, and fit its confidence with it on held-out ``rows``.
+
+    How an answer should agree with its request is the same for all tools. What words count while an answer is written is not taken over: a student of
+    few tools knows better. Nothing happens where the start has no second look, or its tools see the request (which is slow to answer one by one).
+    """
+    before = Prior.load(start)
+    if before is None or before.answers == Judging() or not (checkpoint / CONFIG).is_file() or not Shape.read(checkpoint).shares_toolsets:
+        return
+    Prior(answers=before.answers, fitted_on={"source": "taken over from the start", JUDGED: before.fitted_on.get(JUDGED, {})}).save(checkpoint)
+    answers = load(checkpoint, calibration=None).answer([row.request for row in rows])
+    told = [(row, answer) for row, answer in zip(rows, answers, strict=True) if answer.signals]
+    try:
+        made, _ = fit([answer.signals for _, answer in told], [is_right(*one) for one in told], [row.toolset for row, _ in told])
+    except UserError:  # too few rows, or all right
+        return
+    replace(made, fitted_on={**made.fitted_on, "source": "validation rows of the run"}).save(checkpoint)
 
 
 def _target(model: str | None, out: Path | None) -> Path:

@@ -136,6 +136,7 @@ def train(
     import torch
     from safetensors import SafetensorError
 
+    from needle.calibrate import take_over
     from needle.train.checkpoint import alone, read_state
     from needle.watch import BUNDLED_NAME, watch_run
 
@@ -151,7 +152,8 @@ def train(
     split = read_split(traces, settings.get("seed", 0))
     config = _config(settings, len(split.train), fine_tune=base != "none")
     torch.manual_seed(config.seed)
-    trainer = _trainer(split, config, out, last if resume else None if base == "none" else checkpoint_folder(base), preset, soft, resume)
+    start = None if base == "none" else checkpoint_folder(base)
+    trainer = _trainer(split, config, out, last if resume else start, preset, soft, resume)
     taught = trainer.students.teachers
     trainer.origin = {
         "loss": loss, "teachers": list(teachers), "weights of the teachers": [] if taught is None else taught.identity(), "teacher cache": str(teacher_cache or ""),
@@ -159,9 +161,7 @@ def train(
     }  # fmt: skip
     if resume:
         trainer.resume()
-    report({"rows": len(trainer.examples), "toolsets": len(trainer.examples.groups), "validation_rows": len(trainer.validate.traces),
-            "unusable": len(split.problems), "too_long": trainer.examples.too_long, "students": len(trainer.students.models), "parameters": trainer.model.parameter_groups(),
-            "problems": split.problems})  # fmt: skip
+    report(_begun(trainer, split))
     origin = {
         "start": base or BUNDLED_NAME, "preset": preset, "loss": loss, "teachers": list(teachers), "data": [weighed(path) for path in traces],
         "unusable": len(split.problems), "replayed": len(trainer.examples) + trainer.examples.too_long - len(split.train),
@@ -169,12 +169,24 @@ def train(
     with alone(out) if trainer.world.first else nullcontext():
         watch = watch_run(trainer, split.train, origin, logs, report)
         try:
-            return trainer.run(watch, piece)
+            done = trainer.run(watch, piece)
+            if start is not None and trainer.world.first and done.complete:
+                take_over(start, out / "best", trainer.validate.traces)
+            return done
         except (SafetensorError, OSError) as error:
             remedy = "continue with --resume" if last.exists() else "run the same command again"
             raise UserError(f"{out}: cannot be written ({error}); free some space and {remedy}: what was saved before is whole") from error
         finally:
             watch.close()
+
+
+def _begun(trainer: Any, split: Split) -> dict[str, Any]:
+    """What is told of a run before its first step."""
+    examples = trainer.examples
+    return {
+        "rows": len(examples), "toolsets": len(examples.groups), "validation_rows": len(trainer.validate.traces), "unusable": len(split.problems),
+        "too_long": examples.too_long, "students": len(trainer.students.models), "parameters": trainer.model.parameter_groups(), "problems": split.problems,
+    }  # fmt: skip
 
 
 def _digest(split: Split) -> str:

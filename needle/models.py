@@ -86,7 +86,7 @@ def load(
         threads: threads of one answer in ONNX Runtime.
         threshold: confidence below which an answer counts as unsure (0.7 where only a fallback is given).
         fallback: who answers then: another caller, or its name as in ``open_caller`` (``"http://...#model"``); None: the answer is marked.
-        options: those of ``StudentCaller``: ``constrained``, ``beams``, ``rows``, ``explain``, ``most_tools``;
+        options: those of ``StudentCaller``: ``constrained``, ``beams``, ``rows``, ``explain``, ``most_tools``, ``second_look``;
             ``calibration``, ``prior`` and ``retrieval`` in place of what lies beside the weights (None: without).
 
     Raises:

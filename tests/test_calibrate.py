@@ -7,41 +7,44 @@ import math
 import random
 import shutil
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from needle import calibrate as module
 from needle import models
 from needle.cli import app
+from needle.student.agreement import FEATURES
 from needle.student.confidence import Calibration
+from needle.student.decoding import Choice, Decoded
+from needle.student.prior import Judging, Naming, Prior
+from needle.student.reranking import Candidates
 from needle.student.retrieval import RetrievalHead
-from needle.tools import Caller, CallResult, ToolCall, ToolSpec
+from needle.student.tokenizer import load_tokenizer
+from needle.tools import ToolCall, ToolSpec
 from needle.traces import Trace
 from needle.traces.write import write_traces
 
 LIGHT = ToolSpec("light", "Switch a light.", {"type": "object", "properties": {"level": {"type": "integer"}}})
 
 
-class Boaster(Caller):
+class Boaster:
     """Right in half of the cases of which it says nine in ten, in nearly none of the others."""
 
-    tokenizer = constraint = None  # of a single tool without listed values nothing is asked
+    tokenizer, constraint = load_tokenizer(), None
 
     def shown(self, request):
         return request
 
     def stepper(self, request):
-        raise AssertionError(request)
+        raise AssertionError(request)  # of a single tool without listed values nothing is asked
 
-    def answer(self, requests):
-        results = []
-        for request in requests:
-            level = int(request.query.split()[-1])
-            sure = 0.9 if level % 2 else 0.2
-            right = random.Random(level).random() < (0.5 if level % 2 else 0.05)
-            signals = {"probability": sure, "total": math.log(sure), "rest": math.log(1 - sure), "least": sure, "name": 1.0, "none": 0.0, "calls": 1.0}
-            results.append(CallResult([ToolCall("light", {"level": level if right else -1})], signals=signals, confidence=sure))
-        return results
+    def considered(self, request):
+        level = int(request.query.split()[-1])
+        sure = 0.9 if level % 2 else 0.2
+        right = random.Random(level).random() < (0.5 if level % 2 else 0.05)
+        answer = Decoded([5], (Choice(0, math.log(sure)),))
+        return Candidates([answer], [[ToolCall("light", {"level": level if right else -1})]], np.array([math.log(sure)]), np.zeros((len(FEATURES), 1)))
 
 
 @pytest.fixture
@@ -60,7 +63,7 @@ def test_a_boaster_is_brought_down_and_the_file_says_on_what(rows, tmp_path, mon
     facts = made.fitted_on
     assert (facts["rows"], facts["toolsets"], facts["source"]) == (200, 20, "held.jsonl")
     assert facts["ece"]["raw"] > 0.2 > 0.1 > facts["ece"]["held_out"] and facts["brier"]["held_out"] < facts["brier"]["raw"]
-    low, high = (made.confidence({"probability": p, "total": math.log(p), "rest": math.log(1 - p), "least": p, "name": 1, "none": 0, "calls": 1}) for p in (0.2, 0.9))
+    low, high = (made.confidence({"probability": p, "total": math.log(p), "rest": math.log(1 - p), "least": p, "name": 1, "none": 0, "calls": 0, "share": p}) for p in (0.2, 0.9))
     assert low < 0.15 and 0.35 < high < 0.65
     assert f"{facts['ece']['raw']:.3f} raw, {facts['ece']['held_out']:.3f} fitted" in done.output and "calibration.json" in done.output.split()[-1]
 
@@ -74,6 +77,43 @@ def test_what_was_fitted_before_is_replaced_even_where_it_cannot_be_read(cli, ro
     done = cli("calibrate", "--model", tmp_path / "checkpoint", "--traces", rows, "--limit", 40)
     assert done.code == 0, done.err
     assert cli("run", "light to 5", "--tools", _tools(tmp_path), "--model", tmp_path / "checkpoint").code == 0
+
+
+class Rambler(Boaster):
+    """Likes its wrong answers a little better, and they repeat what they say."""
+
+    def considered(self, request):
+        level = int(request.query.split()[-1])
+        right, wrong = ToolCall("light", {"level": level}), ToolCall("light", {"level": -1})
+        answers = [Decoded([5], (Choice(0, math.log(0.4)),)), Decoded([5], (Choice(0, math.log(0.35)),))]
+        features = np.zeros((len(FEATURES), 2))
+        features[FEATURES.index("again")] = [1.0, random.Random(level).random() < 0.1]
+        return Candidates(answers, [[wrong, wrong], [right] if level % 10 else [wrong]], np.log([0.4, 0.35]), features)
+
+
+def test_what_counts_among_answers_is_fitted_on_those_that_hold_the_right_one(rows, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "load", lambda model, **_: Rambler())
+    monkeypatch.setattr(module, "open_choices", lambda *_: ())
+    done = CliRunner().invoke(app, ["calibrate", "--traces", str(rows), "--out", str(tmp_path / "out")])
+    assert done.exit_code == 0, done.output
+    prior = Prior.load(tmp_path / "out")
+    assert prior.answers.again < -0.5 and prior.fitted_on["answers"]["rows"] == 180
+    assert prior.fitted_on["answers"]["right"]["student"] == 0 < 0.8 < prior.fitted_on["answers"]["right"]["both"] and "180 choices" in done.output
+    assert Calibration.load(tmp_path / "out").fitted_on["right"] > 140
+
+
+def test_a_fine_tune_takes_over_the_second_look_of_its_start_and_nothing_else(cli, tiny_base, tmp_path, monkeypatch):
+    start, rows = tmp_path / "start", tmp_path / "rows.jsonl"
+    write_traces(rows, [Trace(f"r{n}", f"{SAID[n % 20]} and {SAID[n // 20]} the {NAMES[n % 19]}", (LIGHT,), (ToolCall("light", {"level": 1}),)) for n in range(300)])
+    shutil.copytree(tiny_base, start)
+    train = ("train", "--traces", rows, "--base", start, "--steps", 1, "--rows", 4, "--set", "validation_rows=24", "--curves", "none")
+    assert cli(*train, "--out", tmp_path / "without").code == 0 and Prior.load(tmp_path / "without" / "best") is None
+    Prior(Naming(0.3, 2.0), answers=Judging(left=-0.5)).save(start)
+    monkeypatch.setattr(module, "is_right", lambda trace, answer: len(trace.query) % 2 == 0)
+    assert cli(*train, "--out", tmp_path / "with").code == 0
+    made = Prior.load(tmp_path / "with" / "best")
+    assert made.answers == Judging(left=-0.5) and made.names == Naming() and "start" in made.fitted_on["source"]
+    assert Calibration.load(tmp_path / "with" / "best").fitted_on["rows"] >= 20
 
 
 def _tools(folder):

@@ -107,14 +107,14 @@ class StudentCaller(Caller):
     def __init__(
         self, engine: Engine, tokenizer: Tokenizer, *, name: str = "student", constrained: bool = True, beams: int = 1, rows: int = 32,
         calibration: Calibration | None = None, explain: bool = False, most_tools: int | None = None, retrieval: RetrievalHead | None = None,
-        prior: Prior | None = None,
+        prior: Prior | None = None, second_look: bool = True,
     ) -> None:  # fmt: skip
         """``calibration`` turns the probability of a greedy answer under its grammar into a confidence; ``explain``: always give evidence.
 
         ``most_tools``: of larger toolsets only so many that fit the request best are shown to the model. Toolsets that do not fit into its context
         are cut down in any case; ``CallResult.offered`` says to what. ``retrieval`` finds these tools by meaning beside their words.
         ``prior``: what the words of a request count where the model names a tool, writes a value, or is unsure of a whole answer (under its grammar
-        alone).
+        alone). ``second_look=False``: unsure answers stay as they are, in a third of the time.
         """
         self.engine, self.tokenizer, self.name = engine, tokenizer, name
         self.constraint = Constraint(tokenizer) if constrained else None
@@ -122,6 +122,7 @@ class StudentCaller(Caller):
         self.calibration = calibration if constrained and beams == 1 else None
         self.retrieval = retrieval
         self.priors = Priors(prior, tokenizer) if prior is not None and constrained else None
+        self._judges = second_look and beams == 1 and self.priors is not None and self.priors.prior.answers != Judging()
         self._offer = Offer(lambda tools: len(self._rendered_tools(tools)[1]), most_tools, self._finder())
         self._tools: dict[str, list[int]] = {}
         self._lock = threading.Lock()
@@ -265,11 +266,6 @@ class StudentCaller(Caller):
             for request, row, result in zip(requests, decoded, results, strict=True):
                 result.evidence = self._evidence(request, row, result)
         return results
-
-    @property
-    def _judges(self) -> bool:
-        """Whether unsure answers get a second look."""
-        return self.priors is not None and self.priors.prior.answers != Judging() and self.beams == 1
 
     def _second_look(
         self, request: Request, rendered: Rendered, first: Decoded, lean: Lean | None, stepper: Any, explain: bool

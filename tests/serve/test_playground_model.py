@@ -198,7 +198,7 @@ def test_what_the_grammar_cannot_hold_is_refused_in_words(page):
 
 @lru_cache
 def load_once(folder: Path):
-    return load(folder)
+    return load(folder, second_look=False)  # the page takes none
 
 
 def answers_of(tab, tmp_path, folder: Path, asked: list[Request]) -> tuple[list, list]:

@@ -30,7 +30,7 @@ def _boaster(rows: int, seed: int = 0) -> tuple[list[dict[str, float]], list[boo
     for value in np.sqrt(truth):
         total = math.log(max(value, 1e-6))
         signals.append({"probability": float(value), "total": total, "rest": math.log(max(1 - value, 1e-5)), "least": float(value),
-                        "name": 1.0, "none": 0.0, "calls": 1.0})  # fmt: skip
+                        "name": 1.0, "none": 0.0, "calls": 1.0, "share": float(value)})  # fmt: skip
     return signals, (rng.random(rows) < truth).tolist(), rng.integers(0, 30, rows).tolist()
 
 

@@ -18,7 +18,7 @@ export function features(ids, choices, tokenizer) {
   return {
     probability, total: Math.max(total, FLOOR), rest: Math.log(Math.max(1 - probability, Math.exp(FLOOR))), least: Math.exp(Math.min(...chances)),
     name: Math.exp(choices.reduce((sum, choice) => sum + (within.has(choice.place) ? choice.chance : 0), 0)),
-    none: Number(ids[0] === none), calls: ids.filter((id) => id === call).length,
+    none: Number(ids[0] === none), calls: ids.filter((id) => id === call).length, share: probability,  // no second look here
   };
 }
 
