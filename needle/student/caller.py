@@ -18,7 +18,7 @@ from tokenizers import Tokenizer
 from needle.errors import UserError
 from needle.student.agreement import Agreement
 from needle.student.alignment import request_weights, value_tokens
-from needle.student.alternatives import alternatives
+from needle.student.alternatives import Writer, alternatives, told_before
 from needle.student.confidence import Calibration, features
 from needle.student.decoding import Decoded, Lean, Stepper, Told, beam, greedy
 from needle.student.grammar import Constraint
@@ -282,11 +282,11 @@ class StudentCaller(Caller):
 
     def _considered(self, request: Request, rendered: Rendered, first: Decoded, lean: Lean | None, stepper: Any, explain: bool) -> Candidates:
         assert self.constraint is not None and self.priors is not None
-        told = 1 + first.choices[-1].place if stepper is not None else 0
+        told = told_before(first, first.choices[-1].place) if stepper is not None else ()
         matcher = partial(self.constraint.matcher, request.tools, request.choice)
         limit = self.engine.config.max_target_tokens
-        others = alternatives(first, stepper or self._stepper([rendered], explain), told, matcher, self.constraint, limit, rendered[2], lean)
-        return candidates([first, *others], Agreement(request, self.priors.index(request.tools, rendered[0])), self.tokenizer)
+        writer = Writer(stepper or self._stepper([rendered], explain), told, matcher, self.constraint, limit, rendered[2], lean)
+        return candidates([first, *alternatives(first, writer)], Agreement(request, self.priors.index(request.tools, rendered[0])), self.tokenizer)
 
     def considered(self, request: Request) -> Candidates:
         """The greedy answer to ``request``, and those that a second look at it would weigh, for those who fit what counts there.

@@ -11,7 +11,7 @@ from tokenizers import Tokenizer
 from needle.device.engine import OnnxEngine
 from needle.student import reranking
 from needle.student.agreement import FEATURES, Agreement
-from needle.student.alternatives import MOST, alternatives, turns
+from needle.student.alternatives import MOST, Turn, Writer, alternatives, told_before, turns
 from needle.student.caller import StudentCaller
 from needle.student.decoding import Begun, Choice, Decoded, greedy
 from needle.student.modeling.engine import TorchEngine
@@ -42,25 +42,36 @@ def engine(request, tmp_path_factory):
     return OnnxEngine(folder), request.param == "onnx with places"
 
 
-def _made(engine, align: bool, tokenizer: Tokenizer, fresh: bool) -> tuple[Decoded, list[Decoded], StudentCaller]:
+def _made(engine, align: bool, tokenizer: Tokenizer, fresh: bool) -> tuple[Decoded, list[tuple[Turn, Decoded]], StudentCaller]:
+    """The greedy answer, and those behind turns, all written by one stepper or each by a fresh one."""
     caller = StudentCaller(engine, tokenizer)
-    rendered = caller._render(REQUEST)
+    rendered, constraint = caller._render(REQUEST), caller.constraint
     stepper = caller._stepper([rendered], align)
-    [first] = greedy(stepper, [caller.constraint.matcher(TOOLS)], caller.constraint, 120, request=rendered[2])
-    told = 0 if fresh else 1 + first.choices[-1].place
-    stepper = caller._stepper([rendered], align) if fresh else stepper
-    found = alternatives(first, stepper, told, lambda: caller.constraint.matcher(TOOLS), caller.constraint, 120, rendered[2])
-    return first, list(found), caller
+    [first] = greedy(stepper, [constraint.matcher(TOOLS)], constraint, 120, request=rendered[2])
+
+    def writer(stepper, told):
+        return Writer(stepper, told, lambda: constraint.matcher(TOOLS), constraint, 120, rendered[2])
+
+    class Recording(Writer):
+        def behind(self, turn: Turn) -> Decoded:
+            row = writer(caller._stepper([rendered], align), ()).behind(turn) if fresh else super().behind(turn)
+            found.append((turn, row))
+            return row
+
+    found: list[tuple[Turn, Decoded]] = []
+    one = Recording(stepper, told_before(first, first.choices[-1].place), lambda: constraint.matcher(TOOLS), constraint, 120, rendered[2])
+    assert list(alternatives(first, one)) == [row for _, row in found]
+    return first, found, caller
 
 
 def test_alternatives_are_what_greedy_makes_of_each_beginning(engine, tokenizer: Tokenizer) -> None:
     model, align = engine
     first, found, caller = _made(model, align, tokenizer, fresh=False)
-    assert len(found) == MOST and len({tuple(one.ids) for one in (first, *found)}) == MOST + 1
-    for turn, one in zip(turns(first), found, strict=True):
+    assert len(found) == MOST and len({tuple(one.ids) for one in (first, *(row for _, row in found))}) == MOST + 1
+    for turn, one in found:
         place = turn.choice.place
-        assert one.ids[:place] == first.ids[:place] and one.ids[place] == turn.token != first.ids[place]
-        assert one.choices[: turn.number] == first.choices[: turn.number] and one.choices[turn.number] == turn.choice
+        assert one.ids[:place] == turn.answer.ids[:place] and one.ids[place] == turn.token != turn.answer.ids[place]
+        assert one.choices[: turn.number] == turn.answer.choices[: turn.number] and one.choices[turn.number] == turn.choice
         assert [choice.place for choice in one.choices] == sorted({choice.place for choice in one.choices})
         matcher, rendered = caller.constraint.matcher(TOOLS), caller._render(REQUEST)
         matcher.consume_tokens(one.ids[: place + 1])
@@ -72,25 +83,37 @@ def test_alternatives_are_what_greedy_makes_of_each_beginning(engine, tokenizer:
             [plain] = greedy(caller._stepper([rendered], align), [matcher], caller.constraint, 120, begun=begun)
             assert plain.ids == one.ids
             assert validate_calls(parse_answer(tokenizer, one.ids, TOOLS), TOOLS) == []
-    if align:
-        assert all(len(one.alignment_TS) in (len(one.ids), turn.choice.place + 1) for turn, one in zip(turns(first), found, strict=True))
+        if align:
+            assert len(one.alignment_TS) in (len(one.ids), place + 1)
 
 
-def test_a_stepper_that_has_to_read_the_beginning_again_gives_the_same(engine, tokenizer: Tokenizer) -> None:
-    again, fresh = (_made(*engine, tokenizer, fresh)[1] for fresh in (False, True))
-    assert [one.ids for one in again] == [one.ids for one in fresh]
-    for one, other in zip(again, fresh, strict=True):
+def test_a_stepper_that_goes_back_writes_what_a_fresh_one_does(engine, tokenizer: Tokenizer) -> None:
+    (_, again, _), (_, fresh, _) = (_made(*engine, tokenizer, fresh) for fresh in (False, True))
+    assert [one.ids for _, one in again] == [one.ids for _, one in fresh]
+    for (_, one), (_, other) in zip(again, fresh, strict=True):
         assert one.log_probability == pytest.approx(other.log_probability, abs=1e-3)
         if one.alignment_TS is not None:
             np.testing.assert_allclose(one.alignment_TS, other.alignment_TS, atol=1e-5)
 
 
-def test_the_likeliest_turns_are_taken_the_last_first() -> None:
-    choices = (Choice(0, -0.1, ((7, -2.5), (8, -4.0), (9, -5.0), (10, -6.0))), Choice(2, -1.0, ((5, -1.2),)), Choice(5, -0.2))
-    found = turns(Decoded([1, 2, 3, 4, 5, 6], choices))
-    assert [(turn.token, round(turn.worth, 6)) for turn in found] == [(5, -1.3), (7, -2.5), (8, -4.0), (9, -5.0)]
-    many = Decoded([1] * 9, tuple(Choice(place, -0.5, ((3, -1.0),)) for place in range(9)))
-    assert [turn.number for turn in turns(many)] == list(range(MOST))[::-1]
+class Lists(Writer):
+    """Says the same few choices behind every turn."""
+
+    def __init__(self) -> None:
+        self.taken: list[tuple[int, float]] = []
+
+    def behind(self, turn: Turn) -> Decoded:
+        self.taken.append((turn.token, round(sum(choice.log_probability for choice in (*turn.answer.choices[: turn.number], turn.choice)), 6)))
+        return Decoded([*turn.answer.ids[: turn.choice.place], turn.token, 50], (*turn.answer.choices[: turn.number], turn.choice, Choice(turn.choice.place + 1, -0.1, ((60, -2.0),))))
+
+
+def test_the_most_promising_turns_are_taken_first_and_those_behind_them_come_in() -> None:
+    choices = (Choice(0, -0.1, ((7, -2.5), (8, -4.0), (9, -5.0), (10, -4.9))), Choice(2, -1.0, ((5, -1.2),)), Choice(5, -0.2))
+    first, writer = Decoded([1, 2, 3, 4, 5, 6], choices), Lists()
+    assert [round(worth, 6) for worth, _ in turns(first)] == [-2.5, -4.0, -4.9, -1.3] and [turn.token for _, turn in turns(first, 1)] == [5]
+    assert len(list(alternatives(first, writer))) == MOST
+    assert writer.taken == [(5, -1.3), (7, -2.5), (60, -3.3), (8, -4.0), (60, -4.5), (10, -4.9), (60, -5.3)]
+    assert list(alternatives(Decoded([1], (Choice(0, -0.2),)), writer)) == []
 
 
 def _said(query: str, *calls: ToolCall, system: str = "") -> dict[str, float]:
