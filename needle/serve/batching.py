@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import groupby
 
 from needle.serve.errors import ApiError
 from needle.serve.limits import Limits
@@ -145,7 +146,7 @@ class Batcher:
 
         requests = [one.request for one in batch]
         try:
-            if len({one.explain for one in batch}) == 2:
+            if len({_kind(one) for one in batch}) > 1:
                 return self._ask_apart(batch, loop)
             if batch[0].explain:
                 results = self.caller.answer_explained(requests)
@@ -165,12 +166,16 @@ class Batcher:
             return [_broken()]
 
     def _ask_apart(self, batch: list[_Waiting], loop: asyncio.AbstractEventLoop) -> list[CallResult | ApiError]:
-        """First those who want no evidence, which costs time, then the others."""
-        order = sorted(range(len(batch)), key=lambda place: batch[place].explain)
-        plain = sum(not one.explain for one in batch)
-        groups = [[batch[place] for place in part] for part in (order[:plain], order[plain:])]
+        """Each kind for itself, those first who want no evidence, which costs time: an answer does not depend on how its neighbours are told."""
+        order = sorted(range(len(batch)), key=lambda place: _kind(batch[place]))
+        groups = [[batch[place] for place in part] for _, part in groupby(order, key=lambda place: _kind(batch[place]))]
         answers = [answer for group in groups for answer in self._ask(group, loop)]
         return [answers[order.index(place)] for place in range(len(batch))]
+
+
+def _kind(one: _Waiting) -> tuple[bool, bool]:
+    """How a request is answered: with evidence; told piece by piece."""
+    return one.explain, one.told is not None and not one.explain
 
 
 def _broken() -> ApiError:
