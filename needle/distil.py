@@ -134,9 +134,7 @@ def train(
     """
     require_torch("training")
     import torch
-    from safetensors import SafetensorError
 
-    from needle.calibrate import take_over
     from needle.train.checkpoint import alone, read_state
     from needle.watch import BUNDLED_NAME, watch_run
 
@@ -167,17 +165,26 @@ def train(
         "unusable": len(split.problems), "replayed": len(trainer.examples) + trainer.examples.too_long - len(split.train),
     }  # fmt: skip
     with alone(out) if trainer.world.first else nullcontext():
-        watch = watch_run(trainer, split.train, origin, logs, report)
-        try:
-            done = trainer.run(watch, piece)
-            if start is not None and trainer.world.first and done.complete:
-                take_over(start, out / "best", trainer.validate.traces)
-            return done
-        except (SafetensorError, OSError) as error:
-            remedy = "continue with --resume" if last.exists() else "run the same command again"
-            raise UserError(f"{out}: cannot be written ({error}); free some space and {remedy}: what was saved before is whole") from error
-        finally:
-            watch.close()
+        return _run(trainer, watch_run(trainer, split.train, origin, logs, report), piece, start)
+
+
+def _run(trainer: Any, watch: Any, piece: float | None, start: Path | None) -> Any:
+    """Train to the end, or of a ``piece``; a finished fine-tune takes over what is fitted to its ``start``."""
+    from safetensors import SafetensorError
+
+    from needle.calibrate import take_over
+
+    out = trainer.out
+    try:
+        done = trainer.run(watch, piece)
+        if start is not None and trainer.world.first and done.complete:
+            take_over(start, out / "best", trainer.validate.traces)
+        return done
+    except (SafetensorError, OSError) as error:
+        remedy = "continue with --resume" if (out / "last").exists() else "run the same command again"
+        raise UserError(f"{out}: cannot be written ({error}); free some space and {remedy}: what was saved before is whole") from error
+    finally:
+        watch.close()
 
 
 def _begun(trainer: Any, split: Split) -> dict[str, Any]:
