@@ -35,9 +35,16 @@ class _Found(NamedTuple):
 
     start: int
     end: int
-    number: int
-    """Its call."""
+    call: int
+    """Its place among the calls."""
     tool: str
+    value: str
+    literal: bool
+    """Whether it stands there letter for letter."""
+
+    def shares(self, other: _Found) -> bool:
+        """Whether two values are made of the same words: the same value twice, or texts that overlap. (Amount and unit, or two ends of a range, are not.)"""
+        return self.start < other.end and other.start < self.end and (self.value == other.value or (self.literal and other.literal))
 
 
 class Agreement:
@@ -75,12 +82,13 @@ class Agreement:
         tool = calls[number].name
         how, span = self._look(slot)
         if span is not None:
-            touching = [one for one in found if one.start < span[1] and span[0] < one.end]
-            span = (self._elsewhere(slot, touching) if touching else None) or span
-            touching = [one for one in touching if one.start < span[1] and span[0] < one.end]
-            counts["shared"] += any(one.number == number for one in touching)
-            counts["shared_beside"] += any(one.number != number and one.tool == tool for one in touching)
-            found.append(_Found(*span, number, tool))
+            mine = _Found(*span, number, tool, str(slot.value).casefold(), how == "said")
+            if any(map(mine.shares, found)) and (elsewhere := self._elsewhere(slot, found)):
+                mine = mine._replace(start=elsewhere[0], end=elsewhere[1])
+            others = [one for one in found if mine.shares(one)]
+            counts["shared"] += any(one.call == number for one in others)
+            counts["shared_beside"] += any(one.call != number and one.tool == tool for one in others)
+            found.append(mine)
         if isinstance(slot.value, bool):
             counts["unsaid_truth"] += span is None
             return
@@ -100,10 +108,10 @@ class Agreement:
             self._looked[key] = how, span
         return self._looked[key]
 
-    def _elsewhere(self, slot: Slot, taken: Sequence[_Found]) -> tuple[int, int] | None:
-        """Where the request says a value a second time ("2 rooms for 2 people")."""
+    def _elsewhere(self, slot: Slot, found: Sequence[_Found]) -> tuple[int, int] | None:
+        """Where the request says a value beside the places of others ("2 rooms for 2 people")."""
         text = self._query
-        for one in taken:
+        for one in found:
             text = text[: one.start] + "\0" * (one.end - one.start) + text[one.end :]
         how, span = find_value(slot, text, self._today)
         return span if how in ("said", "normalised") else None

@@ -136,6 +136,19 @@ def test_features_of_answers_are_what_they_are_called() -> None:
     assert "shared_beside" not in _said("2 of 2", ToolCall("unlock_scooter", {"code": "2"}), ToolCall("unlock_scooter", {"code": "2"}))
 
 
+def test_amount_and_unit_and_the_ends_of_a_range_share_no_words() -> None:
+    duration = {"type": "object", "properties": {"amount": {"type": "integer"}, "unit": {"type": "string", "enum": ["minutes", "hours"]}}}
+    tool = ToolSpec("timer", "Start a timer.", {"type": "object", "properties": {
+        "duration": duration, "rooms": {"type": "integer"}, "people": {"type": "integer"}, "start": {"type": "string", "format": "date"}, "end": {"type": "string", "format": "date"}}})  # fmt: skip
+
+    def shared(query: str, **arguments: object) -> float:
+        return dict(zip(FEATURES, Agreement(Request(query, (tool,)), ToolIndex((tool,))).features([ToolCall("timer", arguments)]), strict=True))["shared"]
+
+    assert shared("a timer for 5 minutes", duration={"amount": 5, "unit": "minutes"}) == 0
+    assert shared("2 rooms for 2 people", rooms=2, people=2) == 0 and shared("2 rooms", rooms=2, people=2) == 1
+    assert shared("from 5 to 9 May 2027", start="2027-05-05", end="2027-05-09") == 0
+
+
 def test_units_listed_values_and_truth_values_are_told() -> None:
     timed = "unlock W9W9 for 20 minutes, fast, with a helmet"
     assert _said(timed, ToolCall("unlock_scooter", {"code": "W9W9", "minutes": 20}))["unit"] == 1
