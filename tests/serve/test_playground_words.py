@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import random
+import re
 import unicodedata
 from pathlib import Path
 from typing import Any
@@ -149,14 +150,18 @@ def test_numbers_times_and_dates_are_heard_as_in_python(page, traces):
     rng, facts = random.Random(0), [None, "", "Today is 2026-11-30.", "5.6.2026, 7 May 2027", "2026-02-30", "0000-01-01", "9999-12-30", "٢٠٢٦-٠١-٠٢"]
     asked = [(trace.query, trace.system) for trace in traces] + [(mumbled(rng), rng.choice(facts)) for _ in range(1500)]
     found = page.evaluate(f"""{json.dumps(asked)}.map(([text, system]) => hear(text, todayIn(system)).map(
-      one => [one.kind, one.kind === "number" ? plainNumber(one.value) : one.value, ...one.units.map(([name, size]) => name + " " + size.toFixed(9)).sort()]))""")
-    heard = 0
+      ({{kind, value, units, sure, start, end}}) => [kind, kind === "number" ? plainNumber(value) : value, sure, ...[start, end].map(at => [...text.slice(0, at)].length),
+        ...units.map(([name, size]) => name + " " + size.toFixed(9)).sort()]))""")
+    heard, wide = 0, re.compile("[\U0001d7ce-\U0001d7ff]")  # digits of two units, for which the page has one
     for (text, system), own in zip(asked, found, strict=True):
         mine = [
-            [one.kind, plain_number(one.value) if one.kind == "number" else one.value, *sorted(f"{name} {size:.9f}" for name, size in one.units)]
+            [one.kind, plain_number(one.value) if one.kind == "number" else one.value, one.sure, one.start, one.end]
+            + sorted(f"{name} {size:.9f}" for name, size in one.units)
             for one in hear(text, today_in(system))
-            if one.kind != "month"  # by which no value is weighed
         ]
+        places = slice(3, 5) if wide.search(text) else slice(0)
+        for one in (*own, *mine):
+            del one[places]
         assert sorted(own) == sorted(mine), (text, system)
         heard += len(mine)
     print(f"{heard} values of {len(asked)} texts are heard alike")

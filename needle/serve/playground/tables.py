@@ -1,6 +1,6 @@
-"""What numbers, times, dates and units are heard by, as a script for the page: Python's own tables and patterns.
+"""What numbers, times, dates and units are heard by, and values found, as a script for the page: Python's own tables and patterns.
 
-So there is one copy of each; ``page/model/{readings,moments,hearing,units}.js`` do with them what ``needle.tools.grounding`` does.
+So there is one copy of each; ``page/model/{readings,moments,hearing,units,said,ground,amounts}.js`` do with them what ``needle.tools.grounding`` does.
 """
 
 from __future__ import annotations
@@ -17,8 +17,10 @@ _TABLES = (
     "UNITS MONTHS ORDINALS LETTERS MOST_DIGITS MOST_IN_WORDS",
     "SMALL FRACTIONS POWERS WORDS ALL FOREIGN_NUMBERS MINUTES DAYS SHIFTS",
     "BY_NAME SHORT",
+    "CODES",
+    "",
 )
-"""Tables of ``wording``, ``hearing`` and ``units`` that the page needs."""
+"""Tables of ``wording``, ``hearing``, ``units``, ``said`` and ``ground`` that the page needs."""
 _WORD = r"\w\xaa\xb5\u03bc\xb2\xb3"
 """What Python's ``\\w`` is in a text of ``readable`` (``page/model/readings.js``): there U+00AA stands for letters of no pattern."""
 _SPACE = r"\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
@@ -32,10 +34,10 @@ _SYNTAX = frozenset(r"^$\.*+?()[]{}|/")
 @lru_cache
 def script() -> str:
     """A JavaScript module with an object for each Python module: its patterns, and ``_TABLES``, by their names without a leading ``_``."""
-    from needle.tools.grounding import hearing, units, wording  # here: they load slowly
+    from needle.tools.grounding import ground, hearing, said, units, wording  # here: they load slowly
 
-    lines = ["// Made by needle/serve/playground/tables.py."]
-    for module, tables in zip((wording, hearing, units), _TABLES, strict=True):
+    lines = ["// Made by needle/serve/playground/tables.py.", f"export const SPACE = {json.dumps(_SPACE)};"]
+    for module, tables in zip((wording, hearing, units, said, ground), _TABLES, strict=True):
         members = {name.lstrip("_"): value for name, value in vars(module).items()}
         found = {name: _pattern(value) for name, value in members.items() if isinstance(value, re.Pattern)}
         found |= {name: _table(members[name]) for name in tables.split()}
@@ -63,12 +65,14 @@ def _pieces(source: str) -> Iterator[str]:
             yield _escaped(piece[1], within)
         else:
             within = piece[0] == "[" or (within and piece != "]")
-            yield piece
+            yield r"(?=\n?$)" if piece == "$" and not within else piece
 
 
 def _escaped(letter: str, within: bool) -> str:
     if letter in _WITHIN:
         return _WITHIN[letter] if within else f"[{_WITHIN[letter]}]"
+    if letter in "WD" and not within:
+        return f"[^{_WITHIN[letter.lower()]}]"
     if letter == "Z":
         return "$"
     if letter == "b":

@@ -36,6 +36,17 @@ LESS_AFTER = re.compile(r"\W{0,2}(?:\w+ ){0,2}(?:south|west|s|w|off|less|darker|
 YES = re.compile(
     r"\b(on|enable[ds]?|activate|start|turn on|yes|with|include|allow|open|lock|only|also|please do|urgent|must|need|want|private|recurring)\b", re.I)  # fmt: skip
 NO = re.compile(r"\b(off|disable[ds]?|deactivate|stop|no|not|without|don'?t|never|exclude|skip|close|unlock|cut|kill|out|non)\b|n't\b", re.I)
+_MOMENT = re.compile(r"(?:(\d{4}-\d\d-\d\d))?[T ]?(?:(\d\d:\d\d)(?::\d\d(?:\.\d+)?)?)?(?:Z|[+-]\d\d:?\d\d)?")
+"""A date, a clock time, or both."""
+_MONTH = re.compile(r"\d{4}-\d\d")
+_PARTS = re.compile(r"\d+(?:\.\d+)?|[^\W\d_]+")
+"""Numbers and words of a text."""
+_YEARS = re.compile(r"(?<!\d)(?:19|20)\d\d(?!\d)")
+_FULL_DAY = re.compile(r"0\d\D|0\d{3}|1[3-9]|2[0-4]")
+"""Hours of a day of 24."""
+_JOINTS = re.compile(r"[_\-./]+")
+"""Between the words of a member of an enum."""
+_ALL = re.compile(r"\ball\b", re.I)
 
 
 @dataclass(frozen=True)
@@ -143,7 +154,7 @@ def _named(value: Any, schema: dict[str, Any]) -> bool:
 def member_span(value: Any, schema: dict[str, Any], request: str) -> tuple[int, int] | None:
     """Where a request says a member of an enum: by its words, by a code, or by the words that describe it."""
     text = str(value)
-    found = said(text, request) or by_words(re.sub(r"[_\-./]+", " ", text), request, 0.5) or by_code(text, request)
+    found = said(text, request) or by_words(_JOINTS.sub(" ", text), request, 0.5) or by_code(text, request)
     if found or len(text) > 40:
         return found
     wanted = [word for word, _, _ in words_of(text) if word not in STOP]
@@ -176,13 +187,11 @@ def boolean_span(slot: Slot, request: str) -> tuple[int, int] | None:
 
 def text_span(value: str, slot: Slot, request: str, today: datetime.date | None = None) -> tuple[int, int] | None:
     """Span of what a text is a normal form of: a time, a date, both, a code, other forms of the words."""
-    if moment := re.fullmatch(
-        r"(?:(\d{4}-\d\d-\d\d))?[T ]?(?:(\d\d:\d\d)(?::\d\d(?:\.\d+)?)?)?(?:Z|[+-]\d\d:?\d\d)?", value
-    ):
+    if moment := _MOMENT.fullmatch(value):
         if moment[1] or moment[2]:
             spans = [_moment(part, request, today) for part in moment.groups() if part]
             return spans[0] if all(spans) else None
-    if re.fullmatch(r"\d{4}-\d\d", value):
+    if _MONTH.fullmatch(value):
         return _month(value, request)
     if value in ("today", "tomorrow", "now", "tonight") or (span := by_code(value, request)):
         return span if value not in ("today", "tomorrow", "now", "tonight") else None
@@ -201,7 +210,7 @@ def text_span(value: str, slot: Slot, request: str, today: datetime.date | None 
 
 def _mixed(value: str, request: str) -> tuple[int, int] | None:
     """A text with numbers in it whose words and numbers are all said: "500 g" for "five hundred grams", "v2.1"."""
-    parts = re.findall(r"\d+(?:\.\d+)?|[^\W\d_]+", value)
+    parts = _PARTS.findall(value)
     heard = [item for item in hear(request) if item.kind == "number"]
     spans = []
     for part in parts if len(parts) > 1 else ():
@@ -222,7 +231,7 @@ def _moment(part: str, request: str, today: datetime.date | None) -> tuple[int, 
         return next((span for value, span in clock_times(request) if value == part), None)
     dates = [item for item in heard if item.kind == "date"]
     whole = [item for item in dates if len(item.value) == 10]
-    years = {int(year) for year in re.findall(r"(?<!\d)(?:19|20)\d\d(?!\d)", request)}
+    years = {int(year) for year in _YEARS.findall(request)}
     year, month, day = part.split("-")
     for item in dates:
         loose = len(item.value) < 10
@@ -246,7 +255,7 @@ def clock_times(request: str) -> list[tuple[str, tuple[int, int]]]:
     for item in items:
         said_at = request[item.start : item.end]
         inside = any(start <= item.start and item.end <= end and (start, end) != (item.start, item.end) for start, end in marked)
-        full_day = re.match(r"0\d\D|0\d{3}|1[3-9]|2[0-4]", said_at) or request[item.start - 1 : item.start] == "T"
+        full_day = _FULL_DAY.match(said_at) or request[item.start - 1 : item.start] == "T"
         if inside or (full_day and not item.value.startswith(said_at[:2])):
             continue
         if DAY_PART.search(said_at):
@@ -328,4 +337,4 @@ def _implied(value: float, schema: dict[str, Any], request: str) -> bool:
             gap = request[low.end : high.start] if high.start >= low.end else "?"
             if low.value < value < high.value <= low.value + 50 and RANGE.fullmatch(gap):
                 return True
-    return bool(re.search(r"\ball\b", request, re.I)) and isinstance(value, int) and 0 < value <= max([n.value for n in numbers], default=0)
+    return bool(_ALL.search(request)) and isinstance(value, int) and 0 < value <= max([n.value for n in numbers], default=0)

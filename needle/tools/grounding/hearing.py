@@ -67,6 +67,8 @@ _CLOCK = re.compile(
 _HOUR = re.compile(r"(?<![\w.,:/-])(?P<h>\d{1,2}|" + "|".join(UNITS[1:13]) + r")(?:[ :.](?P<m>[0-5]\d|fifteen|thirty|forty[- ]five))?\s*(?P<part>am|pm|a\.m|p\.m)?(?![\w:.]*\d)", re.I)  # fmt: skip
 _MONTH = "|".join([*MONTHS, *(month[:3] for month in MONTHS), "sept"])
 _MONTH_ONLY = re.compile(rf"\b(?P<mon>{_MONTH})\b\.?(?:,? (?:of )?(?P<y>(?:19|20)\d\d))?", re.I)
+_YEAR_MONTH = re.compile(r"\b((?:19|20)\d\d)-(\d\d)(?!\d|-\d)")
+_MONTH_OF_DATE = re.compile(r"\b(\d{4}-\d\d)-\d\d")
 _DAY = r"\d{1,2}(?:st|nd|rd|th)?"
 _RANGE = re.compile(rf"\b(?P<d>{_DAY})(?:\s*(?:-|–|to|till|until|and|or|through|,|sorry|no|until the|to the|sorry the|and on|and the)\s*(?:the )?)+(?P<e>{_DAY})(?: of)? (?P<mon>{_MONTH})\b\.?(?:,? (?P<y>\d{{4}}))?", re.I)  # fmt: skip
 _RANGE2 = re.compile(rf"\b(?P<mon>{_MONTH})\.? (?P<d>{_DAY})\s*(?:-|–|to|till|until|and|through)\s*(?P<e>{_DAY})\b(?:,? (?P<y>\d{{4}}))?", re.I)  # fmt: skip
@@ -298,10 +300,10 @@ def _months(text: str) -> Iterator[Heard]:
     for match in _MONTH_ONLY.finditer(text):
         number = _month(match["mon"])
         yield Heard(*match.span(), "month", f"{match['y'] or ''}-{number:02d}", sure=match["mon"].lower() not in ("may", "mar"))
-    for match in re.finditer(r"\b((?:19|20)\d\d)-(\d\d)(?!\d|-\d)", text):
+    for match in _YEAR_MONTH.finditer(text):
         yield Heard(*match.span(), "month", match[0])
-    for match in re.finditer(r"\b\d{4}-(\d\d)-(\d\d)", text):
-        yield Heard(*match.span(), "month", match[0][:7], sure=False)
+    for match in _MONTH_OF_DATE.finditer(text):
+        yield Heard(*match.span(), "month", match[1], sure=False)
 
 
 def _ranges(text: str) -> Iterator[Heard]:

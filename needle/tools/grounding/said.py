@@ -97,13 +97,12 @@ def stem(word: str) -> str:
 
 def words_of(text: str) -> list[tuple[str, int, int]]:
     """Folded words with their spans in the text; joints of names (``camelCase``, ``snake_case``) divide words."""
-    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", "\0", text)
-    shift = [place for place, char in enumerate(spaced) if char != "\0"]
-    back = {place: number for number, place in enumerate(shift)}
     found = []
-    for match in re.finditer(r"[^\W_\0]+", spaced):
-        start, end = back[match.start()], back[match.end() - 1] + 1
-        found.append((folded(match[0])[0], start, end))
+    for match in re.finditer(r"[^\W_]+", text):
+        start = match.start()
+        for part in re.split(r"(?<=[a-z])(?=[A-Z])", match[0]):
+            found.append((folded(part)[0], start, start + len(part)))
+            start += len(part)
     return found
 
 

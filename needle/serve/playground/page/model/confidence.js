@@ -2,8 +2,11 @@
 
 const FLOOR = -12;
 
-/** Features of an answer: `choices` are `{place, chance}`, log-probabilities of the chosen (not the forced) tokens. */
-export function features(ids, choices, tokenizer) {
+/**
+ * Features of an answer: `choices` are `{place, chance}`, log-probabilities of the chosen (not the forced) tokens;
+ * `share`: its part among those that it was chosen from, null where there was no second look.
+ */
+export function features({ ids, choices }, tokenizer, share = null) {
   const [call, none] = ["<call>", "<none>"].map((name) => tokenizer.special.get(name));
   const openers = ['{"', "{"].map((text) => tokenizer.vocabulary.get(text));
   const within = new Set();
@@ -18,7 +21,7 @@ export function features(ids, choices, tokenizer) {
   return {
     probability, total: Math.max(total, FLOOR), rest: Math.log(Math.max(1 - probability, Math.exp(FLOOR))), least: Math.exp(Math.min(...chances)),
     name: Math.exp(choices.reduce((sum, choice) => sum + (within.has(choice.place) ? choice.chance : 0), 0)),
-    none: Number(ids[0] === none), calls: ids.filter((id) => id === call).length, share: probability,  // no second look here
+    none: Number(ids[0] === none), calls: ids.filter((id) => id === call).length, share: share ?? probability,
   };
 }
 

@@ -83,6 +83,18 @@ class Stepper {
     return logits.data;
   }
 
+  /** Take back all but the first tokens. */
+  backTo(length) {
+    if (length === this.length) return;
+    const { data, dims: [, heads, , size] } = this.past, kept = new Float32Array(heads * length * size);
+    for (let head = 0; head < heads; head++) {
+      const start = head * this.length * size;
+      kept.set(data.subarray(start, start + length * size), head * length * size);
+    }
+    this.past = real(this.engine.ort, kept, [1, heads, length, size]);
+    this.length = length;
+  }
+
   /** What new tokens may look at: all kept ones, and each other up to themselves; queries as the graph folds them. */
   bias(width) {
     const { ort, config } = this.engine, total = this.length + width;

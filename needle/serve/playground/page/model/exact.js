@@ -21,3 +21,9 @@ export function compactExact(value) {
   if (value !== null && typeof value === "object") return `{${Object.entries(value).map(([key, item]) => `${JSON.stringify(key)}:${compactExact(item)}`).join(",")}}`;
   return JSON.stringify(value);
 }
+
+/** JSON by which equal values are the same text: keys in order, numbers by their value. */
+export const canonical = (value) => JSON.stringify(value, (_, one) => {
+  if (one === null || typeof one !== "object" || Array.isArray(one) || one instanceof Spelled) return one;
+  return Object.fromEntries(Object.entries(one).sort(([a], [b]) => (a < b ? -1 : 1)));
+});

@@ -1,15 +1,16 @@
 // What numbers, times and dates a request says: `hear` of needle/tools/grounding/hearing.py, by its patterns
-// and tables. Months by themselves are left out: no value is weighed by them.
+// and tables.
 
-import { clocks, ranges, relative } from "./moments.js";
+import { clocks, months, ranges, relative } from "./moments.js";
 import { legible, month, readable, readings, span, spans, two } from "./readings.js";
-import { hearing, wording } from "./tables.js";
+import { hearing, SPACE, wording } from "./tables.js";
 import { matchAt, unitsAfter, unitsNamed } from "./units.js";
 import { casefold } from "./words.js";
 
 const { SMALL, FRACTIONS, POWERS, WORDS, FOREIGN_NUMBERS } = hearing, ALL = new Set(hearing.ALL);
 const { ORDINALS, MOST_DIGITS } = wording;
 const SHARE = [["share", 1]], UNSURE = { sure: false };
+const BLANK = new RegExp(`[${SPACE}]*$`);
 
 const amount = (said) => SMALL.get(said) ?? Number(said);
 const counted = (said) => (said === "a" || said === "an" ? 1 : amount(said));
@@ -25,8 +26,9 @@ export function hear(said, today = null) {
   const heard = [...numbers, ...foreign(whole), ...words(text)].map((one) => withUnit(one, text));
   heard.push(...spans(text, hearing.MONTH_ONLY, (match) => month(match.groups.mon), UNSURE));
   heard.push(...sums(heard, text));
-  const days = ordinals(text).map((one) => ({ ...one, kind: "date", value: `--${two(one.value)}` }));
-  return [...heard, ...moments, ...clocks(text), ...ranges(text), ...relative(text, today), ...days];
+  const days = ordinals(text).map((one) => ({ ...one, kind: "date", value: `--${two(one.value)}`, sure: false }));
+  moments.push(...clocks(text), ...months(text), ...ranges(text), ...relative(text, today), ...days);
+  return [...heard, ...moments].map((one) => ({ ...one, end: one.end - BLANK.exec(text.slice(one.start, one.end))[0].length }));
 }
 
 function withUnit(one, text) {

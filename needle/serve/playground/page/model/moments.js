@@ -23,7 +23,7 @@ function hours(hour, said) {
 
 /** Minutes before and after the hour, bare hours, four digits, time stamps. */
 export function* clocks(text) {
-  const time = (match, value) => span(match, value, { kind: "time" });
+  const time = (match, value, sure = true) => span(match, value, { kind: "time", sure });
   for (const match of text.matchAll(hearing.CLOCK)) {
     const said = match.groups.m.toLowerCase().replaceAll("-", " "), minutes = MINUTES.get(said) ?? Number(said);
     const sign = ["to", "before"].includes(match.groups.how.toLowerCase()) ? -1 : 1;
@@ -36,15 +36,26 @@ export function* clocks(text) {
     const said = (match.groups.m ?? "00").toLowerCase();
     const minutes = /^\d/.test(said) ? said : { fifteen: "15", thirty: "30" }[said] ?? "45";
     const possible = hours(hourOf(match.groups.h), match.groups.part ?? "");
-    yield* possible.map((hour) => time(match, `${two(hour)}:${minutes}`));
+    yield* possible.map((hour) => time(match, `${two(hour)}:${minutes}`, Boolean(match.groups.part)));
   }
-  for (const match of text.matchAll(hearing.FOUR_DIGITS)) yield time(match, `${match[1]}:${match[2]}`);
-  for (const match of text.matchAll(hearing.STAMP)) yield time(match, match[1]);
+  for (const match of text.matchAll(hearing.FOUR_DIGITS)) yield time(match, `${match[1]}:${match[2]}`, false);
+  for (const match of text.matchAll(hearing.STAMP)) yield { ...time(match, match[1]), start: match.index + 1 };
+}
+
+/** Months by themselves, in words or figures, and those of dates. */
+export function* months(text) {
+  const unsure = ["may", "mar"], kind = "month";
+  for (const match of text.matchAll(hearing.MONTH_ONLY)) {
+    const { y = "", mon } = match.groups;
+    yield span(match, `${y}-${two(month(mon))}`, { kind, sure: !unsure.includes(mon.toLowerCase()) });
+  }
+  for (const match of text.matchAll(hearing.YEAR_MONTH)) yield span(match, match[0], { kind });
+  for (const match of text.matchAll(hearing.MONTH_OF_DATE)) yield span(match, match[1], { kind, sure: false });
 }
 
 /** Two days of one month, and days as `3.5.` or `5/3`. */
 export function* ranges(text) {
-  const date = (match, year, m, d) => span(match, `${year}-${two(m)}-${two(d)}`, { kind: "date" });
+  const date = (match, year, m, d, sure = true) => span(match, `${year}-${two(m)}-${two(d)}`, { kind: "date", sure });
   for (const pattern of [hearing.RANGE, hearing.RANGE2]) {
     for (const match of text.matchAll(pattern)) {
       const { y = "", mon, d, e } = match.groups;
@@ -54,7 +65,7 @@ export function* ranges(text) {
   for (const match of text.matchAll(hearing.SHORT_DATE)) {
     const [one, other] = [Number(match[1]), Number(match[2])].sort((a, b) => a - b);
     for (const [m, d] of one === other ? [[one, one]] : [[one, other], [other, one]]) {
-      if (m > 0 && m <= 12 && d > 0 && d <= 31) yield date(match, "", m, d);
+      if (m > 0 && m <= 12 && d > 0 && d <= 31) yield date(match, "", m, d, false);
     }
   }
 }

@@ -27,8 +27,7 @@ export function openValue(written, tool) {
 
 function takesNumbers(given, root) {
   const schema = plainSchema(given, root), items = isObject(schema.items) ? schema.items.type : null;
-  const kind = [schema.type].flat().find((one) => one !== "null");  // of several types the first that is one
-  return schema.enum === undefined && [kind, items].some((one) => one === "integer" || one === "number");
+  return schema.enum === undefined && [schema.type, items].some((one) => one === "integer" || one === "number");
 }
 
 /** Objects that are open at the end of a call's text. */

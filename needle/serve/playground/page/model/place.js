@@ -3,7 +3,7 @@
 import { fold, WORD } from "./words.js";
 
 const REACH = 25;  // characters behind the last call after which a word counts 1/e
-const FIRST_LETTER = /^[\p{L}\p{N}]/u, LAST_LETTER = /[\p{L}\p{N}]$/u;
+export const FIRST_LETTER = /^[\p{L}\p{N}]/u, LAST_LETTER = /[\p{L}\p{N}]$/u;
 const VALUE = /"((?:[^"\\]|\\[^\n])*)"(:?)|(-?\p{Nd}[\p{Nd}.]*)/gu;  // a text (a key, where a colon follows) or number in a call's text
 
 /** The texts and numbers that are arguments in the text of a call, as they are written there. */

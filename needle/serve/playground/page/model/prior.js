@@ -9,10 +9,13 @@ import { filled, searched, wordIndex } from "./words.js";
 
 const FORMAT = 1;
 const NOTHING = { sharpness: 1, said: 0, unit: 0, fresh: 0, asked: 0 };
-const OF_OLD = { near: 0, numbers: NOTHING, texts: NOTHING };  // what a file of before does not say
+const NO_LOOK = {  // what counts of a whole answer: needle/student/agreement.py
+  sharpness: 1, none: 0, left: 0, left_share: 0, unsaid: 0, unsaid_truth: 0, shared: 0, shared_beside: 0, again: 0, unit: 0, listed: 0,
+};
+const OF_OLD = { near: 0, numbers: NOTHING, texts: NOTHING, answers: NO_LOOK };  // what a file of before does not say
 const KINDS = {  // what is weighed in each kind of choice
   names: ["sharpness", "words", "near"], values: ["sharpness", "words"],
-  numbers: Object.keys(NOTHING), texts: Object.keys(NOTHING),
+  numbers: Object.keys(NOTHING), texts: Object.keys(NOTHING), answers: Object.keys(NO_LOOK),
 };
 const LIKELIEST = 8;  // tokens of an open value that are weighed
 const KEPT = 256;  // lists of names whose words are kept counted
@@ -39,6 +42,9 @@ export class Prior {
     this.tokenizer = tokenizer;
     this.lists = new Map();
   }
+
+  /** Whether unsure answers are weighed against others. */
+  get judges() { return !idle(this.weights.answers); }
 
   /** What the words of a request say of the choices in its answer; null without tools. `index`: `toolIndex(tools)`. */
   of(tools, index, { query, system, messages }) {

@@ -79,8 +79,8 @@ export function renderRequest(tokenizer, { query, system = "", messages = [] }) 
   return ids;
 }
 
-/** Calls from generated ids; throws where they are not well formed. */
-export function parseAnswer(tokenizer, ids, tools) {
+/** Calls from generated ids, their arguments read by `parse`; throws where they are not well formed. */
+export function parseAnswer(tokenizer, ids, tools, parse = JSON.parse) {
   const [call, none, eos] = ["<call>", "<none>", "<eos>"].map((name) => tokenizer.special.get(name));
   if (ids.at(-1) !== eos) throw new Error("truncated: the answer does not end");
   const body = ids.slice(0, -1);
@@ -92,6 +92,6 @@ export function parseAnswer(tokenizer, ids, tools) {
     const text = tokenizer.decode(part);
     const names = tools.map((tool) => tool.name).filter((name) => text.startsWith(`${name}{`)).sort((a, b) => b.length - a.length);
     if (!names.length) throw new Error(`wrong_envelope: no tool is named at the start of ${text}`);
-    return { name: names[0], arguments: JSON.parse(text.slice(names[0].length)) };
+    return { name: names[0], arguments: parse(text.slice(names[0].length)) };
   });
 }

@@ -42,7 +42,7 @@ export class Stated {
   /** Times, dates and numbers as texts. */
   get moments() {
     const said = ({ kind, value }) => (kind === "number" ? plainNumber(value) : value);
-    return this.texts ??= this.heard.map(said).filter(Boolean);
+    return this.texts ??= this.heard.filter((one) => one.kind !== "month").map(said).filter(Boolean);
   }
 
   /** The numbers that a parameter may be meant to have, as they are written, and whether their unit is a wanted one. */

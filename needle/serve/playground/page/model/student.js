@@ -1,14 +1,16 @@
-// The student in the browser: a request and tools in, calls out, by the grammar of the tools, the likeliest token each time.
+// The student in the browser: a request and tools in, calls out, by the grammar of the tools.
 
+import { Agreement } from "./agreement.js";
+import { alternatives } from "./alternatives.js";
 import { confidence, features } from "./confidence.js";
+import { Writer } from "./decoding.js";
 import { parseExact } from "./exact.js";
 import { Grammar, Vocabulary } from "./grammar.js";
 import { Prior } from "./prior.js";
 import { parseAnswer, renderRequest, renderTools } from "./rendering.js";
+import { best, candidates, doubtful } from "./reranking.js";
 import { Tokenizer } from "./tokenizer.js";
 import { toolIndex } from "./words.js";
-
-const WIND_DOWN = 256;  // answer tokens after which only what is open may be closed (needle/student/decoding.py)
 
 export class Student {
   /** `calibration`, `prior`: the parsed calibration.json and prior.json, each null where the model has none. */
@@ -24,13 +26,16 @@ export class Student {
   /** As the server answers: `{calls, confidence, evidence, seconds, usage, raw, error}`. `toolsText`: the tools as JSON text. */
   async call({ query, system = "", messages = [], toolsText }) {
     const began = performance.now();
-    const { tools, grammar, toolset, read, index } = this.toolset(toolsText);
-    const request = renderRequest(this.tokenizer, { query, system, messages });
+    const kept = this.toolset(toolsText), asked = { query, system, messages };
+    const { tools, grammar, toolset, read, index } = kept;
+    const request = renderRequest(this.tokenizer, asked);
     this.check(toolset, request);
     const stepper = await this.engine.stepper(toolset, request);
-    const leaning = this.prior?.of(read, index, { query, system, messages });
-    const { ids, choices } = await this.decode(stepper, grammar, leaning);
-    const answer = { calls: [], error: null, evidence: [], confidence: confidence(features(ids, choices, this.tokenizer), this.calibration) };
+    const leaning = this.prior?.of(read, index, asked), most = this.engine.config.max_target_tokens;
+    const writer = new Writer(stepper, grammar, leaning, most);
+    const { answer: row, share } = await this.chosen(await writer.likeliest(), writer, kept, asked), { ids } = row;
+    const sure = confidence(features(row, this.tokenizer, share), this.calibration);
+    const answer = { calls: [], error: null, evidence: [], confidence: sure };
     try {
       answer.calls = parseAnswer(this.tokenizer, ids, tools);
     } catch (error) {
@@ -57,32 +62,13 @@ export class Student {
     if (toolset.length + request.length > all) throw new Error(`the toolset with the request takes ${toolset.length + request.length} tokens, the limit is ${all}; offer fewer or shorter tools`);
   }
 
-  async decode(stepper, grammar, leaning) {
-    const { vocabulary } = this, most = this.engine.config.max_target_tokens, limit = Math.min(WIND_DOWN, Math.floor(most / 2));
-    const matcher = grammar.matcher(), ids = [];
-    let pending = [this.tokenizer.special.get("<bos>")];
-    const choices = [];
-    while (ids.length < most) {
-      const logits = await stepper.step(pending);
-      const allowed = ids.length >= limit ? vocabulary.closing(matcher.allowed()) : matcher.allowed();
-      const { token, chance } = best(leaning?.lean(ids, logits, allowed) ?? logits, allowed);
-      choices.push({ place: ids.length, chance });
-      ids.push(token);
-      if (token === vocabulary.eos) break;
-      matcher.consume(token);
-      const forced = matcher.forced();
-      ids.push(...forced);
-      pending = [token, ...forced];
-    }
-    return { ids, choices };
+  /** The best of an unsure answer and others, with its share; a sure answer as it is (needle/student/reranking.py). */
+  async chosen(first, writer, { tools, read, index }, asked) {
+    if (!this.prior?.judges || !doubtful(first)) return { answer: first, share: null };
+    const found = [first];
+    for await (const other of alternatives(first, writer)) found.push(other);
+    const agreement = new Agreement(asked, read, index, this.prior);
+    const parse = (ids) => parseAnswer(this.tokenizer, ids, tools, parseExact);
+    return best(candidates(found, parse), agreement, this.prior.weights.answers) ?? { answer: first, share: null };
   }
-}
-
-/** The likeliest allowed token, and its log-probability among the allowed ones. */
-function best(logits, allowed) {
-  let token = -1, top = -Infinity, sum = 0;
-  for (let id = 0; id < allowed.length; id++) if (allowed[id] && logits[id] > top) [token, top] = [id, logits[id]];
-  if (token < 0) throw new Error("the grammar allows no token here; run this request on the server");
-  for (let id = 0; id < allowed.length; id++) if (allowed[id]) sum += Math.exp(logits[id] - top);
-  return { token, chance: -Math.log(sum) };
 }

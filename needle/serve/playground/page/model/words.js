@@ -7,7 +7,7 @@ import { isObject, resolve } from "./rendering.js";
 const NAME = 3, DESCRIPTION = 1, PARAMETER = 0.7, VALUE = 0.5;  // weight of a word by where it stands
 const SATURATION = 1.2, LENGTH = 0.6, PIECE = 0.25;
 const MOST_VALUES = 40, MOST_DEPTH = 3, MOST_STEPS = 8;
-const STOP = new Set("a an the of to in on at for and or my our your me i it is with by from as be this that".split(" "));
+export const STOP = new Set("a an the of to in on at for and or my our your me i it is with by from as be this that".split(" "));
 const ENDINGS = ["ation", "ing", "ies", "ied", "ers", "ed", "es", "er", "ly", "al", "ic", "s", "y", "e"];
 const LIGATURES = new Map(Object.entries({
   "ß": "ss", "æ": "ae", "œ": "oe", "ø": "o", "ł": "l",
@@ -105,7 +105,7 @@ function weighted(fields) {
 }
 
 /** A value in the words that Python says it with. */
-const said = (value) => (typeof value === "string" ? value : value === null ? "None" : compactExact(value));
+export const said = (value) => (typeof value === "string" ? value : value === null ? "None" : compactExact(value));
 
 function fields(tool) {
   const found = [[NAME, tool.name], [DESCRIPTION, tool.description ?? ""]], parameters = tool.parameters ?? {};
@@ -135,7 +135,7 @@ function schemaAt(parameters, path) {
   }, parameters);
 }
 
-/** A schema as one plain object: references followed, `allOf` merged, of alternatives the first that is not null. */
+/** A schema as one plain object: references followed, `allOf` merged, of alternatives and types the first that is not null. */
 export function plainSchema(given, root, depth = 0) {
   let schema = isObject(given) ? given : {};
   for (let step = 0; step < (depth < MOST_STEPS ? MOST_STEPS : 0); step++) {
@@ -150,5 +150,6 @@ export function plainSchema(given, root, depth = 0) {
       schema = allOf.reduce((whole, part) => ({ ...whole, ...plainSchema(part, root, depth + 1) }), rest);
     } else break;
   }
-  return schema;
+  if (!Array.isArray(schema.type)) return schema;
+  return { ...schema, type: schema.type.find((kind) => kind !== "null") ?? "string" };  // of several the first that is one
 }

@@ -1,0 +1,96 @@
+// How well a whole answer fits its request: words that nothing in it accounts for, values that nobody said, words that
+// are used twice. needle/student/agreement.py, feature for feature.
+
+import { canonical, compactExact } from "./exact.js";
+import { findValue, slots } from "./ground.js";
+import { todayIn } from "./moments.js";
+import { listedTexts } from "./prior.js";
+import { Saying } from "./said.js";
+import { converted, unitsOfParameter } from "./units.js";
+import { said, searched, STOP, WORD } from "./words.js";
+
+const touches = ({ start, end }, [from, to]) => start < to && from < end;
+
+/** One request, asked how several answers fit it. What was looked up once is kept. */
+export class Agreement {
+  /** `index`: `toolIndex(tools)`; `prior`: for the scores of listed values. */
+  constructor({ query, system, messages }, tools, index, prior) {
+    this.tools = tools;
+    this.names = tools.map((tool) => tool.name);
+    this.prior = prior;
+    this.text = searched(query, messages);
+    this.request = new Saying(query, todayIn(system));
+    const facts = [system, ...messages.map((turn) => said(turn.content || ""))].filter(Boolean).join(" ");
+    this.facts = facts && new Saying(facts, this.request.today);
+    const words = [...query.matchAll(WORD)].filter(([word]) => !STOP.has(word.toLowerCase()));
+    this.words = words.map(({ 0: word, index: start }) => ({ start, end: start + word.length, scores: index.scores(word) }));
+    this.looked = new Map();
+  }
+
+  /** The numbers of an answer that a prior weighs, by their names. */
+  features(calls) {
+    const found = [], named = new Set(calls.map((call) => this.names.indexOf(call.name)));
+    const counts = { unsaid: 0, unsaid_truth: 0, shared: 0, shared_beside: 0, unit: 0, listed: 0 };
+    for (const slot of slots(calls, this.tools)) this.count(slot, calls, found, counts);
+    const left = this.words.filter((word) => !this.accounted(word, found, named)).length;
+    const texts = calls.map(canonical);
+    const again = texts.filter((text, number) => texts.indexOf(text) < number).length;
+    return { ...counts, none: Number(!calls.length), left, left_share: left / Math.max(this.words.length, 1), again };
+  }
+
+  /** Add what one value says; where it comes from is put into `found`. */
+  count(slot, calls, found, counts) {
+    const { call, value } = slot, tool = calls[call].name;
+    let [how, span] = this.look(slot);
+    if (span) {
+      let touching = found.filter((one) => touches(one, span));
+      span = (touching.length ? this.elsewhere(slot, touching) : null) ?? span;
+      touching = touching.filter((one) => touches(one, span));
+      counts.shared += touching.some((one) => one.call === call);
+      counts.shared_beside += touching.some((one) => one.call !== call && one.tool === tool);
+      found.push({ start: span[0], end: span[1], call, tool });
+    }
+    if (typeof value === "boolean") {
+      counts.unsaid_truth += !span;
+      return;
+    }
+    counts.unsaid += !how;
+    if (typeof value === "string") counts.listed += this.listed(slot, tool);
+    else if (span) counts.unit += this.hasUnit(slot, span);
+  }
+
+  /** How the request or its facts say a value, and where the request does. */
+  look(slot) {
+    const key = JSON.stringify([slot.name, compactExact(slot.value), slot.schema]);
+    if (!this.looked.has(key)) {
+      let [how, span] = findValue(slot, this.request);
+      if (!how && this.facts) [how] = findValue(slot, this.facts);
+      this.looked.set(key, [how, span]);
+    }
+    return this.looked.get(key);
+  }
+
+  /** Where the request says a value a second time ("2 rooms for 2 people"). */
+  elsewhere(slot, taken) {
+    let { text, today } = this.request;
+    for (const { start, end } of taken) text = text.slice(0, start) + "\0".repeat(end - start) + text.slice(end);
+    const [how, span] = findValue(slot, new Saying(text, today));
+    return ["said", "normalised"].includes(how) ? span : null;
+  }
+
+  listed({ key, value }, tool) {
+    const { properties = {} } = this.tools[this.names.indexOf(tool)].parameters;
+    const values = Object.hasOwn(properties, key) ? listedTexts(properties[key]) : [];
+    return values.length > 1 && values.includes(value) && this.prior.valueScores(values, this.text)[values.indexOf(value)] > 0;
+  }
+
+  hasUnit({ name, schema }, span) {
+    const wanted = unitsOfParameter(name, schema), heard = this.request.numbers.filter((one) => touches(one, span));
+    return heard.some(({ value, units }) => units.some((unit) => wanted.some((want) => converted(value, unit, want) !== null)));
+  }
+
+  /** Whether a value was made from a word, or a called tool has it. */
+  accounted({ start, end, scores }, found, named) {
+    return found.some((one) => touches(one, [start, end])) || [...named].some((place) => scores[place] > 0);
+  }
+}

@@ -1,0 +1,72 @@
+// Answers token by token, the likeliest each time: needle/student/decoding.py, and the writer of
+// needle/student/alternatives.py.
+
+import { Unsupported } from "./pattern.js";
+
+const WIND_DOWN = 256;  // answer tokens after which only what is open may be closed
+const UNLIKELY = -9;  // log-probability below which a token is no alternative
+
+/** Writes answers to one request with one stepper, which goes back to where an answer leaves the one before. */
+export class Writer {
+  /** `leaning`: what changes the logits, where there is anything; `most`: tokens of an answer. */
+  constructor(stepper, grammar, leaning, most) {
+    Object.assign(this, { stepper, grammar, leaning, most, vocabulary: grammar.vocabulary });
+    this.begin = this.vocabulary.tokenizer.special.get("<bos>");
+    this.told = [];  // tokens that the stepper has read
+  }
+
+  /**
+   * The likeliest answer: `{ids, choices}`, of each choice `{place, chance, others}`: where it stands, its
+   * log-probability among the allowed tokens, and the tokens that were nearly as likely, `{token, chance}`.
+   */
+  likeliest() { return this.finished(this.grammar.matcher(), [], []); }
+
+  /** The answer that takes a turn. */
+  async behind({ answer, number, token, choice }) {
+    const matcher = this.grammar.matcher(), ids = answer.ids.slice(0, choice.place);
+    for (const id of ids) matcher.consume(id);
+    return this.finished(matcher, [...ids, ...this.advance(matcher, token)], [...answer.choices.slice(0, number), choice]);
+  }
+
+  async finished(matcher, ids, choices) {
+    const { vocabulary, most } = this, limit = Math.min(WIND_DOWN, Math.floor(most / 2));
+    while (ids.at(-1) !== vocabulary.eos && ids.length < most) {
+      const logits = await this.logits(ids);
+      const allowed = ids.length >= limit ? vocabulary.closing(matcher.allowed()) : matcher.allowed();
+      const { token, ...choice } = best(this.leaning?.lean(ids, logits, allowed) ?? logits, allowed);
+      choices.push({ place: ids.length, ...choice });
+      ids.push(...this.advance(matcher, token));
+    }
+    return { ids, choices };
+  }
+
+  /** Take a token and what the grammar forces after it; all of them. (After `<none>` only the end can come.) */
+  advance(matcher, token) {
+    const { none, eos } = this.vocabulary;
+    if (token === eos) return [token];
+    matcher.consume(token);
+    return token === none ? [token, eos] : [token, ...matcher.forced()];
+  }
+
+  /** Logits behind an answer's first tokens, of which the stepper reads what it has not read yet. */
+  logits(ids) {
+    const wanted = [this.begin, ...ids], differs = this.told.findIndex((token, at) => token !== wanted[at]);
+    const known = Math.min(differs < 0 ? this.told.length : differs, wanted.length - 1);
+    this.stepper.backTo(known);
+    this.told = wanted;
+    return this.stepper.step(wanted.slice(known));
+  }
+}
+
+/** The likeliest allowed token, its log-probability among the allowed ones, and the others that are not unlikely. */
+function best(logits, allowed) {
+  let token = -1, top = -Infinity, sum = 0;
+  for (let id = 0; id < allowed.length; id++) if (allowed[id] && logits[id] > top) [token, top] = [id, logits[id]];
+  if (token < 0) throw new Unsupported("the grammar allows no token here; run this request on the server");
+  for (let id = 0; id < allowed.length; id++) if (allowed[id]) sum += Math.exp(logits[id] - top);
+  const least = top + Math.log(sum) + UNLIKELY, others = [];
+  for (let id = 0; id < allowed.length; id++) {
+    if (allowed[id] && id !== token && logits[id] > least) others.push({ token: id, chance: logits[id] - top - Math.log(sum) });
+  }
+  return { token, chance: -Math.log(sum), others };
+}
