@@ -167,11 +167,13 @@ def test_features_of_answers_are_those_of_python(page, traces):
 def test_earlier_turns_and_values_said_twice_count_as_in_python(page):
     book = ToolSpec("book", "Book rooms.", {"type": "object", "properties": {
         "rooms": {"type": "integer"}, "people": {"type": "integer"}, "code": {"type": "string"}, "stars": {"type": ["null", "integer"]}, "place": {"anyOf": [{"type": "null"}, {"enum": ["sea", "hills"]}]},
-        "extra": {"type": "object", "properties": {"rooms": {"type": "number", "description": "in hours"}}}, "tags": {"type": "array", "items": {"type": "string", "enum": ["quiet", "cheap"]}}}})  # fmt: skip
+        "extra": {"type": "object", "properties": {"rooms": {"type": "number", "description": "in hours"}}}, "tags": {"type": "array", "items": {"type": "string", "enum": ["quiet", "cheap"]}},
+        "unit": {"enum": ["hours", "people"]}, "from": {"type": "string"}, "till": {"type": "string"}}})  # fmt: skip
     turns_before = ({"role": "user", "content": "my code is Z1"}, {"role": "assistant", "content": None}, {"role": "user", "content": "near the sea"})
-    request = Request("2 rooms for 2 people, cheap, three stars, 2 hours", (book, ToolSpec("stop")), "Today is 2026-11-30", turns_before)
+    request = Request("2 rooms for 2 people, cheap, three stars, 2 hours, from 5 to 9 May 2027", (book, ToolSpec("stop")), "Today is 2026-11-30", turns_before)
     full = {"rooms": 2, "people": 2, "code": "Z1", "stars": 3, "place": "sea", "extra": {"rooms": 2.0}, "tags": ["cheap", "quiet"]}
     tried = [[ToolCall("book", full)], [ToolCall("book", full), ToolCall("book", dict(reversed(full.items())))], [ToolCall("book", {"code": "Z2", "stars": None})], [ToolCall("stop", {})], []]
+    tried += [[ToolCall("book", {"people": 2, "unit": "hours", "code": "2 rooms", "place": "sea"})], [ToolCall("book", {"from": "2027-05-05", "till": "2027-05-09", "rooms": 2, "unit": "people"})]]
     agreement = Agreement(request, ToolIndex(request.tools))
     for calls, own in zip(tried, features_of(page, request, tried), strict=True):
         assert own == pytest.approx(dict(zip(FEATURES, agreement.features(calls).tolist(), strict=True)), rel=1e-6), calls

@@ -6,6 +6,7 @@ import gzip
 import json
 import random
 import shutil
+from dataclasses import replace
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
@@ -17,7 +18,7 @@ from playground_helpers import served, spelled_desk
 from needle.models import load
 from needle.serve.playground.vendor.fetch import listed, stored
 from needle.student.grammar import _PATTERNS, Constraint
-from needle.student.prior import Naming, Prior, Stating, Weights
+from needle.student.prior import Judging, Naming, Prior, Stating, Weights
 from needle.student.rendering import render_answer, render_request, render_tools
 from needle.student.tokenizer import EOS, SPECIAL_IDS, load_tokenizer
 from needle.tools import Request, ToolSpec
@@ -29,6 +30,7 @@ from needle.traces.formats import trace_from_dict
 ROOT = Path(__file__).parents[2]
 TRACES = ROOT / "data" / "traces" / "train.jsonl.gz"
 PRIOR = Prior(Naming(0.3, 1.5, 2.5), Weights(0.3, 3.0), Stating(0.7, 0.5, 1.7, 2.1, 1.2), Stating(0.8, 1.6, 0.0, 0.7, 0.6))
+ANSWERS = Judging(1.06, none=0.92, left=-0.41, left_share=-1.83, unsaid=-1.15, unsaid_truth=-1.38, shared=-3.09, shared_beside=-1.32, again=-1.14, unit=1.23, listed=2.19)
 SETUP = """(async () => {
   const [{Tokenizer}, rendering, {Grammar, Vocabulary}, values, exact] = await Promise.all(
     ["tokenizer", "rendering", "grammar", "values", "exact"].map(name => import(`/page/model/${name}.js`)));
@@ -198,7 +200,7 @@ def test_what_the_grammar_cannot_hold_is_refused_in_words(page):
 
 @lru_cache
 def load_once(folder: Path):
-    return load(folder, second_look=False)  # the page takes none
+    return load(folder)
 
 
 def answers_of(tab, tmp_path, folder: Path, asked: list[Request]) -> tuple[list, list]:
@@ -233,26 +235,28 @@ def talkative(tiny_base, tmp_path) -> Path:
     return tmp_path / "talkative"
 
 
-def test_a_small_model_answers_in_the_browser_as_in_python_with_and_without_a_prior(browser, tmp_path, talkative):
+def test_a_small_model_answers_in_the_browser_as_in_python_with_a_prior_a_second_look_and_neither(browser, tmp_path, talkative):
     from needle.export import export
 
     export(str(talkative), tmp_path / "without", 32)
-    shutil.copytree(tmp_path / "without", tmp_path / "with")
-    PRIOR.save(tmp_path / "with")
+    for name, prior in (("with", PRIOR), ("looking twice", replace(PRIOR, answers=ANSWERS))):
+        shutil.copytree(tmp_path / "without", tmp_path / name)
+        prior.save(tmp_path / name)
     queries = ["dim the kitchen to 10", "lock the front door and play jazz", "wake me at 6:45", "what is the capital of Peru?"]
     tools = tuple(load_toolset(ROOT / "data" / "toolsets" / "home.json")[:4])
     answers = []
-    for name in ("without", "with"):
+    for name in ("without", "with", "looking twice"):
         here, there = answers_of(browser, tmp_path, tmp_path / name, [Request(query, tools) for query in queries])
         assert [answer["raw"] for answer in here] == [answer.raw for answer in there]
         assert [answer["confidence"] for answer in here] == pytest.approx([answer.confidence for answer in there], abs=1e-4)
         answers.append([answer["raw"] for answer in here])
-    assert all(one.startswith("<call>") for raw in answers for one in raw)
+    assert all(one.startswith("<call>") for raw in answers[:2] for one in raw)
     assert len(set(answers[0])) == 1 and len(set(answers[1])) > 1  # words tell requests apart, random weights do not
+    assert answers[1] != answers[2] and all(0 < one.signals["share"] != one.signals["probability"] for one in there)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("prior", [None, PRIOR], ids=["with its prior", "with another prior"])
+@pytest.mark.parametrize("prior", [lambda own: own, lambda own: PRIOR, lambda own: replace(own, answers=ANSWERS)], ids=["with its prior", "with another prior", "looking twice"])
 def test_the_bundled_base_answers_in_the_browser_as_in_python(browser, tmp_path, prior):
     from needle.export import export
 
@@ -261,8 +265,7 @@ def test_the_bundled_base_answers_in_the_browser_as_in_python(browser, tmp_path,
     toolsets = list(dict.fromkeys(row.toolset for row in rows))[:3]
     asked = [Request(row.query, row.tools) for row in rows if row.toolset in toolsets][:50]
     export(None, tmp_path / "exported", 4)
-    if prior is not None:
-        prior.save(tmp_path / "exported")
+    prior(Prior.load(tmp_path / "exported")).save(tmp_path / "exported")
     here, there = answers_of(browser, tmp_path, tmp_path / "exported", asked)
     apart = [(answer, own) for answer, own in zip(here, there, strict=True) if answer["calls"] != [call.to_dict() for call in own]]
     for answer, own in apart:
@@ -270,5 +273,6 @@ def test_the_bundled_base_answers_in_the_browser_as_in_python(browser, tmp_path,
     same = len(asked) - len(apart)
     times = [sorted(seconds)[len(asked) // 2] for seconds in ([one["seconds"] for one in here], [one.seconds for one in there])]
     print(f"median seconds an answer: browser {times[0]:.3f}, Python {times[1]:.3f}")
-    print(f"{same} of {len(asked)} rows have the same calls")
+    twice = sum(one.signals["share"] != one.signals["probability"] for one in there)
+    print(f"{same} of {len(asked)} rows have the same calls, {twice} of them got a second look")
     assert same >= len(asked) - 2  # two first tokens may be as good as equal

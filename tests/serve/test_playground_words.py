@@ -292,7 +292,7 @@ def test_each_choice_of_real_answers_is_changed_as_in_python(page, traces):
 def test_a_prior_that_is_none_is_refused_in_words(page):
     whole = as_file(PRIOR)
     short = {"sharpness": 1, "said": 1, "unit": 0, "fresh": 0}
-    for file in ({}, whole | {"format": 2}, whole | {"names": {"words": 1}}, whole | {"values": {"sharpness": "1", "words": 1}}, whole | {"texts": short}):
+    for file in ({}, whole | {"format": 2}, whole | {"names": {"words": 1}}, whole | {"values": {"sharpness": "1", "words": 1}}, whole | {"texts": short}, whole | {"answers": short}):
         made = f"new Prior({json.dumps(file)}, tokenizer)"
         told = page.evaluate(f"(() => {{ try {{ {made}; return ''; }} catch (error) {{ return error.message; }} }})()")
         assert "needle calibrate" in told

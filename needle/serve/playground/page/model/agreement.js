@@ -2,14 +2,20 @@
 // are used twice. needle/student/agreement.py, feature for feature.
 
 import { canonical, compactExact } from "./exact.js";
-import { findValue, slots } from "./ground.js";
+import { findValue, inWords, slots } from "./ground.js";
 import { todayIn } from "./moments.js";
 import { listedTexts } from "./prior.js";
 import { Saying } from "./said.js";
 import { converted, unitsOfParameter } from "./units.js";
-import { said, searched, STOP, WORD } from "./words.js";
+import { casefold, said, searched, STOP, WORD } from "./words.js";
 
 const touches = ({ start, end }, [from, to]) => start < to && from < end;
+
+/**
+ * Whether two values are made of the same words: the same value twice, or texts that overlap. (Amount and unit, or two
+ * ends of a range, are not.)
+ */
+const shares = (one, { start, end, value, literal }) => touches(one, [start, end]) && (one.value === value || (one.literal && literal));
 
 /** One request, asked how several answers fit it. What was looked up once is kept. */
 export class Agreement {
@@ -41,14 +47,14 @@ export class Agreement {
   /** Add what one value says; where it comes from is put into `found`. */
   count(slot, calls, found, counts) {
     const { call, value } = slot, tool = calls[call].name;
-    let [how, span] = this.look(slot);
+    const [how, span] = this.look(slot);
     if (span) {
-      let touching = found.filter((one) => touches(one, span));
-      span = (touching.length ? this.elsewhere(slot, touching) : null) ?? span;
-      touching = touching.filter((one) => touches(one, span));
-      counts.shared += touching.some((one) => one.call === call);
-      counts.shared_beside += touching.some((one) => one.call !== call && one.tool === tool);
-      found.push({ start: span[0], end: span[1], call, tool });
+      const mine = { start: span[0], end: span[1], call, tool, value: casefold(inWords(value)), literal: how === "said" };
+      if (found.some((one) => shares(mine, one))) [mine.start, mine.end] = this.elsewhere(slot, found) ?? span;
+      const others = found.filter((one) => shares(mine, one));
+      counts.shared += others.some((one) => one.call === call);
+      counts.shared_beside += others.some((one) => one.call !== call && one.tool === tool);
+      found.push(mine);
     }
     if (typeof value === "boolean") {
       counts.unsaid_truth += !span;
@@ -70,10 +76,10 @@ export class Agreement {
     return this.looked.get(key);
   }
 
-  /** Where the request says a value a second time ("2 rooms for 2 people"). */
-  elsewhere(slot, taken) {
+  /** Where the request says a value beside the places of others ("2 rooms for 2 people"). */
+  elsewhere(slot, found) {
     let { text, today } = this.request;
-    for (const { start, end } of taken) text = text.slice(0, start) + "\0".repeat(end - start) + text.slice(end);
+    for (const { start, end } of found) text = text.slice(0, start) + "\0".repeat(end - start) + text.slice(end);
     const [how, span] = findValue(slot, new Saying(text, today));
     return ["said", "normalised"].includes(how) ? span : null;
   }

@@ -53,7 +53,7 @@ export function findValue(slot, request) {
 const named = (value, schema) => [...(schema.enum || []), schema.const, schema.default].some((one) => one?.valueOf() === value.valueOf());
 
 /** A value in Python's words. */
-function inWords(value) {
+export function inWords(value) {
   if (!(value instanceof Number)) return String(value);
   return Number.isInteger(value.valueOf()) ? `${value}.0` : String(value);
 }
