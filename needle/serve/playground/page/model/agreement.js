@@ -15,7 +15,9 @@ const touches = ({ start, end }, [from, to]) => start < to && from < end;
  * Whether two values are made of the same words: the same value twice, or texts that overlap. (Amount and unit, or two
  * ends of a range, are not.)
  */
-const shares = (one, { start, end, value, literal }) => touches(one, [start, end]) && (one.value === value || (one.literal && literal));
+function shares(one, { start, end, value, literal }) {
+  return touches(one, [start, end]) && (one.value === value || (one.literal && literal));
+}
 
 /** One request, asked how several answers fit it. What was looked up once is kept. */
 export class Agreement {
@@ -29,7 +31,8 @@ export class Agreement {
     const facts = [system, ...messages.map((turn) => said(turn.content || ""))].filter(Boolean).join(" ");
     this.facts = facts && new Saying(facts, this.request.today);
     const words = [...query.matchAll(WORD)].filter(([word]) => !STOP.has(word.toLowerCase()));
-    this.words = words.map(({ 0: word, index: start }) => ({ start, end: start + word.length, scores: index.scores(word) }));
+    const placed = ({ 0: word, index: start }) => ({ start, end: start + word.length, scores: index.scores(word) });
+    this.words = words.map(placed);
     this.looked = new Map();
   }
 
@@ -49,7 +52,8 @@ export class Agreement {
     const { call, value } = slot, tool = calls[call].name;
     const [how, span] = this.look(slot);
     if (span) {
-      const mine = { start: span[0], end: span[1], call, tool, value: casefold(inWords(value)), literal: how === "said" };
+      const [start, end] = span, text = casefold(inWords(value));
+      const mine = { start, end, call, tool, value: text, literal: how === "said" };
       if (found.some((one) => shares(mine, one))) [mine.start, mine.end] = this.elsewhere(slot, found) ?? span;
       const others = found.filter((one) => shares(mine, one));
       counts.shared += others.some((one) => one.call === call);
@@ -87,12 +91,14 @@ export class Agreement {
   listed({ key, value }, tool) {
     const { properties = {} } = this.tools[this.names.indexOf(tool)].parameters;
     const values = Object.hasOwn(properties, key) ? listedTexts(properties[key]) : [];
-    return values.length > 1 && values.includes(value) && this.prior.valueScores(values, this.text)[values.indexOf(value)] > 0;
+    const place = values.length > 1 ? values.indexOf(value) : -1;
+    return place >= 0 && this.prior.valueScores(values, this.text)[place] > 0;
   }
 
   hasUnit({ name, schema }, span) {
     const wanted = unitsOfParameter(name, schema), heard = this.request.numbers.filter((one) => touches(one, span));
-    return heard.some(({ value, units }) => units.some((unit) => wanted.some((want) => converted(value, unit, want) !== null)));
+    const fits = (value, unit) => wanted.some((want) => converted(value, unit, want) !== null);
+    return heard.some(({ value, units }) => units.some((unit) => fits(value, unit)));
   }
 
   /** Whether a value was made from a word, or a called tool has it. */

@@ -6,16 +6,18 @@ import { converted, matchAt, unitsOfParameter } from "./units.js";
 
 const RANGE = new RegExp(`^(?:${ground.RANGE.source})$`, "i");
 const WIDEST = 50;  // range of whole numbers of which one is meant
-const sizes = (dimension) => [...tables.BY_NAME.values()].flat().filter(([other]) => other === dimension).map(([, size]) => size);
-const ENDLESS = ["time", "share"], SIZES = new Map(ENDLESS.map((dimension) => [dimension, sizes(dimension)]));
+/** Sizes of the units that a parameter may want without saying so. */
+const SIZES = { time: new Set(), share: new Set() };
+for (const [dimension, size] of [...tables.BY_NAME.values()].flat()) SIZES[dimension]?.add(size);
 const says = (pattern, text) => text.search(pattern) >= 0;
 
 /** The number heard in a `Saying` that is a value of a parameter; sure ones first, of these the longest. */
 export function numberHeard(given, { name, schema }, request) {
   const value = given.valueOf(), units = unitsOfParameter(name, schema), text = request.readable;
   const longest = [...request.numbers].sort((a, b) => (a.start - a.end) - (b.start - b.end));
-  const less = (one) => value < 0 && (says(ground.LESS, text.slice(0, one.start)) || matchAt(ground.LESS_AFTER, text, one.end));
-  const fits = (one) => means(one, value, units, schema) || (less(one) && means(one, -value, units, schema));
+  const less = (one) => says(ground.LESS, text.slice(0, one.start)) || matchAt(ground.LESS_AFTER, text, one.end);
+  const is = (one, number) => means(one, number, units, schema);
+  const fits = (one) => is(one, value) || (value < 0 && less(one) && is(one, -value));
   return longest.find((one) => one.sure && fits(one)) ?? longest.find((one) => !one.sure && fits(one)) ?? null;
 }
 
@@ -25,9 +27,10 @@ function means({ value: heard, units }, value, wanted, schema) {
   const pairs = units.flatMap((said) => wanted.filter(([other]) => other === said[0]).map((unit) => [said, unit]));
   if (pairs.length) return pairs.some(([said, unit]) => is(converted(heard, said, unit)));
   if (is(heard)) return true;
-  if (units.some(([dimension, size]) => dimension === "share" && size === 0.01) && is(heard / 100)) return Math.abs(value) <= 1;
+  const percent = units.some(([dimension, size]) => dimension === "share" && size === 0.01);
+  if (percent && is(heard / 100)) return Math.abs(value) <= 1;
   if (units.length && !wanted.length) {
-    const other = ([dimension, size]) => (SIZES.get(dimension) ?? []).some((one) => is((heard * size) / one));
+    const other = ([dimension, size]) => [...SIZES[dimension] ?? []].some((one) => is((heard * size) / one));
     return units.some(other) || ofRange(heard, units, value, schema);
   }
   for (const [dimension, size] of units.length ? [] : wanted) {

@@ -25,7 +25,8 @@ export class Writer {
   async behind({ answer, number, token, choice }) {
     const matcher = this.grammar.matcher(), ids = answer.ids.slice(0, choice.place);
     for (const id of ids) matcher.consume(id);
-    return this.finished(matcher, [...ids, ...this.advance(matcher, token)], [...answer.choices.slice(0, number), choice]);
+    ids.push(...this.advance(matcher, token));
+    return this.finished(matcher, ids, [...answer.choices.slice(0, number), choice]);
   }
 
   async finished(matcher, ids, choices) {
@@ -64,9 +65,10 @@ function best(logits, allowed) {
   for (let id = 0; id < allowed.length; id++) if (allowed[id] && logits[id] > top) [token, top] = [id, logits[id]];
   if (token < 0) throw new Unsupported("the grammar allows no token here; run this request on the server");
   for (let id = 0; id < allowed.length; id++) if (allowed[id]) sum += Math.exp(logits[id] - top);
-  const least = top + Math.log(sum) + UNLIKELY, others = [];
+  const whole = top + Math.log(sum), others = [];
   for (let id = 0; id < allowed.length; id++) {
-    if (allowed[id] && id !== token && logits[id] > least) others.push({ token: id, chance: logits[id] - top - Math.log(sum) });
+    const chance = logits[id] - whole;
+    if (allowed[id] && id !== token && chance > UNLIKELY) others.push({ token: id, chance });
   }
-  return { token, chance: -Math.log(sum), others };
+  return { token, chance: top - whole, others };
 }

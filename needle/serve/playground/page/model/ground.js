@@ -1,4 +1,5 @@
-// Where in a request a value comes from, or that it comes from nowhere: needle/tools/grounding/ground.py, by its patterns.
+// Where in a request a value comes from, or that it comes from nowhere: needle/tools/grounding/ground.py, by its
+// patterns.
 
 import { implied, numberHeard } from "./amounts.js";
 import { isObject } from "./rendering.js";
@@ -12,9 +13,11 @@ const whole = (pattern) => new RegExp(`^(?:${pattern.source})$`);
 const MOMENT = whole(ground.MOMENT), MONTH = whole(ground.MONTH);
 const overlap = (one, other) => one.start < other.end && other.start < one.end;
 const spanOf = (found) => (found ? [found.start, found.end] : null);
-const said = (match, text) => text.slice(match.start, match.end);
 
-/** Every text, number and truth value among the arguments of calls: `{call, key, name, value, schema}`; `key`: the parameter it is in. */
+/**
+ * Every text, number and truth value among the arguments of calls, in order: `{call, key, name, value, schema}`, where
+ * `key` is the parameter of the call, and `name` that of the innermost object.
+ */
 export function slots(calls, tools) {
   return calls.flatMap(({ name, arguments: given }, call) => {
     const root = tools.find((tool) => tool.name === name)?.parameters ?? {};
@@ -50,7 +53,10 @@ export function findValue(slot, request) {
   return [implied(value, schema, request) ? "implied" : "", null];
 }
 
-const named = (value, schema) => [...(schema.enum || []), schema.const, schema.default].some((one) => one?.valueOf() === value.valueOf());
+function named(value, schema) {
+  const members = [...(schema.enum || []), schema.const, schema.default];
+  return members.some((one) => one?.valueOf() === value.valueOf());
+}
 
 /** A value in Python's words. */
 export function inWords(value) {
@@ -126,8 +132,9 @@ function mixed(value, request) {
 /** Span of a date. */
 function date(part, request) {
   const [year, month, day] = part.split("-"), dates = request.heard.filter((one) => one.kind === "date");
-  const full = dates.filter((one) => one.value.length === 10), years = (request.readable.match(ground.YEARS) ?? []).map(Number);
-  const loose = (one) => one.value.length < 10 && (full.some((other) => overlap(one, other)) || (years.length > 0 && !years.includes(Number(year))));
+  const isFull = (one) => one.value.length === 10, full = dates.filter(isFull);
+  const years = request.readable.match(ground.YEARS), otherYear = years && !years.map(Number).includes(Number(year));
+  const loose = (one) => !isFull(one) && (otherYear || full.some((other) => overlap(one, other)));
   const found = dates.find((one) => !loose(one) && part.endsWith(one.value.replace(/^-+/, "")));
   const edges = day === "01" || Number(day) >= 28, turn = ["01-01", "12-31"].includes(`${month}-${day}`);
   const spanned = ({ kind, value }) => {  // "in March 2027", "in 2027": its first and its last day
@@ -142,8 +149,8 @@ function clock(part, request) {
   const items = request.heard.filter((one) => one.kind === "time"), marked = [];
   items.sort((a, b) => (a.start - a.end) - (b.start - b.end) || Number(!a.sure) - Number(!b.sure));
   for (const one of items) {
-    const at = said(one, request.readable), { start, end } = one;
-    const inside = marked.some((other) => other.start <= start && end <= other.end && (other.start !== start || other.end !== end));
+    const { start, end } = one, at = request.readable.slice(start, end), length = end - start;
+    const inside = marked.some((other) => other.start <= start && end <= other.end && other.end - other.start > length);
     const full = matchAt(ground.FULL_DAY, at, 0) || request.text[start - 1] === "T";
     if (inside || (full && !one.value.startsWith(at.slice(0, 2)))) continue;
     if (at.search(ground.DAY_PART) >= 0) marked.push(one);

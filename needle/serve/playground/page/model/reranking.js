@@ -1,4 +1,5 @@
-// A second look at an unsure answer: of several answers the one that fits the request best: needle/student/reranking.py.
+// A second look at an unsure answer: of several answers the one that fits the request best:
+// needle/student/reranking.py.
 
 import { canonical } from "./exact.js";
 
@@ -21,7 +22,10 @@ export function candidates(found, parse) {
     try { calls = parse(answer.ids); } catch { continue; }
     const key = canonical(calls), chance = total(answer), same = kept.get(key);
     if (!same) kept.set(key, { answer, calls, chance });
-    else Object.assign(same, { chance: added(same.chance, chance), answer: chance > total(same.answer) ? answer : same.answer });
+    else {
+      same.chance = added(same.chance, chance);
+      if (chance > total(same.answer)) same.answer = answer;
+    }
   }
   return [...kept.values()];
 }

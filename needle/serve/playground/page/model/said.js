@@ -71,7 +71,7 @@ export class Saying {
   /** The span of the text that a stretch of the folded text comes from; null for an empty one. */
   span(start, end) { return end > start ? [this.spans[start][0], this.spans[end - 1][1]] : null; }
 
-  /** The first match of a pattern's source in the folded text, as a whole word where it begins or ends with a letter. */
+  /** The first match of a pattern's source in the folded text; where it `begins` or `ends` a word, of the whole word. */
   find(source, begins, ends, flags = "g") {
     const pattern = new RegExp(source, flags), { folded } = this;
     for (let found; (found = pattern.exec(folded)); pattern.lastIndex = found.index + 1) {
