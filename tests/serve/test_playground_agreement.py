@@ -216,6 +216,17 @@ def test_the_same_turns_are_taken_in_the_same_order(page):
         assert own[2] == [[turn.token, pytest.approx(worth)] for worth, turn in turns(first, 1)]
 
 
+def test_turns_to_what_the_grammar_here_cannot_hold_are_left_out(page):
+    left, broken = page.evaluate("""(async () => {
+      const {Unsupported} = await import("/page/model/pattern.js");
+      const answer = {ids: [1, 2], choices: [{place: 0, chance: -1, others: [7, 8, 9].map((token, at) => ({token, chance: -1 - at}))}]};
+      const behind = (wrong) => ({behind: async ({token}) => { if (token === 7) throw wrong; return {ids: [token], choices: []}; }});
+      const taken = async (wrong) => { const rows = []; for await (const row of others.alternatives(answer, behind(wrong))) rows.push(row.ids[0]); return rows; };
+      return [await taken(new Unsupported("look-around")), await taken(new Error("the runtime broke")).catch(error => error.message)];
+    })()""")
+    assert left == [8, 9] and broken == "the runtime broke"
+
+
 def test_ways_to_write_the_same_calls_are_one_and_the_heaviest_is_taken(page):
     import numpy as np
 
