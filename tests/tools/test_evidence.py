@@ -5,6 +5,7 @@ from __future__ import annotations
 from needle.tools import Request, ToolCall, ToolSpec
 from needle.tools.caller import CallResult
 from needle.tools.grounding.evidence import attended_span, explain, find_evidence
+from needle.tools.grounding.said import by_words, words_of
 
 BOOK = ToolSpec("book", "Book a stay.", {"type": "object", "properties": {
     "rooms": {"type": "integer"}, "people": {"type": "integer"}, "day": {"type": "string", "format": "date"}, "time": {"type": "string"},
@@ -39,6 +40,12 @@ def test_equal_values_of_two_arguments_have_different_places():
     assert _words("for 2 people 2 rooms please", {"rooms": 2, "people": 2}) == {"0.people": "2", "0.rooms": "2"}
     spans = find_evidence(Request("for 2 people 2 rooms please", (BOOK,)), [ToolCall("book", {"rooms": 2, "people": 2})])
     assert {one.path: one.start for one in spans} == {"0.rooms": 13, "0.people": 4}
+
+
+def test_words_keep_their_places_behind_what_is_masked():
+    text = "\0\0\0\0 at lindenFarm_2, Köln"
+    assert [(word, text[start:end]) for word, start, end in words_of(text)] == [("at", "at"), ("linden", "linden"), ("farm", "Farm"), ("2", "2"), ("koln", "Köln")]
+    assert by_words("Köln farms", text) == (text.index("Farm"), len(text))
 
 
 def test_attention_chooses_among_the_places_of_a_value():
