@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 from needle.tools import Request, ToolCall, ToolSpec
 from needle.tools.caller import CallResult
 from needle.tools.grounding.evidence import attended_span, explain, find_evidence
@@ -77,3 +79,14 @@ def test_calls_keep_their_number_and_answers_that_have_evidence_keep_it():
     before = result.evidence
     explain([Request("Paris", (BOOK,))], [result])
     assert result.evidence is before
+
+
+def test_any_text_can_be_looked_for_in_any_request():
+    signs = ["²", "½", "①", "٣", "ſ", "\0", '"', "/", ".", "-", "T", "5", "20", "may", "half", "kg", "9" * 500, "5000000000000000000", "2026-", "13:70", "e5", "𝟗", "🎉"]
+    chance = random.Random(0)
+    found = 0
+    for _ in range(1500):
+        query, value = ("".join(chance.choice(signs) + chance.choice(("", " ")) for _ in range(chance.randint(0, most))) for most in (9, 4))
+        found += len(find_evidence(Request(query, (BOOK,)), [ToolCall("book", {"city": value, "time": value, "class": value})]))
+    assert found > 100
+    assert _words("4 x² at 5", {"city": "4 x²"}) == {"0.city": "4 x²"}

@@ -17,6 +17,7 @@ from needle.tools.arguments import plain_schema
 from needle.tools.grounding.hearing import Heard, hear, today_in
 from needle.tools.grounding.said import STOP, by_code, by_words, find, said, same_word, words_of
 from needle.tools.grounding.units import Unit, converted, sizes, units_of_parameter
+from needle.tools.grounding.wording import MOST_DIGITS
 from needle.tools.spec import ToolCall, ToolSpec
 
 DAY_PART = re.compile(r"\b(?:[ap]\.?m\b|morning|afternoon|evening|night|tonight|noon|midnight|midday)|\d[ap]m\b", re.I)
@@ -196,7 +197,7 @@ def text_span(value: str, slot: Slot, request: str, today: datetime.date | None 
     if value in ("today", "tomorrow", "now", "tonight") or (span := by_code(value, request)):
         return span if value not in ("today", "tomorrow", "now", "tonight") else None
     digits = value.lstrip("0") or "0"
-    if digits.isdigit():
+    if digits.isdecimal() and len(digits) <= MOST_DIGITS:
         return next(((h.start, h.end) for h in hear(request) if h.kind == "number" and h.value == int(digits)), None)
     if span := by_words(value, request):
         return span
@@ -214,12 +215,12 @@ def _mixed(value: str, request: str) -> tuple[int, int] | None:
     heard = [item for item in hear(request) if item.kind == "number"]
     spans = []
     for part in parts if len(parts) > 1 else ():
-        if part[0].isdigit():
+        if part[0].isdecimal():
             item = next((item for item in heard if item.value == float(part)), None)
             spans.append((item.start, item.end) if item else None)
         elif len(part) > 1:
             spans.append(by_words(part, request) or find(re.escape(part.casefold()), request))
-    if not spans or not all(spans) or not any(char.isdigit() for char in value):
+    if not spans or not all(spans) or not any(char.isdecimal() for char in value):
         return None
     return min(span[0] for span in spans if span), max(span[1] for span in spans if span)
 
