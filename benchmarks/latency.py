@@ -87,10 +87,10 @@ class Led:
         places = range(self._fed - last + 1, self._fed + 1)
         return LedLogits(logits, [self._answer[place] if place < len(self._answer) else None for place in places])
 
-    def drop(self, tokens: int) -> None:
-        """See ``DraftingStepper``."""
-        self._fed -= tokens
-        self._stepper.drop(tokens)
+    def back_to(self, length: int) -> None:
+        """See ``ReturningStepper``."""
+        self._fed = length - 1
+        self._stepper.back_to(length)
 
 
 class LedEngine:

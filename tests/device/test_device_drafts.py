@@ -36,8 +36,8 @@ class Scripted:
         self.seen += len(tokens)
         return np.stack([self._after(min(before + len(tokens) - back, len(self.answer))) for back in range(last - 1, -1, -1)])
 
-    def drop(self, tokens):
-        self.seen -= tokens
+    def back_to(self, length):
+        self.seen = length
 
     def keep(self, rows):
         assert rows == []

@@ -25,7 +25,7 @@ class _Fake:
         results = []
         for _ in requests:
             sure = self.random.uniform(0.05, 0.95)
-            signals = {"probability": sure, "total": math.log(sure), "rest": math.log(1 - sure), "least": sure, "name": 1.0, "none": 0.0, "calls": 1.0}
+            signals = {"probability": sure, "total": math.log(sure), "rest": math.log(1 - sure), "least": sure, "name": 1.0, "none": 0.0, "calls": 1.0, "share": sure}
             results.append(CallResult(signals=signals, confidence=sure, raw="right" if self.random.random() < sure else "wrong"))
         return results
 
