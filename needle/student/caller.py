@@ -114,7 +114,7 @@ class StudentCaller(Caller):
         ``most_tools``: of larger toolsets only so many that fit the request best are shown to the model. Toolsets that do not fit into its context
         are cut down in any case; ``CallResult.offered`` says to what. ``retrieval`` finds these tools by meaning beside their words.
         ``prior``: what the words of a request count where the model names a tool, writes a value, or is unsure of a whole answer (under its grammar
-        alone). ``second_look=False``: unsure answers stay as they are, in a third of the time.
+        alone). ``second_look=False``: unsure answers stay as they are, in a quarter of the time.
         """
         self.engine, self.tokenizer, self.name = engine, tokenizer, name
         self.constraint = Constraint(tokenizer) if constrained else None
