@@ -256,7 +256,7 @@ def test_a_small_model_answers_in_the_browser_as_in_python_with_a_prior_a_second
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("prior", [lambda own: own, lambda own: PRIOR, lambda own: replace(own, answers=ANSWERS)], ids=["with its prior", "with another prior", "looking twice"])
+@pytest.mark.parametrize("prior", [lambda own: own, lambda own: PRIOR], ids=["with its prior", "with another prior"])
 def test_the_bundled_base_answers_in_the_browser_as_in_python(browser, tmp_path, prior):
     from needle.export import export
 
