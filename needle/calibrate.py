@@ -143,17 +143,16 @@ def take_over(start: Path, checkpoint: Path, rows: Sequence[Trace]) -> None:
     How an answer should agree with its request is the same for all tools. What words count while an answer is written is not taken over: a student of
     few tools knows better. Nothing happens where the start has no second look, or its tools see the request (which is slow to answer one by one).
     """
+    from needle.train.validate import calibration_of  # here: torch is needed to train, not to calibrate
+
     before = Prior.load(start)
     if before is None or before.answers == Judging() or not (checkpoint / CONFIG).is_file() or not Shape.read(checkpoint).shares_toolsets:
         return
     Prior(answers=before.answers, fitted_on={"source": "taken over from the start", JUDGED: before.fitted_on.get(JUDGED, {})}).save(checkpoint)
     answers = load(checkpoint, calibration=None).answer([row.request for row in rows])
-    told = [(row, answer) for row, answer in zip(rows, answers, strict=True) if answer.signals]
-    try:
-        made, _ = fit([answer.signals for _, answer in told], [is_right(*one) for one in told], [row.toolset for row, _ in told])
-    except UserError:  # too few rows, or all right
-        return
-    replace(made, fitted_on={**made.fitted_on, "source": "validation rows of the run"}).save(checkpoint)
+    made = calibration_of(rows, answers, [is_right(row, answer) for row, answer in zip(rows, answers, strict=True)])
+    if made is not None:
+        made.save(checkpoint)
 
 
 def _target(model: str | None, out: Path | None) -> Path:

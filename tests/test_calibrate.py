@@ -54,18 +54,24 @@ def rows(tmp_path):
     return tmp_path / "held.jsonl"
 
 
-def test_a_boaster_is_brought_down_and_the_file_says_on_what(rows, tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "load", lambda model, **_: Boaster())
+def _fitted(student, rows, out, monkeypatch) -> str:
+    """What ``needle calibrate`` says of a student."""
+    monkeypatch.setattr(module, "load", lambda model, **_: student)
     monkeypatch.setattr(module, "open_choices", lambda *_: ())
-    done = CliRunner().invoke(app, ["calibrate", "--traces", str(rows), "--out", str(tmp_path / "out")])
+    done = CliRunner().invoke(app, ["calibrate", "--traces", str(rows), "--out", str(out)])
     assert done.exit_code == 0, done.output
+    return done.output
+
+
+def test_a_boaster_is_brought_down_and_the_file_says_on_what(rows, tmp_path, monkeypatch):
+    said = _fitted(Boaster(), rows, tmp_path / "out", monkeypatch)
     made = Calibration.load(tmp_path / "out")
     facts = made.fitted_on
     assert (facts["rows"], facts["toolsets"], facts["source"]) == (200, 20, "held.jsonl")
     assert facts["ece"]["raw"] > 0.2 > 0.1 > facts["ece"]["held_out"] and facts["brier"]["held_out"] < facts["brier"]["raw"]
     low, high = (made.confidence({"probability": p, "total": math.log(p), "rest": math.log(1 - p), "least": p, "name": 1, "none": 0, "calls": 0, "share": p}) for p in (0.2, 0.9))
     assert low < 0.15 and 0.35 < high < 0.65
-    assert f"{facts['ece']['raw']:.3f} raw, {facts['ece']['held_out']:.3f} fitted" in done.output and "calibration.json" in done.output.split()[-1]
+    assert f"{facts['ece']['raw']:.3f} raw, {facts['ece']['held_out']:.3f} fitted" in said and "calibration.json" in said.split()[-1]
 
 
 def test_what_was_fitted_before_is_replaced_even_where_it_cannot_be_read(cli, rows, tiny_base, tmp_path, monkeypatch):
@@ -92,13 +98,10 @@ class Rambler(Boaster):
 
 
 def test_what_counts_among_answers_is_fitted_on_those_that_hold_the_right_one(rows, tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "load", lambda model, **_: Rambler())
-    monkeypatch.setattr(module, "open_choices", lambda *_: ())
-    done = CliRunner().invoke(app, ["calibrate", "--traces", str(rows), "--out", str(tmp_path / "out")])
-    assert done.exit_code == 0, done.output
+    said = _fitted(Rambler(), rows, tmp_path / "out", monkeypatch)
     prior = Prior.load(tmp_path / "out")
     assert prior.answers.again < -0.5 and prior.fitted_on["answers"]["rows"] == 180
-    assert prior.fitted_on["answers"]["right"]["student"] == 0 < 0.8 < prior.fitted_on["answers"]["right"]["both"] and "180 choices" in done.output
+    assert prior.fitted_on["answers"]["right"]["student"] == 0 < 0.8 < prior.fitted_on["answers"]["right"]["both"] and "180 choices" in said
     assert Calibration.load(tmp_path / "out").fitted_on["right"] > 140
 
 

@@ -281,12 +281,16 @@ class StudentCaller(Caller):
         return found.answers[place], share
 
     def _considered(self, request: Request, rendered: Rendered, first: Decoded, lean: Lean | None, stepper: Any, explain: bool) -> Candidates:
+        """The first answer alone where it is sure."""
         assert self.constraint is not None and self.priors is not None
-        told = told_before(first, first.choices[-1].place) if stepper is not None else ()
-        matcher = partial(self.constraint.matcher, request.tools, request.choice)
-        limit = self.engine.config.max_target_tokens
-        writer = Writer(stepper or self._stepper([rendered], explain), told, matcher, self.constraint, limit, rendered[2], lean)
-        return candidates([first, *alternatives(first, writer)], Agreement(request, self.priors.index(request.tools, rendered[0])), self.tokenizer)
+        found = [first]
+        if doubtful(first):
+            told = told_before(first, first.choices[-1].place) if stepper is not None else ()
+            matcher = partial(self.constraint.matcher, request.tools, request.choice)
+            limit = self.engine.config.max_target_tokens
+            writer = Writer(stepper or self._stepper([rendered], explain), told, matcher, self.constraint, limit, rendered[2], lean)
+            found += alternatives(first, writer)
+        return candidates(found, Agreement(request, self.priors.index(request.tools, rendered[0])), self.tokenizer)
 
     def considered(self, request: Request) -> Candidates:
         """The greedy answer to ``request``, and those that a second look at it would weigh, for those who fit what counts there.
@@ -299,9 +303,7 @@ class StudentCaller(Caller):
         stepper, lean = self._stepper([rendered]), self.priors.of(request, rendered[0])
         matchers = [self.constraint.matcher(request.tools, request.choice)]
         [first] = greedy(stepper, matchers, self.constraint, self.engine.config.max_target_tokens, request=rendered[2], leans=[lean])
-        if doubtful(first):
-            return self._considered(request, rendered, first, lean, stepper, False)
-        return candidates([first], Agreement(request, self.priors.index(request.tools, rendered[0])), self.tokenizer)
+        return self._considered(request, rendered, first, lean, stepper, False)
 
     def _evidence(self, request: Request, row: Decoded, result: CallResult) -> list[Evidence]:
         from needle.tools.grounding.evidence import find_evidence  # here: only an explanation needs its tables

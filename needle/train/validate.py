@@ -69,7 +69,7 @@ class Validator:
         scores = teacher_forced_scores(model, self.examples, self.token_weights, self.dtype)
         answers = StudentCaller(TorchEngine(model), self.tokenizer).answer([trace.request for trace in self.traces])
         right = [self.judge(trace, answer) for trace, answer in zip(self.traces, answers, strict=True)]
-        self.calibration = _calibration(self.traces, answers, right)
+        self.calibration = calibration_of(self.traces, answers, right)
         self._shown.append([_sample(*one) for one in zip(self.traces[:SAMPLE_ROWS], answers, right, strict=False)])
         return {"exact": sum(right) / len(self.traces), **scores}
 
@@ -79,8 +79,8 @@ class Validator:
         return [({"student": number} if number else {}) | answer for number, answers in enumerate(shown) for answer in answers]
 
 
-def _calibration(traces: Sequence[Trace], answers: Sequence[CallResult], right: Sequence[bool]) -> Calibration | None:
-    """What a confidence is worth, from rows that the model was not trained on (but that chose the checkpoint)."""
+def calibration_of(traces: Sequence[Trace], answers: Sequence[CallResult], right: Sequence[bool]) -> Calibration | None:
+    """What a confidence is worth, from rows that the model was not trained on (but that chose the checkpoint); None where too few are right or wrong."""
     rows = [(answer.signals, hit, trace.toolset) for trace, answer, hit in zip(traces, answers, right, strict=True) if answer.signals]
     try:
         made, _ = fit([signals for signals, _, _ in rows], [hit for _, hit, _ in rows], [toolset for _, _, toolset in rows])

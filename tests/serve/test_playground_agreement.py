@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import random
-from pathlib import Path
 from typing import Any
 
 import pytest
-from playground_helpers import served, spelled_desk
+from playground_helpers import ready, recorded, served, spelled_desk
 
 from needle.student.agreement import FEATURES, Agreement
 from needle.student.alternatives import Turn, Writer, alternatives, turns
@@ -21,9 +19,7 @@ from needle.tools.grounding.ground import Slot, find_value, slots
 from needle.tools.grounding.hearing import today_in
 from needle.tools.retrieval import ToolIndex
 from needle.traces import Trace
-from needle.traces.formats import trace_from_dict
 
-ROOT = Path(__file__).parents[2]
 SETUP = """(async () => {
   const [{Tokenizer}, exact, words, {Prior}, {todayIn}, {Saying}, {slots, findValue}, {Agreement}, others, reranking] = await Promise.all(
     ["tokenizer", "exact", "words", "prior", "moments", "said", "ground", "agreement", "alternatives", "reranking"].map(name => import(`/page/model/${name}.js`)));
@@ -36,18 +32,14 @@ NO_PRIOR = {"format": 1, "names": {"sharpness": 1, "words": 0}, "values": {"shar
 @pytest.fixture(scope="module")
 def page(browser, tmp_path_factory):
     with served(spelled_desk(tmp_path_factory.mktemp("desk"))) as url:
-        browser.open(url, ready="document.body.dataset.ready === 'yes'")
-        file = (ROOT / "needle" / "student" / "assets" / "tokenizer.json").read_text()
-        browser.evaluate(f"window.tokenizerFile = {file}; 0")
-        browser.evaluate(SETUP)
+        ready(browser, url, SETUP)
         yield browser
 
 
 @pytest.fixture(scope="module")
 def traces() -> list[Trace]:
     """Every tenth of the recorded validation rows."""
-    with gzip.open(ROOT / "data" / "traces" / "validation.jsonl.gz", "rt", encoding="utf-8") as file:
-        return [trace_from_dict(json.loads(line)) for number, line in enumerate(file) if number % 10 == 0]
+    return recorded("validation", 10)
 
 
 def written(value: Any) -> str:

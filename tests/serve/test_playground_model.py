@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from playground_helpers import served, spelled_desk
+from playground_helpers import ready, recorded, served, spelled_desk
 
 from needle.models import load
 from needle.serve.playground.vendor.fetch import listed, stored
@@ -67,22 +67,13 @@ def site(tmp_path_factory):
 @pytest.fixture
 def page(browser, site):
     if browser.evaluate("window.tokenizer === undefined || location.href") != site:
-        browser.open(site, ready="document.body.dataset.ready === 'yes'")
-        file = (ROOT / "needle" / "student" / "assets" / "tokenizer.json").read_text()
-        browser.evaluate(f"window.tokenizerFile = {file}; 0")
-        browser.evaluate(SETUP)
+        ready(browser, site, SETUP)
     return browser
-
-
-def recorded(every: int) -> list[Trace]:
-    """Every n-th of the recorded training rows."""
-    with gzip.open(TRACES, "rt", encoding="utf-8") as file:
-        return [trace_from_dict(json.loads(line)) for line in islice(file, 0, 30_000, every)]
 
 
 @pytest.fixture(scope="module")
 def traces() -> list[Trace]:
-    return recorded(1000)
+    return recorded("train", 1000, 30_000)
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +130,7 @@ def walk(constraint: Constraint, tools, gold: list[int], rng: random.Random) -> 
 @pytest.mark.parametrize("every", [2000, pytest.param(90, marks=pytest.mark.slow)])
 def test_the_grammar_allows_and_forces_the_same_tokens(page, tokenizer, every):
     constraint, rng, steps = Constraint(tokenizer), random.Random(1), 0
-    for trace in recorded(every):
+    for trace in recorded("train", every, 30_000):
         walked = walk(constraint, trace.tools, render_answer(tokenizer, trace.calls, trace.tools)[0], rng)
         steps += len(walked)
         tools = json.dumps([tool.to_dict() for tool in trace.tools])

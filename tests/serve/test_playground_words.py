@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import random
 import re
 import unicodedata
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from playground_helpers import served, spelled_desk
+from playground_helpers import ready, recorded, served, spelled_desk
 
 from needle.student.decoding import log_softmax
 from needle.student.leaning import Leaning, Priors, call_begun, listed_texts, open_value, value_scores
@@ -27,9 +25,7 @@ from needle.tools.grounding.units import _BY_NAME
 from needle.tools.grounding.wording import MONTHS, ORDINALS, TENS, UNITS
 from needle.tools.retrieval import ToolIndex, searched, terms
 from needle.traces import Trace
-from needle.traces.formats import trace_from_dict
 
-ROOT = Path(__file__).parents[2]
 PRIOR = Prior(Naming(0.3, 1.5, 2.5), Weights(0.4, 2.0), Stating(0.7, 0.5, 1.7, 2.1, 1.2), Stating(0.8, 1.6, 0.1, 0.7, 0.6))
 SETUP = """(async () => {
   const [{Tokenizer}, exact, words, {Prior}, {hear}, {todayIn}, {Stated, plainNumber}, {openValue}] = await Promise.all(
@@ -56,18 +52,14 @@ ASKED = "Set the thermostat to a warm 2 in the room named Istanbul: word7, none 
 @pytest.fixture(scope="module")
 def page(browser, tmp_path_factory):
     with served(spelled_desk(tmp_path_factory.mktemp("desk"))) as url:
-        browser.open(url, ready="document.body.dataset.ready === 'yes'")
-        file = (ROOT / "needle" / "student" / "assets" / "tokenizer.json").read_text()
-        browser.evaluate(f"window.tokenizerFile = {file}; 0")
-        browser.evaluate(SETUP)
+        ready(browser, url, SETUP)
         yield browser
 
 
 @pytest.fixture(scope="module")
 def traces() -> list[Trace]:
     """Every twelfth of the recorded validation rows."""
-    with gzip.open(ROOT / "data" / "traces" / "validation.jsonl.gz", "rt", encoding="utf-8") as file:
-        return [trace_from_dict(json.loads(line)) for number, line in enumerate(file) if number % 12 == 0]
+    return recorded("validation", 12)
 
 
 def said(tools: tuple[ToolSpec, ...]) -> str:
