@@ -273,8 +273,7 @@ def _last(out: Path, resume: bool) -> Path:
 
 def _trainer(split: Split, config: Any, out: Path, start: Path | None, preset: str, soft: Soft, resume: bool) -> Any:
     """Models, examples and validation of a run that starts from the checkpoint ``start`` (None: random weights)."""
-    from needle.corpora.augment import ValueSwap
-    from needle.corpora.vary import Augment
+    from needle.corpora.vary import STAYING, Augment
     from needle.student.modeling import PRESETS, NeedleConfig, NeedleModel
     from needle.student.modeling.storage import load_model
     from needle.student.tokenizer import load_tokenizer
@@ -293,7 +292,7 @@ def _trainer(split: Split, config: Any, out: Path, start: Path | None, preset: s
     rows = split.train if plain else with_replay(split.train, config.replay, config.seed)
     # a toolset that stays is learnt as it is, whatever is replayed beside it; many toolsets are there to teach how to read any
     toolsets = {id(trace.tools): trace.tools for trace in split.train}.values()  # rows of a file share theirs: hashed once, not once a row
-    vary = None if plain else Augment(rows) if len(set(map(fingerprint, toolsets))) >= MANY_TOOLSETS else each(ValueSwap(rows))
+    vary = None if plain else Augment(rows) if len(set(map(fingerprint, toolsets))) >= MANY_TOOLSETS else Augment(rows, STAYING)
     examples = ExampleSet(rows, tokenizer, model.config, vary)
     held = random.Random(config.seed).sample(split.validation, min(len(split.validation), config.validation_rows))
     held_examples = ExampleSet(held, tokenizer, model.config)

@@ -19,7 +19,7 @@ from needle.traces import Trace
 _SHAPES = (("code", re.compile(r"(?=.*\d)[\w#./:-]+")), ("name", re.compile(r"[A-Z][\w'-]*( [A-Z][\w'-]*)*")), ("words", re.compile(r"[a-z' -]+")))
 
 
-def _shape(text: str) -> str:
+def shape_of(text: str) -> str:
     """Rough form of a value: a code with digits, a capitalised name, plain words by their count, or other."""
     for name, pattern in _SHAPES:
         if pattern.fullmatch(text):
@@ -27,7 +27,7 @@ def _shape(text: str) -> str:
     return "other"
 
 
-def _free_strings(trace: Trace) -> Iterable[tuple[int, str, str]]:
+def free_strings(trace: Trace) -> Iterable[tuple[int, str, str]]:
     """(call index, argument, value) of top-level free-text values that stand exactly once in the request."""
     tools = {tool.name: tool for tool in trace.tools}
     for index, call in enumerate(trace.calls):
@@ -44,9 +44,9 @@ class ValueSwap:
     def __init__(self, traces: Iterable[Trace], share: float = 0.5) -> None:
         banks: dict[tuple[str, str], dict[str, None]] = defaultdict(dict)
         for trace in traces:
-            for _, key, value in _free_strings(trace):
-                banks[key.lower(), _shape(value)][value] = None
-                banks["", _shape(value)][value] = None
+            for _, key, value in free_strings(trace):
+                banks[key.lower(), shape_of(value)][value] = None
+                banks["", shape_of(value)][value] = None
         self.banks = {key: list(values) for key, values in banks.items()}
         self.share = share
 
@@ -56,13 +56,13 @@ class ValueSwap:
             return trace
         query, calls = trace.query, [dict(call.arguments) for call in trace.calls]
         places: dict[str, list[tuple[int, str]]] = defaultdict(list)
-        for index, key, value in _free_strings(trace):
+        for index, key, value in free_strings(trace):
             places[value].append((index, key))
         leaves = [leaf for call in trace.calls for leaf in _leaves(call.arguments)]
         for value, found in places.items():
-            bank = self.banks.get((found[0][1].lower(), _shape(value)), ())
+            bank = self.banks.get((found[0][1].lower(), shape_of(value)), ())
             if len(bank) < 8 or rng.random() < 0.3:
-                bank = self.banks.get(("", _shape(value)), ())
+                bank = self.banks.get(("", shape_of(value)), ())
             fresh = rng.choice(bank) if bank else value
             apart = leaves.count(value) == len(found) and not any(_touch(leaf, value) for leaf in leaves if leaf != value)
             new = not any(fresh == leaf or _touch(leaf, fresh) for leaf in leaves) and fresh.lower() not in query.lower()

@@ -18,6 +18,7 @@ from typing import Any
 
 from needle.corpora.augment import ValueSwap
 from needle.corpora.toolsets import NO_JOIN, chain_texts, join_texts
+from needle.corpora.wording import identified, quoted, spread, spread_values
 from needle.tools import ToolCall, ToolSpec, fingerprint, is_valid
 from needle.tools.likeness import TWIN, alike, telling_words, tool_words
 from needle.traces import Trace
@@ -50,6 +51,12 @@ class AugmentConfig:
     """Share of rows whose copied texts are swapped for others of their kind."""
     numbers: float = 0.4
     """Share of rows whose numbers are swapped."""
+    spread: float = 0.06
+    """Share of rows whose one call becomes several that differ in one argument: "a timer for 5 and 9 minutes"."""
+    identified: float = 0.05
+    """Share of rows in which an identifier (``orderTotal``) takes the place of a copied text."""
+    quoted: float = 0.1
+    """Share of rows whose copied texts stand in quotes."""
     join: float = 0.08
     """Share of rows that are joined with another row of the draw."""
     chain: float = 0.06
@@ -62,6 +69,8 @@ class AugmentConfig:
     """Most tools after some were put beside."""
 
 
+STAYING = AugmentConfig(rename=0, mask=0, undescribed=0, order=0, fewer=0, withhold=0, narrow=0, beside=0)
+"""For one toolset that is learnt as it is: only requests and values vary."""
 NEGATIONS = ("don't {}", "do not {}", "please don't {}", "no need to {}", "you don't have to {}", "never mind, don't {}", "wait, don't {}", "i changed my mind, do not {}", "whatever you do, don't {}")
 IMPERATIVES = frozenset("add archive arm ask bookmark book bring buy call cancel change check clear close convert create deactivate delete dim disable download email enable export find flag forward get give increase invite lock lower make mark message move mute open order pause pay play post preheat print put raise record remind remove rename reserve restart save schedule send set share show shuffle skip snooze start stop switch tag take text transfer translate turn tweet unlock unmute update upload vacuum wake water".split())
 """Verbs with which a command begins that can be taken back."""
@@ -79,12 +88,21 @@ class Augment:
     def __call__(self, traces: Sequence[Trace], rng: random.Random) -> list[Trace]:
         """Varied rows, in order. The result depends on ``rng`` alone."""
         rows = [_swap_numbers(self.swap(trace, rng), rng, self.config.numbers) for trace in traces]
+        rows = [identified(row, rng) if rng.random() < self.config.identified else row for row in self._spread(rows, rng)]
+        rows = [quoted(row, rng) if rng.random() < self.config.quoted else row for row in rows]
         rows = [_negated(row, rng) if rng.random() < self.config.negate else row for row in self._join(rows, rng)]
         rows = [noise_trace(row, rng.choice(list(NOISES)), rng) if rng.random() < self.config.noise else row for row in rows]
+        rows = [row if is_valid(row.calls, row.tools) else trace for row, trace in zip(rows, traces, strict=True)]
         varied = self._toolset(rows, rng)
         if all(is_valid(row.calls, row.tools) for row in varied):
             return varied
         return list(traces)
+
+    def _spread(self, rows: list[Trace], rng: random.Random) -> list[Trace]:
+        """Some rows as one command over several values."""
+        drawn = [rng.random() < self.config.spread for _ in rows]
+        values = spread_values(rows) if any(drawn) else {}
+        return [spread(row, values, rng) if is_drawn else row for row, is_drawn in zip(rows, drawn, strict=True)]
 
     def _join(self, rows: list[Trace], rng: random.Random) -> list[Trace]:
         """Some rows with the requests and the calls of other ones added."""

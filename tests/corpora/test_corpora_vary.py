@@ -17,7 +17,7 @@ from needle.traces import Trace
 from needle.traces.formats import trace_from_dict
 
 FILE = Path(__file__).parents[2] / "data" / "traces" / "train.jsonl.gz"
-OFF = AugmentConfig(**dict.fromkeys(("rename", "mask", "undescribed", "order", "fewer", "withhold", "narrow", "beside", "swap", "numbers", "join", "chain", "negate", "noise"), 0.0))
+OFF = AugmentConfig(**dict.fromkeys(("rename", "mask", "undescribed", "order", "fewer", "withhold", "narrow", "beside", "swap", "numbers", "spread", "identified", "quoted", "join", "chain", "negate", "noise"), 0.0))
 TIMER = ToolSpec("set_timer", "Start a countdown.", {"type": "object", "properties": {"minutes": {"type": "integer", "maximum": 90}}, "required": ["minutes"]})
 LAMP = ToolSpec("paint_wall", "Paint the wall of a room.", {"type": "object", "properties": {"room": {"type": "string"}}, "required": ["room"]})
 MAIL = ToolSpec("send_letter", "Post a letter to a friend.", {"type": "object", "properties": {"to": {"type": "string"}}})
