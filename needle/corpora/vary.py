@@ -180,7 +180,8 @@ def _withhold(rows: list[Trace], tools: list[ToolSpec], rng: random.Random) -> t
 def _narrowed(rows: list[Trace], tools: list[ToolSpec], rng: random.Random) -> tuple[list[Trace], list[ToolSpec]]:
     """With one or two called tools alone. Few recorded toolsets are that small, and a lone tool is seldom offered for something else; in use it is.
 
-    Unchanged where another called tool might do what a kept one does. Rows that call kept and other tools are replaced by rows beside them.
+    Unchanged where another called tool might do what a kept one does. Rows that call kept and other tools, and those without a call beyond one half of all,
+    are replaced by rows beside them: with a lone tool it would otherwise be a good guess to call nothing.
     """
     called = {call.name for row in rows for call in row.calls}
     users = [tool for tool in tools if tool.name in called]
@@ -192,8 +193,11 @@ def _narrowed(rows: list[Trace], tools: list[ToolSpec], rng: random.Random) -> t
     for row in rows:
         inside = [call.name in names for call in row.calls]
         out.append(row if all(inside) else None if any(inside) else replace(row, calls=(), alternatives={}, kind="irrelevant"))
-    sure = [row for row in out if row is not None]
-    return ([row or rng.choice(sure) for row in out], kept) if sure else (rows, tools)
+    due = [row for row in out if row is not None and row.calls]
+    none = [row for row in out if row is not None and not row.calls]
+    spare = {id(row) for row in rng.sample(none, max(0, len(none) - len(out) // 2))} if due else set()
+    sure = due or none
+    return ([row if row is not None and id(row) not in spare else rng.choice(sure) for row in out], kept) if sure else (rows, tools)
 
 
 def _negated(trace: Trace, rng: random.Random) -> Trace:
