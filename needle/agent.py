@@ -21,10 +21,11 @@ from typing import Any, Literal
 from needle.errors import UserError
 from needle.tools import Caller, CallResult, ToolCall
 from needle.tools.bind import as_text, bind
-from needle.tools.dates import clock_facts, settle_dates, takes_dates
+from needle.tools.dates import clock_facts, takes_dates
+from needle.tools.described import with_formats
 from needle.tools.execute import execute, execute_async
 from needle.tools.grounding.hearing import today_in
-from needle.tools.times import settle_times
+from needle.tools.settle import settle
 
 Status = Literal["done", "failed", "invalid", "declined", "unsure", "dry"]
 Confirm = Callable[[ToolCall, Mapping[str, Any]], bool | Awaitable[bool]]
@@ -114,7 +115,7 @@ class Agent:
         """
         self._tools = bind(tools)
         self._specs = [tool.spec for tool in self._tools.values()]
-        self._dated = takes_dates(self._specs)
+        self._dated = takes_dates(with_formats(self._specs))
         self._caller = as_caller(model)
         self.system, self.confirm, self.dry_run, self.raise_errors = system, confirm, dry_run, raise_errors
         self.timeout, self.threshold, self.clock = timeout, threshold, clock
@@ -194,8 +195,8 @@ class Agent:
         unsure = answer.unsure or (answer.confidence is not None and answer.confidence < self.threshold)
         idle: Status | None = "dry" if dry else "unsure" if unsure else None
         steps: list[Step] = []
-        calls = [] if answer.error else settle_dates(answer, self._specs, text, facts)
-        for call in calls if self.clock is None else settle_times(calls, self._specs, text):
+        calls = [] if answer.error else settle(answer, self._specs, text, facts, times=self.clock is not None)
+        for call in calls:
             steps.append((yield from self._step(call, idle)))
         if not dry and not answer.error:
             self._remember(text, steps)

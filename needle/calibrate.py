@@ -22,6 +22,7 @@ from needle.student.reranking import Candidates, doubtful
 from needle.student.shape import CONFIG, Shape
 from needle.tools import CallResult, ToolSpec, fingerprint
 from needle.traces import Trace
+from needle.traces.standard import standard
 
 if TYPE_CHECKING:
     import numpy as np
@@ -74,7 +75,7 @@ def calibrate(
     from needle.traces.read import read_traces
 
     target = _target(model, out)
-    rows, _ = read_traces(list(traces))
+    rows = [standard(trace) for trace in read_traces(list(traces))[0]]
     chosen = sorted(random.Random(seed).sample(rows, min(limit, len(rows))), key=lambda trace: (trace.toolset, len(trace.query)))
     caller, source = load(model, calibration=None, prior=None), ", ".join(path.name for path in traces)
     prior, answered = _prior(caller, chosen, source, progress)

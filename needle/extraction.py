@@ -23,9 +23,8 @@ from needle.agent import as_caller
 from needle.errors import UserError
 from needle.tools import Caller, ToolCall, ToolSpec
 from needle.tools.bind import complaint
-from needle.tools.dates import settle_dates
 from needle.tools.functions import spec_from_model
-from needle.tools.times import settle_times
+from needle.tools.settle import settle
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -65,7 +64,7 @@ def _ask(
     answer = as_caller(model).call(text, [spec], system=system)
     if answer.error:
         raise UserError(f"nothing extracted: {answer.error}")
-    return spec, settle_times(settle_dates(answer, [spec], text, system), [spec], text)
+    return spec, settle(answer, [spec], text, system)
 
 
 def _instance(kind: type[M], arguments: dict[str, object]) -> M:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -25,12 +25,13 @@ from needle.student.grammar import Constraint
 from needle.student.leaning import Priors
 from needle.student.offer import Offer
 from needle.student.prior import Judging, Prior
-from needle.student.rendering import check_length, parse_answer, render_request, render_tools
+from needle.student.rendering import check_length, compact, parse_answer, render_request, render_tools
 from needle.student.reranking import Candidates, candidates, doubtful
 from needle.student.streaming import teller
 from needle.student.tokenizer import EOS, SPECIAL_IDS
-from needle.tools import Caller, CallResult, Evidence, Request, ToolSpec, fingerprint
+from needle.tools import Caller, CallResult, Delta, Evidence, Request, ToolSpec, fingerprint
 from needle.tools.caller import Watch
+from needle.tools.described import as_described, with_formats
 
 if TYPE_CHECKING:
     from needle.student.retrieval import Finder, RetrievalHead, Source
@@ -153,13 +154,22 @@ class StudentCaller(Caller):
         return self._answer(requests, explain=True)
 
     def answer_watched(self, requests: Sequence[Request], watch: Watch) -> list[CallResult]:
-        """``answer``, telling of each piece of a call as it is decided; with more than one beam nothing is told."""
-        return self._answer(requests, self.explain, watch)
+        """``answer``, telling of each piece of a call as it is decided; with more than one beam nothing is told.
+
+        Where a description tells another form of a day or a time than the model writes, calls are told when they are whole.
+        """
+        if all(with_formats(request.tools) is request.tools for request in requests):
+            return self._answer(requests, self.explain, watch)
+        results = self._answer(requests, self.explain)
+        for place, result in enumerate(results):
+            for number, call in enumerate(result):
+                watch(place, Delta(number, call.name, compact(call.arguments)))
+        return results
 
     def _answer(self, requests: Sequence[Request], explain: bool, watch: Watch | None = None) -> list[CallResult]:
         results: list[CallResult | None] = [None] * len(requests)
         rendered: dict[int, Rendered] = {}
-        cut = [self._shown(request) for request in requests]
+        cut, toolsets = [self._shown(request) for request in requests], [request.tools for request in requests]
         requests = [request for request, _ in cut]
         for place, request in enumerate(requests):
             try:
@@ -175,14 +185,19 @@ class StudentCaller(Caller):
             answers = self._answer_batch(asked, [rendered[place] for place in places], explain, told)
             for place, result in zip(places, answers, strict=True):
                 results[place] = result
-        for result, (request, ranked) in zip(results, cut, strict=True):
+        for result, tools, (request, ranked) in zip(results, toolsets, cut, strict=True):
             if result is not None and ranked is not None:
                 result.offered, result.ranked = tuple(tool.name for tool in request.tools), ranked
+            if result:
+                result[:] = as_described(result, tools)
         return [result for result in results if result is not None]
 
     def _shown(self, request: Request) -> tuple[Request, tuple[str, ...] | None]:
-        """The request with the tools that the model is shown, and the order of all where these are not all (``Offer.shown``)."""
-        return self._offer.shown(request, self._room(request))
+        """The request with the tools that the model is shown, and the order of all where these are not all (``Offer.shown``).
+
+        Formats that descriptions tell are given to the model as such; ``needle.tools.described`` takes its calls back.
+        """
+        return self._offer.shown(replace(request, tools=with_formats(request.tools)), self._room(request))
 
     def _room(self, request: Request) -> int:
         """Tokens that are left for tools."""
@@ -233,9 +248,9 @@ class StudentCaller(Caller):
         from needle.tools.read import read_tools  # here: the reader is not needed to answer
 
         specs = tuple(read_tools(tools))
-        request = Request("", specs)
-        if self._offer.prepare(specs, self._room(request)):  # a large set is indexed; which tools are encoded is known with the request
-            key, ids = self._rendered_tools(specs)
+        request = Request("", with_formats(specs))
+        if self._offer.prepare(request.tools, self._room(request)):  # a large set is indexed; which tools are encoded is known with the request
+            key, ids = self._rendered_tools(request.tools)
             return PreparedTools(specs, key, len(ids))
         key, ids, _ = self._render(request)
         self.engine.prepare(ids)

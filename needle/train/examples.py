@@ -13,7 +13,9 @@ from needle.errors import UserError
 from needle.student.modeling import NeedleConfig
 from needle.student.rendering import render_answer, render_request, render_tools
 from needle.tools import ToolSpec, fingerprint
+from needle.tools.described import with_formats
 from needle.traces import Trace
+from needle.traces.standard import standard
 from needle.train.votes import Votes, row_votes
 
 Transform = Callable[[Sequence[Trace], random.Random], Sequence[Trace]]
@@ -55,7 +57,9 @@ class ExampleSet:
         self.tools: dict[str, tuple[int, ...]] = {}
         self.too_long = 0
         self.keeps_tools = False
+        told = {id(tools) for tools in {id(trace.tools): trace.tools for trace in traces}.values() if with_formats(tools) is not tools}
         for trace in traces:
+            trace = standard(trace) if id(trace.tools) in told else trace
             key = fingerprint(trace.tools)
             if key not in self.tools:
                 self.tools[key] = tuple(render_tools(tokenizer, trace.tools))

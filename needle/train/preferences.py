@@ -23,8 +23,10 @@ from needle.errors import UserError
 from needle.student.modeling import NeedleConfig, NeedleModel
 from needle.student.modeling.model import to_device
 from needle.student.rendering import render_answer, render_request, render_tools
+from needle.tools.described import as_standard
 from needle.traces.formats import calls_from, trace_from_dict
 from needle.traces.read import raw_rows
+from needle.traces.standard import standard
 from needle.traces.write import atomic
 from needle.train.batches import collate
 from needle.train.cache import example_key
@@ -65,6 +67,8 @@ def read_pairs(path: Path, tokenizer: Tokenizer, config: NeedleConfig) -> list[P
                 f"{path}:{number}: not a preference pair ({type(error).__name__}: {error}); "
                 "`needle traces preferences` writes such files"
             ) from error
+        if (other := as_standard(rejected, trace.tools)) is not None:
+            trace, rejected = standard(trace), other
         tools, request = tuple(render_tools(tokenizer, trace.tools)), tuple(render_request(tokenizer, trace.request))
         answers = [tuple(render_answer(tokenizer, calls, trace.tools)[0]) for calls in (trace.calls, rejected)]
         fits = max(map(len, answers)) <= config.max_target_tokens and len(request) <= config.max_request_tokens

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from student_helpers import LIGHT, STOP, TIMER, tiny_model, tool
 from tokenizers import Tokenizer
@@ -12,7 +14,8 @@ from needle.student.caller import StudentCaller
 from needle.student.modeling import NeedleModel
 from needle.student.modeling.engine import TorchEngine
 from needle.student.modeling.storage import save_quantized
-from needle.tools import Request, ToolCall, validate_calls
+from needle.student.rendering import render_request
+from needle.tools import Choice, Delta, Request, ToolCall, ToolSpec, validate_calls
 
 REQUESTS = [
     Request("dim the hall to 40", (LIGHT, STOP)),
@@ -124,3 +127,21 @@ def test_a_folder_answers_like_its_model_and_is_named_by_its_content(
     assert len(first.answer(REQUESTS[:2])) == 2
     with pytest.raises(UserError, match="no checkpoint there"):
         needle.load(tmp_path / "b")
+
+
+def test_what_a_description_tells_is_a_format_for_the_student_and_comes_back_as_told(small: NeedleModel, tokenizer: Tokenizer) -> None:
+    def meeting(**schema: str) -> ToolSpec:
+        return ToolSpec("meet", "Plan a meeting.", {"type": "object", "properties": {"day": {"type": "string", **schema}}, "required": ["day"]})
+
+    caller = StudentCaller(TorchEngine(small), tokenizer)
+    asked = [Request("on 4 March 2027", (meeting(description=words, **more),), choice=Choice(required=True, most=1))
+             for words, more in (("MM/DD/YYYY", {}), ("MM/DD/YYYY", {"format": "date"}), ("any", {}))]  # fmt: skip
+    told, plain, free = caller.answer(asked)
+    day = plain[0].arguments["day"]
+    assert told.raw == plain.raw != free.raw and told[0].arguments == {"day": f"{day[5:7]}/{day[8:]}/{day[:4]}"}
+    assert caller.show_prompt(asked[0]) == caller.show_prompt(asked[1])
+    pieces: list[tuple[int, Delta]] = []
+    assert caller.answer_watched(asked[:2], lambda place, piece: pieces.append((place, piece)))[0] == told
+    assert [json.loads("".join(piece.arguments for place, piece in pieces if place == number))["day"] for number in (0, 1)] == [told[0].arguments["day"], day]
+    prepared = caller.prepare(asked[0].tools)
+    assert prepared.specs == asked[0].tools and prepared.tokens == told.usage["prompt_tokens"] - len(render_request(tokenizer, asked[0]))

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from needle.tools.caller import CallResult, Evidence, Request
+from needle.tools.described import as_standard, with_formats
 from needle.tools.grounding.ground import Slot, find_value, slots
 from needle.tools.grounding.hearing import today_in
 from needle.tools.grounding.said import STOP, same_word, words_of
@@ -49,11 +50,14 @@ def find_evidence(request: Request, calls: Sequence[ToolCall], attention: Weight
         calls: answers over the request's tools; a call of another tool has no evidence.
         attention: where a model looked while it wrote each value; None: the text alone decides.
     """
-    known = {tool.name for tool in request.tools}
+    tools, standard = request.tools, as_standard(calls, request.tools)
+    if standard is not None:
+        tools, calls = with_formats(tools), standard
+    known = {tool.name for tool in tools}
     today = today_in(request.system)
     open_slots: list[_Open] = []
     for number, call in enumerate(calls):
-        for slot in slots([call], request.tools) if call.name in known else ():
+        for slot in slots([call], tools) if call.name in known else ():
             path = f"{number}{slot.path[slot.path.index('.') :]}"
             weights = (attention or {}).get(path)
             open_slots.append(_weighed(path, slot, request.query, today, weights if weights and sum(weights) else None))

@@ -4,6 +4,7 @@ import { Agreement } from "./agreement.js";
 import { alternatives } from "./alternatives.js";
 import { confidence, features } from "./confidence.js";
 import { Writer } from "./decoding.js";
+import { asDescribed, withFormats } from "./described.js";
 import { parseExact } from "./exact.js";
 import { Grammar, Vocabulary } from "./grammar.js";
 import { Prior } from "./prior.js";
@@ -27,7 +28,7 @@ export class Student {
   async call({ query, system = "", messages = [], toolsText }) {
     const began = performance.now();
     const kept = this.toolset(toolsText), asked = { query, system, messages };
-    const { tools, grammar, toolset, read, index } = kept;
+    const { told, tools, grammar, toolset, read, index } = kept;
     const request = renderRequest(this.tokenizer, asked);
     this.check(toolset, request);
     const stepper = await this.engine.stepper(toolset, request);
@@ -37,7 +38,7 @@ export class Student {
     const sure = confidence(features(row, this.tokenizer, share), this.calibration);
     const answer = { calls: [], error: null, evidence: [], confidence: sure };
     try {
-      answer.calls = parseAnswer(this.tokenizer, ids, tools);
+      answer.calls = asDescribed(parseAnswer(this.tokenizer, ids, tools), told);
     } catch (error) {
       answer.error = error.message;
     }
@@ -50,8 +51,8 @@ export class Student {
 
   toolset(text) {
     if (this.kept?.text !== text) {
-      const tools = JSON.parse(text), read = parseExact(text), index = this.prior && toolIndex(read);
-      this.kept = { text, tools, read, index, grammar: new Grammar(this.vocabulary, tools), toolset: renderTools(this.tokenizer, read) };
+      const told = JSON.parse(text), tools = withFormats(told), read = withFormats(parseExact(text)), index = this.prior && toolIndex(read);
+      this.kept = { text, told, tools, read, index, grammar: new Grammar(this.vocabulary, tools), toolset: renderTools(this.tokenizer, read) };
     }
     return this.kept;
   }
