@@ -8,6 +8,7 @@ import re
 from typing import Any
 
 from needle.teacher.embedded import lexicon
+from needle.tools.described import described
 
 FIRST_DAY = datetime.date(2026, 12, 1)
 """Dates are drawn from the 400 days after it (a fixed day keeps the output a function of the seed alone)."""
@@ -49,7 +50,9 @@ def typed_number(schema: dict[str, Any], name: tuple[str, ...], kind: str, rng: 
 
 
 def typed_string(schema: dict[str, Any], name: tuple[str, ...], rng: random.Random) -> str | None:
-    """A string whose form the schema fixes: a time, a date, an address; None for free text."""
+    """A string whose form the schema fixes, or its description tells: a time, a date, an address; None for free text."""
+    if told := described(schema):
+        return told.write(typed_string({**schema, "format": told.format}, name, rng) or "")
     form = schema.get("format") or ""
     text = f"{schema.get('description', '')} {schema.get('pattern', '')}"
     hour = rng.randrange(6, 23) if rng.random() < 0.85 else rng.randrange(24)
