@@ -278,7 +278,7 @@ def _trainer(split: Split, config: Any, out: Path, start: Path | None, preset: s
     from needle.student.modeling.storage import load_model
     from needle.student.tokenizer import load_tokenizer
     from needle.train.cached_teachers import soft_source
-    from needle.train.examples import ExampleSet, each
+    from needle.train.examples import ExampleSet
     from needle.train.loop import Trainer, compute_type
     from needle.train.students import apart
     from needle.train.validate import Validator

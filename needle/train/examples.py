@@ -42,11 +42,6 @@ class Example:
     """The tools themselves, where the set keeps them (``ExampleSet.keeps_tools``)."""
 
 
-def each(vary: Callable[[Trace, random.Random], Trace]) -> Transform:
-    """A transform that varies row by row, the tools left alone."""
-    return lambda traces, rng: [vary(trace, rng) for trace in traces]
-
-
 class ExampleSet:
     """Traces grouped by toolset; rows are rendered when drawn, so that a transform can vary them from epoch to epoch."""
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from train_helpers import LIGHT, TIMER, row
 
+from needle.corpora.vary import STAYING, Augment, AugmentConfig
 from needle.distil import is_right, read_split, train
 from needle.errors import UserError
 from needle.tools import CallResult, ToolCall
@@ -111,14 +112,19 @@ def test_an_unknown_preset_or_a_folder_with_a_run_in_it_is_a_user_error(tmp_path
         train([rows], tmp_path / "other", base=str(tmp_path / "nowhere"), settings={"steps": 1})
 
 
-def test_replayed_toolsets_do_not_make_one_toolset_vary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def never(*_: object) -> None:
-        raise AssertionError("one toolset is learnt as it is")
+def test_of_one_toolset_only_the_rows_vary_whatever_is_replayed_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[AugmentConfig] = []
+
+    class Seen(Augment):
+        def __init__(self, traces: list[Trace], config: AugmentConfig = AugmentConfig()) -> None:
+            drawn.append(config)
+            super().__init__(traces, config)
 
     monkeypatch.setattr("needle.distil.MANY_TOOLSETS", 3)
     monkeypatch.setattr("needle.distil.RECORDED", "data/traces/validation.jsonl.gz")
-    monkeypatch.setattr("needle.corpora.vary.Augment", never)
+    monkeypatch.setattr("needle.corpora.vary.Augment", Seen)
     write_traces(tmp_path / "train.jsonl", _many("a", 6))
     write_traces(tmp_path / "validation.jsonl", _many("a", 1))
     settings = {"steps": 1, "rows": 2, "replay": 0.8, "validations": 1}
     assert train([tmp_path], tmp_path / "run", base="none", preset="nano", settings=settings).steps == 1
+    assert drawn == [STAYING]

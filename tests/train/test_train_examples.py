@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import pytest
 from tokenizers import Tokenizer
-from train_helpers import TIMER, row, rows, tiny_model
+from train_helpers import TIMER, each, row, rows, tiny_model
 
 from needle.errors import UserError
 from needle.student.rendering import parse_answer, render_request, render_tools
 from needle.tools import ToolCall
-from needle.train.examples import Example, ExampleSet, each
+from needle.train.examples import Example, ExampleSet
 from needle.train.feed import batches
 
 CONFIG = tiny_model().config

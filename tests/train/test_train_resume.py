@@ -18,14 +18,14 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from tokenizers import Tokenizer
-from train_helpers import rows, settings, tiny_model
+from train_helpers import each, rows, settings, tiny_model
 
 from needle.distil import train
 from needle.errors import UserError
 from needle.student.modeling.storage import load_model
 from needle.train.checkpoint import alone, save_checkpoint, whole
 from needle.train.config import TrainConfig
-from needle.train.examples import ExampleSet, each
+from needle.train.examples import ExampleSet
 from needle.train.loop import Trainer
 from needle.train.teachers import Teachers
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from needle.student.modeling import NeedleConfig, NeedleModel
 from needle.tools import ToolCall, ToolSpec
 from needle.traces import Trace
 from needle.train.config import TrainConfig
-from needle.train.examples import ExampleSet, each
+from needle.train.examples import ExampleSet, Transform
 from needle.train.loop import Trainer
 
 TINY = {"hidden_size": 64, "num_encoder_layers": 2, "num_decoder_layers": 2, "num_attention_heads": 2,
@@ -85,3 +86,8 @@ def trainer(
     model = model or tiny_model()
     examples = ExampleSet(rows(), tokenizer, model.config, each(transform) if transform else None)
     return Trainer([model], tokenizer, examples, config, out, validate)
+
+
+def each(vary: Callable[[Trace, random.Random], Trace]) -> Transform:
+    """A transform that varies row by row."""
+    return lambda traces, rng: [vary(trace, rng) for trace in traces]
