@@ -1,16 +1,21 @@
 // Answers token by token, the likeliest each time: needle/student/decoding.py, and the writer of
-// needle/student/alternatives.py.
+// needle/student/alternatives.py. What goes on copying the request is guessed, and tried in one step with what it follows:
+// the logits say at each place whether the guess is what would have been written, so no answer changes.
 
 import { Unsupported } from "./pattern.js";
 
 const WIND_DOWN = 256;  // answer tokens after which only what is open may be closed
+const DRAFT = 4;  // most tokens that are guessed at a time
 const UNLIKELY = -9;  // log-probability below which a token is no alternative
 
 /** Writes answers to one request with one stepper, which goes back to where an answer leaves the one before. */
 export class Writer {
-  /** `leaning`: what changes the logits, where there is anything; `most`: tokens of an answer. */
-  constructor(stepper, grammar, leaning, most) {
-    Object.assign(this, { stepper, grammar, leaning, most, vocabulary: grammar.vocabulary });
+  /**
+   * `leaning`: what changes the logits, where there is anything; `most`: tokens of an answer; `request`: its tokens,
+   * nothing is guessed without them.
+   */
+  constructor(stepper, grammar, leaning, most, request = []) {
+    Object.assign(this, { stepper, grammar, leaning, most, request, vocabulary: grammar.vocabulary });
     this.begin = this.vocabulary.tokenizer.special.get("<bos>");
     this.told = [];  // tokens that the stepper has read
   }
@@ -31,14 +36,40 @@ export class Writer {
 
   async finished(matcher, ids, choices) {
     const { vocabulary, most } = this, limit = Math.min(WIND_DOWN, Math.floor(most / 2));
-    while (ids.at(-1) !== vocabulary.eos && ids.length < most) {
-      const logits = await this.logits(ids);
-      const allowed = ids.length >= limit ? vocabulary.closing(matcher.allowed()) : matcher.allowed();
-      const { token, ...choice } = best(this.leaning?.lean(ids, logits, allowed) ?? logits, allowed);
-      choices.push({ place: ids.length, ...choice });
-      ids.push(...this.advance(matcher, token));
+    const open = () => ids.at(-1) !== vocabulary.eos && ids.length < most;
+    while (open()) {
+      const guess = this.guess(ids, matcher), start = ids.length, rows = await this.logits(ids, guess);
+      const guessed = () => ids.slice(start).every((id, at) => id === guess[at]);
+      while (open() && guessed()) {
+        const logits = rows[ids.length - start];
+        const allowed = ids.length >= limit ? vocabulary.closing(matcher.allowed()) : matcher.allowed();
+        const { token, ...choice } = best(this.leaning?.lean(ids, logits, allowed) ?? logits, allowed);
+        choices.push({ place: ids.length, ...choice });
+        ids.push(...this.advance(matcher, token));
+      }
     }
     return { ids, choices };
+  }
+
+  /** What may follow if the answer goes on copying the request: the tokens behind its last words there, as far as they fit. */
+  guess(ids, matcher) {
+    const { request, vocabulary: { tokenizer } } = this;
+    for (const width of [3, 2, 1]) {
+      const tail = ids.slice(-width), last = request.length - width;
+      if (tail.length < width || !tail.some((id) => tokenizer.tells(id))) continue;  // single characters stand anywhere
+      const from = request.findIndex((_, at) => at < last && tail.every((id, next) => request[at + next] === id));
+      if (from >= 0) return this.fitting(matcher, request.slice(from + width, from + width + DRAFT));
+    }
+    return [];
+  }
+
+  fitting(matcher, ids) {
+    try {
+      return ids.slice(0, matcher.fitting(ids));
+    } catch (error) {
+      if (!(error instanceof Unsupported)) throw error;
+      return [];  // the answer need not go where the grammar here cannot
+    }
   }
 
   /** Take a token and what the grammar forces after it; all of them. (After `<none>` only the end can come.) */
@@ -49,13 +80,13 @@ export class Writer {
     return token === none ? [token, eos] : [token, ...matcher.forced()];
   }
 
-  /** Logits behind an answer's first tokens, of which the stepper reads what it has not read yet. */
-  logits(ids) {
-    const wanted = [this.begin, ...ids], differs = this.told.findIndex((token, at) => token !== wanted[at]);
-    const known = Math.min(differs < 0 ? this.told.length : differs, wanted.length - 1);
+  /** Logits behind an answer's first tokens and each guessed one, of which the stepper reads what it has not read yet. */
+  logits(ids, guess) {
+    const wanted = [this.begin, ...ids, ...guess], differs = this.told.findIndex((token, at) => token !== wanted[at]);
+    const known = Math.min(differs < 0 ? this.told.length : differs, ids.length);
     this.stepper.backTo(known);
     this.told = wanted;
-    return this.stepper.step(wanted.slice(known));
+    return this.stepper.step(wanted.slice(known), 1 + guess.length);
   }
 }
 

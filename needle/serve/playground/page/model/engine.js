@@ -69,18 +69,19 @@ class Stepper {
     this.past = real(ort, new Float32Array(0), [1, 2 * config.num_decoder_layers * config.num_key_value_heads, 0, engine.head]);
   }
 
-  /** Append tokens; the logits after the last one. */
-  async step(tokens) {
+  /** Append tokens; the logits after each of the `last` ones. */
+  async step(tokens, last = 1) {
     const { ort, decoder } = this.engine, width = tokens.length;
     const feeds = {
       ...this.fixed, past: this.past,
-      ids: whole(ort, tokens, [1, width]), positions: whole(ort, range(this.length, width), [1, width]), last: whole(ort, [width - 1], [1, 1]),
+      ids: whole(ort, tokens, [1, width]), positions: whole(ort, range(this.length, width), [1, width]), last: whole(ort, range(width - last, last), [1, last, 1]),
       bias: this.bias(width),
     };
     const { logits, present } = await decoder.run(feeds, ["logits", "present"]);
     this.past = present;
     this.length += width;
-    return logits.data;
+    const { data } = logits, size = data.length / last;
+    return range(0, last).map((row) => data.subarray(row * size, (row + 1) * size));
   }
 
   /** Take back all but the first tokens. */

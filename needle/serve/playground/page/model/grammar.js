@@ -1,7 +1,7 @@
 // What may be written next, in tokens: `<none>`, or one to eight times `<call> name {arguments}`. The counterpart of
 // needle/student/grammar.py (there with llguidance); a test compares the two token by token.
 
-import { END, Text, literal, once, stepAll } from "./nodes.js";
+import { END, Text, fitting, literal, once, stepAll } from "./nodes.js";
 import { argumentsNodes } from "./values.js";
 
 export const MOST_CALLS = 8;
@@ -109,6 +109,9 @@ class Matcher {
     else for (const byte of vocabulary.tokenizer.bytes[id]) this.nodes = stepAll(this.nodes, byte);
     if (this.nodes !== null && this.nodes.length === 0) throw new Error("a token was taken that the grammar does not allow");
   }
+
+  /** How many of some tokens may come now, one behind the other; marks like `<call>` are not asked for. */
+  fitting(ids) { return fitting(this.nodes ?? [], ids.map((id) => this.vocabulary.tokenizer.bytes[id])); }
 
   /** Tokens that must come now, taken; none that a longer token could still replace. */
   forced() {

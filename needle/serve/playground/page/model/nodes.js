@@ -115,3 +115,9 @@ export function stepAll(nodes, byte) {
   for (const node of nodes) found.push(...node.step(byte));
   return found;
 }
+
+/** How many of some pieces (bytes, or null: what no grammar of bytes takes) may follow, one behind the other. */
+export function fitting(nodes, pieces) {
+  const wrong = pieces.findIndex((bytes) => !bytes || !(nodes = bytes.reduce((at, byte) => stepAll(at, byte), nodes)).length);
+  return wrong < 0 ? pieces.length : wrong;
+}

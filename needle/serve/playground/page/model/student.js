@@ -33,7 +33,7 @@ export class Student {
     this.check(toolset, request);
     const stepper = await this.engine.stepper(toolset, request);
     const leaning = this.prior?.of(read, index, asked), most = this.engine.config.max_target_tokens;
-    const writer = new Writer(stepper, grammar, leaning, most);
+    const writer = new Writer(stepper, grammar, leaning, most, request);
     const { answer: row, share } = await this.chosen(await writer.likeliest(), writer, kept, asked), { ids } = row;
     const sure = confidence(features(row, this.tokenizer, share), this.calibration);
     const answer = { calls: [], error: null, evidence: [], confidence: sure };

@@ -39,6 +39,9 @@ export class Tokenizer {
     this.pieces = new Map();
   }
 
+  /** Whether a token is more than a single byte: such a one says where in a request it was copied from. */
+  tells(id) { return this.bytes[id]?.length !== 1; }
+
   /** Token ids of plain text; half a surrogate pair becomes a question mark. */
   encode(text) {
     const ids = [];
