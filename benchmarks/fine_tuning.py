@@ -1,6 +1,6 @@
-"""What a fine-tune on a thousand traces of one toolset gives, on toolsets of the test split: generated, trained and scored, with the base beside it.
+"""What a fine-tune on the traces of one toolset gives, on toolsets of the test split: generated, trained and scored, with the base beside it.
 
-    python benchmarks/fine_tuning.py --out runs/fine_tuning [--count 3] [--minutes 7.5] [--toolset ID ...]
+    python benchmarks/fine_tuning.py --out runs/fine_tuning [--count 3] [--rows 4000] [--minutes 7.5] [--toolset ID ...]
 
 Toolsets are drawn by chance (seed 0) among those of ``data/traces/test.jsonl.gz`` with listed values and 18 rows or more. For each, ``needle quickstart``
 makes traces with the embedded teacher and a student. Base and student then answer (1) wordings of the same teacher that training has not seen, and
@@ -37,14 +37,14 @@ def chosen(rows: list[Trace], count: int) -> list[str]:
     return random.Random(0).sample(fit, min(count, len(fit)))
 
 
-def run(name: str, rows: list[Trace], out: Path, minutes: float) -> dict[str, np.ndarray]:
+def run(name: str, rows: list[Trace], out: Path, traces: int, minutes: float) -> dict[str, np.ndarray]:
     """Right or wrong, row by row, of the base and the student on both tests; writes everything below ``out``."""
     out.mkdir(parents=True, exist_ok=True)
     tools = out / "tools.json"
     tools.write_text(json.dumps([tool.to_dict() for tool in rows[0].tools], ensure_ascii=False))
     if not (out / "made" / "eval" / "results.json").exists():
         print(f"{name}: traces and a student, about {minutes + 2:.0f} minutes", flush=True)
-        quickstart(QuickstartConfig(tools, out / "made", minutes=minutes), lambda *_: lambda *_: None)
+        quickstart(QuickstartConfig(tools, out / "made", rows=traces, minutes=minutes), lambda *_: lambda *_: None)
     recorded = write_traces(rows, out / "recorded.jsonl")
     unseen = next((out / "made" / "traces").glob("test.jsonl*"))
     found = {}
@@ -62,12 +62,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--count", type=int, default=3)
+    parser.add_argument("--rows", type=int, default=4000, help="traces to generate, of which eight in ten train")
     parser.add_argument("--minutes", type=float, default=7.5)
     parser.add_argument("--toolset", action="append", default=[])
     asked = parser.parse_args()
     rows = read_traces(TEST)[0]
     for name in asked.toolset or chosen(rows, asked.count):
-        found = run(name, [row for row in rows if row.toolset == name], asked.out / name, asked.minutes)
+        found = run(name, [row for row in rows if row.toolset == name], asked.out / name, asked.rows, asked.minutes)
         for test in ("unseen wordings", "recorded"):
             base, student = found[f"{test}, base"], found[f"{test}, student"]
             paired = compare_paired(list(base), list(student), range(len(base)))

@@ -21,7 +21,7 @@ class QuickstartConfig:
     """Toolset file."""
     out: Path
     """Folder for everything that is made."""
-    rows: int = 1200
+    rows: int = 4000
     """Traces to generate."""
     minutes: float = 7.5
     """Training budget, its validations included."""

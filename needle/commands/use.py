@@ -23,7 +23,7 @@ app = typer.Typer()
 def quickstart(
     tools: Annotated[Path | None, typer.Option("--tools", help="Toolset file. Default: data/toolsets/home.json.")] = None,
     out: Out = Path("needle-quickstart"),
-    rows: Annotated[int, typer.Option(help="Traces to generate.")] = 1200,
+    rows: Annotated[int, typer.Option(help="Traces to generate.")] = 4000,
     minutes: Annotated[float, typer.Option(help="Minutes of training.")] = 7.5,
     teacher: Annotated[str, typer.Option(help="Endpoint URL#model, or embedded.")] = "embedded",
     seed: Seed = 0,
