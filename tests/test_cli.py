@@ -34,6 +34,7 @@ OPTIONS = {
     "serve": "--model --port --host --key-env --threshold --fallback --workers --threads --cors",
     "playground": "--model --tools --out --port",
     "calibrate": "--traces --model --out --limit --retrieval --seed",
+    "average": "CHECKPOINTS --out --weight",
     "export": "--out --model --bits --rows --check",
     "mcp": "--server --config --model --threshold --port",
     "doctor": "",

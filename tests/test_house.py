@@ -28,7 +28,7 @@ ALLOWED = {
 """Room to the rooms that it may import. Every room may import itself and ``needle.errors``."""
 GLUE = "commands"
 """The room of the verbs: glue like ``TOP``, with nothing in it that another room could need."""
-TOP = {"__init__", "__main__", "agent", "base", "calibrate", "cli", "distil", "distil_hf", "doctor", "export", "extraction", "models", "playground", "quickstart", "runs", "terminal", "watch"}
+TOP = {"__init__", "__main__", "agent", "average", "base", "calibrate", "cli", "distil", "distil_hf", "doctor", "export", "extraction", "models", "playground", "quickstart", "runs", "terminal", "watch"}
 """Modules beside the rooms: glue, which may import everything."""
 HEAVY = {"torch", "transformers", "tensorboard"}
 HEAVY_ROOMS = ("student/modeling/", "train/", "corpora/", "hf/")
