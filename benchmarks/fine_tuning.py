@@ -45,7 +45,7 @@ def run(name: str, rows: list[Trace], out: Path, traces: int, minutes: float) ->
     if not (out / "made" / "eval" / "results.json").exists():
         print(f"{name}: traces and a student, about {minutes + 2:.0f} minutes", flush=True)
         quickstart(QuickstartConfig(tools, out / "made", rows=traces, minutes=minutes), lambda *_: lambda *_: None)
-    recorded = write_traces(rows, out / "recorded.jsonl")
+    recorded = write_traces(out / "recorded.jsonl", rows)
     unseen = next((out / "made" / "traces").glob("test.jsonl*"))
     found = {}
     for test, file in (("unseen wordings", unseen), ("recorded", recorded)):

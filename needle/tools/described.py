@@ -23,6 +23,8 @@ _TOLD = re.compile(rf"(?<![A-Za-z\d])(?:(?P<day>{_DAY})(?:(?P<joint>T| |'T'|, )(
 _EXAMPLE = re.compile(r"(?<![\d-])\d{4}-\d\d-\d\d(?![\d-])(?!(?:T| )\d)")
 _FREE = re.compile(r"\b(?:today|tomorrow|yesterday|now|relative|natural|weekday|range|list|comma|separated)\b", re.IGNORECASE)
 """Words of descriptions that allow something else beside the form."""
+_DEFAULT = re.compile(r"\b(?:by default|defaults?)\b[^.;)]*", re.IGNORECASE)
+"""What holds where nothing is given ("defaults to today") says nothing about what is."""
 _FIELD = re.compile(r"YYYY|YY|MM|M|DD|D|hh|h|mm|ss|p")
 _ONE_OR_TWO = r"\d\d?"
 _WIDTHS = {"YYYY": r"\d{4}", "YY": r"\d\d", "MM": r"\d\d", "DD": r"\d\d", "hh": r"\d\d", "mm": r"\d\d", "ss": r"\d\d", "p": "[AaPp][Mm]"}
@@ -73,7 +75,7 @@ def described(schema: Any) -> Described | None:
     if not isinstance(schema, dict) or schema.keys() & {"format", "pattern", "enum", "const"} or schema.get("type") not in ("string", ["string", "null"]):
         return None
     text = schema.get("description")
-    if not isinstance(text, str) or _FREE.search(text):
+    if not isinstance(text, str) or _FREE.search(text := _DEFAULT.sub("", text)):
         return None
     told = list(_TOLD.finditer(text))
     if not told and len(_EXAMPLE.findall(text)) == 1 and re.search(r"\b(?:date|day)\b", text, re.IGNORECASE):

@@ -14,7 +14,7 @@ from needle.tools.described import as_described, described, with_formats
 DAYS = ("YYYY-MM-DD", "MM/DD/YYYY", "dd.mm.yyyy", "D/M/YY", "YYYYMMDD", "MM/YY", "DD MM YYYY")
 CLOCKS = ("HH:MM", "hh:mm a", "H:mm:ss", "HH:MM AM/PM", "hh:mmtt", "half")
 TEXTS = [*DAYS, *CLOCKS, *(f"{day}{joint}{clock}" for day, joint, clock in itertools.product(DAYS, ("T", " ", "'T'", ", ", "-"), CLOCKS)),
-         "YYYY-MM-DDTHH:MM:SSZ", "a date like 2023-04-15", "an id 2023-04-15", "day 2023-04-15T10:00", "YYYY-MM-DD or DD.MM.YYYY", "YYYY-MM-DD, or today"]  # fmt: skip
+         "YYYY-MM-DDTHH:MM:SSZ", "a date like 2023-04-15", "an id 2023-04-15", "day 2023-04-15T10:00", "YYYY-MM-DD or DD.MM.YYYY", "YYYY-MM-DD, or today", "YYYY-MM-DD, defaults to today.", "Default is now (by default HH:MM) H:mm"]  # fmt: skip
 VALUES = ("2027-03-04", "0999-12-31", "19:05", "00:00:09", "12:30", "2027-03-04T00:07", "2027-03-04T12:07:59Z", "soon", "")
 SETUP = """(async () => { Object.assign(window, await import("/page/model/described.js")); })()"""
 

@@ -20,6 +20,8 @@ FORMS = {
     "Date (DD.MM.YYYY) of it": ("date", "04.03.2027"),
     "D/M/YY": ("date", "4/3/27"),
     "YYYYMMDD": ("date", "20270304"),
+    "The day (YYYY-MM-DD). Defaults to today's date.": ("date", "2027-03-04"),
+    "By default now; otherwise HH:MM": ("time", "19:05"),
     "The date for the flight, e.g. '2023-04-15'.": ("date", "2027-03-04"),
     "Start time HH:MM": ("time", "19:05"),
     "time in HH:MM AM/PM format": ("time", "07:05 PM"),
@@ -56,7 +58,7 @@ def test_every_day_and_minute_comes_back() -> None:
 
 @pytest.mark.parametrize(
     "words",
-    ["YYYY-MM-DD or MM/DD/YYYY", "a date YYYY-MM-DD or 'today'", "from YYYY-MM-DD to YYYY-MM-DD", "Month MM/YYYY", "MM/YY", "ADD MM", "the day", "comma-separated YYYY-MM-DD",
+    ["YYYY-MM-DD or MM/DD/YYYY", "a date YYYY-MM-DD or 'today'", "from YYYY-MM-DD to YYYY-MM-DD", "Month MM/YYYY", "MM/YY", "ADD MM", "the day", "default YYYY-MM-DD of today", "comma-separated YYYY-MM-DD",
      "born 2001-02-03 or 2001-02-04", "as 2023-04-15T10:00", "id 2023-04-15"],
 )  # fmt: skip
 def test_several_forms_or_none_are_none(words: str) -> None:

@@ -5,15 +5,17 @@ const CLOCK = "HH?:mm(?::ss)?(?: ?(?:AM/PM|AM|PM|a|tt)\\b)?";
 const TOLD = new RegExp(`(?<![A-Za-z\\d])(?:(?<day>${DAY})(?:(?<joint>T| |'T'|, )(?<moment>${CLOCK})(?<zone>Z?))?|(?<clock>${CLOCK}))(?![A-Za-z\\d])`, "gi");
 const EXAMPLE = /(?<![\d-])\d{4}-\d\d-\d\d(?![\d-])(?!(?:T| )\d)/g;
 const FREE = /\b(?:today|tomorrow|yesterday|now|relative|natural|weekday|range|list|comma|separated)\b/i;
+const DEFAULT = /\b(?:by default|defaults?)\b[^.;)]*/gi;
 const FIELD = /YYYY|YY|MM|M|DD|D|hh|h|mm|ss|p/g;
 const STANDARD = /^(?:(\d{4})-(\d\d)-(\d\d))?T?(?:(\d\d):(\d\d)(?::(\d\d))?)?Z?$/;
 
 /** The one form that a schema's description tells, `{format, template}`, or null. */
 export function described(schema) {
   if (schema === null || typeof schema !== "object" || ["format", "pattern", "enum", "const"].some((key) => key in schema)) return null;
-  const { type, description: text } = schema;
+  const { type, description } = schema;
   const texts = type === "string" || (Array.isArray(type) && type.length === 2 && type[0] === "string" && type[1] === "null");
-  if (!texts || typeof text !== "string" || FREE.test(text)) return null;
+  const text = typeof description === "string" ? description.replace(DEFAULT, "") : null;
+  if (!texts || text === null || FREE.test(text)) return null;
   const told = [...text.matchAll(TOLD)];
   if (!told.length && [...text.matchAll(EXAMPLE)].length === 1 && /\b(?:date|day)\b/i.test(text)) return { format: "date", template: "YYYY-MM-DD" };
   return told.length === 1 ? formOf(told[0].groups) : null;
