@@ -37,7 +37,7 @@ def chosen(rows: list[Trace], count: int) -> list[str]:
     return random.Random(0).sample(fit, min(count, len(fit)))
 
 
-def run(name: str, rows: list[Trace], out: Path, traces: int, minutes: float) -> dict[str, np.ndarray]:
+def run(name: str, rows: list[Trace], out: Path, traces: int, minutes: float) -> dict[str, list[bool]]:
     """Right or wrong, row by row, of the base and the student on both tests; writes everything below ``out``."""
     out.mkdir(parents=True, exist_ok=True)
     tools = out / "tools.json"
@@ -51,9 +51,8 @@ def run(name: str, rows: list[Trace], out: Path, traces: int, minutes: float) ->
     for test, file in (("unseen wordings", unseen), ("recorded", recorded)):
         suite = load_suite(str(file), limit=150)
         for who, model in (("base", None), ("student", str(out / "made" / "run"))):
-            folder = out / f"{who}-{test.split()[0]}"
-            evaluate(load(model), suite, folder)
-            found[f"{test}, {who}"] = np.array([json.loads(line)["verdict"]["correct"] for line in (folder / "rows.jsonl").read_text().splitlines()])
+            results = evaluate(load(model), suite, out / f"{who}-{test.split()[0]}")
+            found[f"{test}, {who}"] = [row["verdict"]["correct"] for row in results.rows]
     return found
 
 
@@ -71,8 +70,8 @@ def main() -> None:
         found = run(name, [row for row in rows if row.toolset == name], asked.out / name, asked.rows, asked.minutes)
         for test in ("unseen wordings", "recorded"):
             base, student = found[f"{test}, base"], found[f"{test}, student"]
-            paired = compare_paired(list(base), list(student), range(len(base)))
-            print(f"{name}, {test}, {len(base)} rows: base {100 * base.mean():.1f} %, student {100 * student.mean():.1f} % "
+            paired = compare_paired(base, student, range(len(base)))
+            print(f"{name}, {test}, {len(base)} rows: base {100 * np.mean(base):.1f} %, student {100 * np.mean(student):.1f} % "
                   f"(difference {100 * paired.low:+.1f} to {100 * paired.high:+.1f})", flush=True)  # fmt: skip
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from needle.corpora.augment import ValueSwap
 from needle.corpora.toolsets import NO_JOIN, chain_texts, join_texts
-from needle.corpora.wording import identified, quoted, spread, spread_values
+from needle.corpora.wording import identified, quoted, spread, spread_values, whole
 from needle.tools import ToolCall, ToolSpec, fingerprint, is_valid
 from needle.tools.likeness import TWIN, alike, telling_words, tool_words
 from needle.traces import Trace
@@ -220,12 +220,11 @@ def _swap_numbers(trace: Trace, rng: random.Random, share: float) -> Trace:
         for key, value in call.arguments.items():
             schema = schemas[call.name].get(key) or {}
             fresh = _other_number(value, schema, rng)
-            pattern = rf"(?<![\w.,:/$-]){value}(?![\w:/-]|[.,]\d|\s*%|\s*(?:st|nd|rd|th|am|pm|a\.m|p\.m|o'clock)\b)"
-            if fresh is None or fresh == value or len(re.findall(pattern, query)) != 1:
+            if fresh is None or fresh == value or len(re.findall(whole(value), query)) != 1:
                 continue
             if sum(str(value) in leaf for leaf in leaves) != 1 or str(fresh) in query:
                 continue
-            query = re.sub(pattern, str(fresh), query)
+            query = re.sub(whole(value), str(fresh), query)
             calls[place][key] = fresh
     made = replace(trace, query=query, calls=tuple(ToolCall(call.name, values) for call, values in zip(trace.calls, calls, strict=True)))
     return made if is_valid(made.calls, made.tools) else trace

@@ -64,7 +64,7 @@ def spread(trace: Trace, values: Mapping[tuple[str, str], Sequence[Any]], rng: r
     if len(fit) < wanted:
         return trace
     chosen = [call.arguments[key], *rng.sample(fit, wanted)]
-    query = re.sub(_whole(chosen[0]), lambda _: form.format(*chosen), trace.query)
+    query = re.sub(whole(chosen[0]), lambda _: form.format(*chosen), trace.query)
     calls = tuple(ToolCall(call.name, {**call.arguments, key: value}) for value in chosen)
     made = replace(trace, query=query, calls=calls, kind="parallel")
     return made if is_valid(made.calls, made.tools) else trace
@@ -82,22 +82,22 @@ def spread_values(traces: Sequence[Trace]) -> dict[tuple[str, str], list[Any]]:
     return found
 
 
+def whole(value: Any) -> str:
+    """Pattern of a value in a request, no part of a longer word, number, price, time or range."""
+    return rf"(?<![\w.,:/$€£'’-]){re.escape(str(value))}(?![\w:/'’-]|[.,]\d|\s*%|\s*(?:st|nd|rd|th|am|pm|a\.m|p\.m|o'clock)\b)"
+
+
 def _spreads(value: Any, schema: dict[str, Any], query: str) -> bool:
     """Whether a value stands once in the request, as a whole, and is of a kind that can be counted up."""
     if isinstance(value, bool) or not isinstance(value, str | int) or schema.get("type") not in ("string", "integer", "number"):
         return False
     listed = schema.get("enum")
     sure = len(listed) > 3 if listed else isinstance(value, int) or (not schema.keys() & {"format", "pattern", "const"} and shape_of(value)[:4] in ("code", "name"))
-    return sure and len(re.findall(_whole(value), query)) == 1
+    return sure and len(re.findall(whole(value), query)) == 1
 
 
 def _alike(one: Any, other: Any) -> bool:
     return type(one) is type(other) and (isinstance(one, int) or shape_of(one) == shape_of(other))
-
-
-def _whole(value: Any) -> str:
-    """Pattern of a value that is no part of a longer word, number, price, time or range."""
-    return rf"(?<![\w.,:/$€£'’-]){re.escape(str(value))}(?![\w:/'’-]|[.,]\d|\s*%|\s*(?:st|nd|rd|th|am|pm|a\.m|p\.m|o'clock)\b)"
 
 
 def _identifier(words: Sequence[str], rng: random.Random) -> str:
