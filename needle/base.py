@@ -60,7 +60,7 @@ def train_base(
 
     recipe = _recipe()
     run = out / "run"
-    folders = [f"{SOURCES / 'traces'}@{recipe['traces_uses']}"]
+    folders = [f"{SOURCES / name}@{uses}" for name, uses in recipe["traces"].items()]
     if data is not None:
         build(SOURCES / recipe["mix"], data, out / "mix")
         folders += sorted(str(path.parent) for path in (out / "mix").glob("*/train.jsonl.gz"))

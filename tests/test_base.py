@@ -26,7 +26,7 @@ def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write_traces(folder / "traces" / "train.jsonl", rows[:24])
     write_traces(folder / "traces" / "validation.jsonl", rows[-2:])
     settings = {"minutes": 5, "rows": 8, "quantize_bits": 4, "validation_rows": 2, "validations": 1}
-    (folder / "base.json").write_text(json.dumps({"preset": "nano", "traces_uses": 2, "mix": "corpora.json", "settings": settings}))
+    (folder / "base.json").write_text(json.dumps({"preset": "nano", "traces": {"traces": 2}, "mix": "corpora.json", "settings": settings}))
     monkeypatch.setattr(base, "SOURCES", folder)
     return folder
 

@@ -18,6 +18,7 @@ from needle.errors import UserError
 from needle.tools.spec import ToolSpec
 from needle.tools.validate import is_valid, validate_calls
 from needle.traces.formats import format_of, trace_from_dict
+from needle.traces.notation import notation_rows
 from needle.traces.split import split_files
 from needle.traces.trace import Trace
 from needle.traces.write import ENDINGS, JSON_COLUMNS
@@ -41,7 +42,7 @@ class Problem:
 
 
 def read_traces(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> tuple[list[Trace], list[Problem]]:
-    """All usable traces of files (JSONL, plain or .gz or .xz; .parquet) and folders, in order, and the rows left out.
+    """All usable traces of files (JSONL, plain or .gz or .xz; .parquet; .txt in our notation) and folders, in order, and the rows left out.
 
     Left out, each with its reason: broken JSON, an unknown format, an empty request, tools that ``read_tools`` refuses,
     a call of an unknown tool, a call that its schema refuses, an id that the same file has already used. Rows without
@@ -121,8 +122,8 @@ def _usable(row: Any, path: Path, line: int, shared: dict[str, tuple[ToolSpec, .
 
 def raw_rows(path: Path) -> Iterator[tuple[int, Any]]:
     """Line number and row; in place of a row the reason (a string) why it could not be parsed."""
-    if path.suffix == ".parquet":
-        yield from _parquet_rows(path)
+    if path.suffix in (".parquet", ".txt"):
+        yield from (notation_rows if path.suffix == ".txt" else _parquet_rows)(path)
         return
     answers = _answers(path)
     line = 0

@@ -153,6 +153,7 @@ def test_a_cap_on_tokens_stops_the_run_and_a_larger_one_continues_it(run):
 
 def test_a_folder_whose_run_never_reached_its_teacher_is_free_for_another_and_a_paid_one_is_not(cli, tmp_path, no_traces, monkeypatch):
     monkeypatch.setenv("NEEDLE_DATA", no_traces)
+    monkeypatch.setattr("needle.teacher.client.Teacher._backoff", lambda *_: 0.0)  # half a minute, for a server that is starting
     home = Path(__file__).parents[2] / "data" / "toolsets" / "home.json"
     command = ("generate", "--tools", home, "--n", 4, "--out", tmp_path / "out")
     assert "cannot reach" in cli(*command, "--teacher", "http://127.0.0.1:9/v1", "--model", "m").err
