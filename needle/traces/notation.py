@@ -7,8 +7,11 @@
     - datum enum[chart;mean_sea_level] = chart
     ? tides for Honfleur on 3 May 2027 please
     > get_tides(port="Honfleur", day="2027-05-03")
+    ! Today is Sunday, 2 May 2027.
     ? what is the water temperature there
-    > none irrelevant
+    < I only know tides.
+    ? then the tides at Roscoff tomorrow
+    > get_tides(port="Roscoff", day="2027-05-03")
 
 A file of it (``.txt``) is read wherever traces are; the page on file formats has the whole of it. Calls are written as in Python, as small models read and
 write them best (BFCL's prompt does the same).
@@ -53,36 +56,38 @@ def notation_rows(path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
             continue
         if row:
             yield number, row
-    if page.query is not None:
+    if page.query is not None or page.turns or page.system:
         yield len(lines), "the last request has no answer: write > and its calls, or > none and a kind"
 
 
 class _Page:
     """The toolset and the request at which the reader is."""
 
-    toolset = domain = ""
+    toolset = domain = system = ""
     query: str | None = None
 
     def __init__(self) -> None:
         self.tools: list[dict[str, Any]] = []
+        self.turns: list[dict[str, Any]] = []
         self.count = 0
 
     def read(self, mark: str, rest: str) -> dict[str, Any] | None:
         """Take in a line; an answer gives a row. Raises ValueError or SyntaxError for what cannot be read."""
-        readers = {"@": self._begin, "+": self._tool, "-": self._parameter, "?": self._ask, ">": self._answer}
+        readers = {"@": self._begin, "+": self._tool, "-": self._parameter, "!": self._know, "?": self._ask, "<": self._reply, ">": self._answer}
         if mark not in readers:
-            raise ValueError(f"a line starts with one of @ + - ? > or #, not {mark!r}")
+            raise ValueError(f"a line starts with one of {' '.join(readers)} or #, not {mark!r}")
         return readers[mark](rest)
 
     def _begin(self, rest: str) -> None:
         name, _, domain = rest.partition("|")
         self.toolset, self.domain, self.tools, self.count = name.strip(), domain.strip(), [], 0
-        self._nothing_open()
+        self._next()
 
-    def _nothing_open(self) -> None:
-        """Raises ValueError when a request waits for its answer, and forgets it."""
-        query, self.query = self.query, None
-        if query is not None:
+    def _next(self, query: str | None = None, system: str = "") -> None:
+        """Go on to another request. Raises ValueError when one still waits for its answer, which is then forgotten."""
+        waits = self.query is not None or self.system or self.turns
+        self.query, self.system, self.turns = query, system, []
+        if waits:
             raise ValueError("the request before this line has no answer: write > and its calls, or > none and a kind")
 
     def _tool(self, rest: str) -> None:
@@ -108,16 +113,26 @@ class _Page:
         if found["star"]:
             node["required"].append(name)
 
+    def _know(self, rest: str) -> None:
+        self._next(system=rest)
+
     def _ask(self, rest: str) -> None:
-        try:
-            self._nothing_open()
-        finally:
-            self.query = rest
+        if self.query is not None:
+            self._next(rest)
+        self.query = rest
+
+    def _reply(self, rest: str) -> None:
+        if self.query is None:
+            raise ValueError("a reply without a request: write ? and the request above it, and ? and what is said then below")
+        self.turns += [{"role": "user", "content": self.query}, {"role": "assistant", "content": rest}]
+        self.query = None
 
     def _answer(self, rest: str) -> dict[str, Any]:
         if self.query is None:
             raise ValueError("an answer without a request: write ? and the request above it")
-        query, self.query, self.count = self.query, None, self.count + 1
+        before = {"system": self.system} if self.system else {}
+        before |= {"messages": self.turns} if self.turns else {}
+        query, self.query, self.system, self.turns, self.count = self.query, None, "", [], self.count + 1
         first, _, kind = rest.partition(" ")
         if first != "none":
             calls = _calls(rest, [tool["name"] for tool in self.tools])
@@ -126,8 +141,8 @@ class _Page:
             calls, kind = [], kind or "irrelevant"
         else:
             raise ValueError(f"> none {kind}: the kinds without calls are {', '.join(sorted(NO_CALL))}")
-        known = {"toolset": self.toolset, "domain": self.domain, "id": f"{self.toolset}-{self.count:03d}"} if self.toolset else {}
-        return {"query": query, "tools": self.tools, "calls": calls, "kind": kind, **known}
+        named = {"toolset": self.toolset, "domain": self.domain, "id": f"{self.toolset}-{self.count:03d}"} if self.toolset else {}
+        return {"query": query, "tools": self.tools, "calls": calls, "kind": kind, **named, **before}
 
 
 def _schema(found: re.Match[str]) -> dict[str, Any]:

@@ -30,6 +30,11 @@ PAGE = """@ tides-1 | harbour
 > none
 ? never mind
 > none negated
+! Today is Monday, 1 March 2027.
+? tides tomorrow
+< Of which port?
+? Roscoff
+> get_tides(port="Roscoff", day="2027-03-02")
 """
 
 
@@ -41,8 +46,10 @@ def read(tmp_path, text):
 
 def test_tools_requests_and_answers_are_read(tmp_path):
     rows, problems = read(tmp_path, PAGE)
-    assert not problems and [row.kind for row in rows] == ["parallel", "single", "irrelevant", "negated"]
-    assert [row.id for row in rows] == ["tides-1-001", "tides-1-002", "tides-1-003", "tides-1-004"]
+    assert not problems and [row.kind for row in rows] == ["parallel", "single", "irrelevant", "negated", "single"]
+    assert [row.id for row in rows] == ["tides-1-001", "tides-1-002", "tides-1-003", "tides-1-004", "tides-1-005"]
+    assert rows[4].query == "Roscoff" and rows[4].system == "Today is Monday, 1 March 2027." and not rows[3].system
+    assert [turn["content"] for turn in rows[4].messages] == ["tides tomorrow", "Of which port?"]
     assert {(row.toolset, row.domain) for row in rows} == {("tides-1", "harbour")}
     tides, alarm = (tool.parameters for tool in rows[0].tools)
     assert tides["required"] == ["port", "day"] and tides["properties"] == {
@@ -79,17 +86,21 @@ def test_tools_requests_and_answers_are_read(tmp_path):
         ("? again\n>", "an answer is calls"),
         ("? again\n? once more\n> none", "has no answer"),
         ("? again", "has no answer"),
+        ("! Today is Monday.\n! Today is Tuesday.\n? once more\n> none", "has no answer"),
+        ("? again\n< Of which port?\n@ other", "has no answer"),
+        ("? again\n< Of which port?", "has no answer"),
+        ("< Of which port?", "without a request"),
         ("+ late_tool", "before the requests"),
     ],
 )
 def test_a_mistake_is_told_with_its_line_and_the_other_rows_are_kept(tmp_path, line, wrong):
     rows, problems = read(tmp_path, PAGE + line + "\n")
     assert len(problems) == 1 and wrong in problems[0].reason and problems[0].line > PAGE.count("\n")
-    assert len(rows) == 4 + ("once more" in line)
+    assert len(rows) == 5 + ("once more" in line)
 
 
 def test_bytes_that_are_no_text_are_told(tmp_path):
     (tmp_path / "bad.txt").write_bytes(b"@ x\n\xff\xfe\n")
     (tmp_path / "good.txt").write_text(PAGE)
     rows, problems = read_traces([tmp_path / "bad.txt", tmp_path / "good.txt"])
-    assert len(rows) == 4 and "UTF-8" in problems[0].reason
+    assert len(rows) == 5 and "UTF-8" in problems[0].reason
