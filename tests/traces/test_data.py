@@ -62,3 +62,28 @@ def test_the_card_shows_what_is_in_the_files(parts):
 
 def test_the_files_are_small(parts):
     assert sum(path.stat().st_size for path in split_files(DATA / "traces").values()) < 3_000_000
+
+
+@pytest.fixture(scope="module")
+def written():
+    read = {part: read_traces(path) for part, path in split_files(DATA / "written").items()}
+    assert all(problems == [] for _, problems in read.values())
+    return {part: traces for part, (traces, _) in read.items()}
+
+
+def test_rows_that_were_written_later_know_nothing_of_what_is_held_out(parts, written):
+    assert list(written) == ["train", "validation"]
+    everything = [row for rows in written.values() for row in rows]
+    held = {part: parts[part] for part in ("validation", "test")}
+    counts = contamination(everything, held).counts()
+    assert all(count == 0 for signs in counts.values() for count in signs.values()), counts
+    names = [{row.toolset for row in rows} for rows in (*parts.values(), *written.values())]
+    lists = [{fingerprint(tools) for tools in {id(row.tools): row.tools for row in rows}.values()} for rows in (*parts.values(), *written.values())]
+    for new in (3, 4):
+        for other in range(new):
+            assert not names[new] & names[other] and not lists[new] & lists[other]
+
+
+def test_the_card_of_the_later_rows_shows_what_is_in_the_files(written):
+    card = dataset_card(written, load_card_text(DATA / "written" / "card.json"), ".")
+    assert (DATA / "written" / "README.md").read_text(encoding="utf-8") == card, "write it again: needle traces card data/written ..."
