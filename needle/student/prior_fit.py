@@ -141,15 +141,21 @@ def _columns(row: Chosen) -> np.ndarray:
 def fit_weights(rows: Sequence[Chosen]) -> tuple[float, ...]:
     """The weights, that of the student's log-probabilities first, of the highest likelihood of the right choices (a conditional logit, by Newton's method)."""
     start = np.eye(1 + len(rows[0].features))[0]
+    columns = [_columns(row) for row in rows]
+    features_RFC = np.zeros((len(rows), len(start), max(one.shape[1] for one in columns)))
+    closed_RC = np.ones((len(rows), features_RFC.shape[2]), dtype=bool)  # rows have different numbers of choices
+    for place, one in enumerate(columns):
+        features_RFC[place, :, : one.shape[1]], closed_RC[place, : one.shape[1]] = one, False
+    right_RF = features_RFC[range(len(rows)), :, [row.right for row in rows]]
 
     def at(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        slope, curve = 2 * RIDGE * len(rows) * (start - weights), 2 * RIDGE * len(rows) * np.eye(len(start))
-        for row in rows:
-            features = _columns(row)
-            shares = np.exp(log_softmax(weights @ features))
-            mean = features @ shares
-            slope = slope + features[:, row.right] - mean
-            curve = curve + (features * shares) @ features.T - np.outer(mean, mean)
+        sums_RC = np.where(closed_RC, -np.inf, weights @ features_RFC)
+        shares_RC = np.exp(sums_RC - sums_RC.max(1, keepdims=True))
+        shares_RC /= shares_RC.sum(1, keepdims=True)
+        weighed_RFC = features_RFC * shares_RC[:, None]
+        means_RF = weighed_RFC.sum(2)
+        slope = 2 * RIDGE * len(rows) * (start - weights) + (right_RF - means_RF).sum(0)
+        curve = 2 * RIDGE * len(rows) * np.eye(len(start)) + np.tensordot(weighed_RFC, features_RFC, ((0, 2), (0, 2))) - means_RF.T @ means_RF
         return slope, curve
 
     return tuple(round(float(weight), 4) for weight in newton(start, at, LONGEST))
