@@ -150,8 +150,7 @@ def fit_weights(rows: Sequence[Chosen]) -> tuple[float, ...]:
 
     def at(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         sums_RC = np.where(closed_RC, -np.inf, weights @ features_RFC)
-        shares_RC = np.exp(sums_RC - sums_RC.max(1, keepdims=True))
-        shares_RC /= shares_RC.sum(1, keepdims=True)
+        shares_RC = np.exp(log_softmax(sums_RC))
         weighed_RFC = features_RFC * shares_RC[:, None]
         means_RF = weighed_RFC.sum(2)
         slope = 2 * RIDGE * len(rows) * (start - weights) + (right_RF - means_RF).sum(0)

@@ -19,20 +19,20 @@ write them best (BFCL's prompt does the same).
 
 from __future__ import annotations
 
-import ast
 import re
-from collections.abc import Iterator
-from itertools import pairwise
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from needle.tools.call_syntax import STRING, CallSyntaxError, read_calls, read_literal
 from needle.traces.trace import NO_CALL
 
 PLAIN = ("string", "integer", "number", "boolean", "object")
 FORMATS = {"date": "date", "time": "time", "datetime": "date-time", "email": "email", "uri": "uri"}
 PARAMETER = re.compile(r"(?P<name>[\w.$-]+?)(?P<star>\*?) (?P<type>(?:list\[)?enum\[.*?\]\]?|\S+)(?P<bounds>(?: (?:min|max)=\S+)*)(?: = (?P<default>.+?))?(?: \| (?P<words>.*))?")
-NAME = re.compile(r"[\w$.-]+")
-CONSTANTS = {"true": True, "false": False, "null": None}
+SEPARATOR = re.compile(rf"{STRING}|;")
+MISTAKES = {"truncated": "a bracket or a quote of the answer is not closed", "wrong_envelope": "calls are written as tool(name=value, name=value)"}
+"""What is said of an answer, by the code of what is wrong."""
 
 
 def notation_rows(path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
@@ -51,12 +51,12 @@ def notation_rows(path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
             continue
         try:
             row = page.read(line[0], line[1:].strip())
-        except (ValueError, SyntaxError) as error:
-            yield number, str(error.msg if isinstance(error, SyntaxError) else error)
+        except ValueError as error:
+            yield number, str(error)
             continue
         if row:
             yield number, row
-    if page.query is not None or page.turns or page.system:
+    if page.waits:
         yield len(lines), "the last request has no answer: write > and its calls, or > none and a kind"
 
 
@@ -71,8 +71,13 @@ class _Page:
         self.turns: list[dict[str, Any]] = []
         self.count = 0
 
+    @property
+    def waits(self) -> bool:
+        """Whether a request, or what stands before one, has no answer yet."""
+        return bool(self.query is not None or self.system or self.turns)
+
     def read(self, mark: str, rest: str) -> dict[str, Any] | None:
-        """Take in a line; an answer gives a row. Raises ValueError or SyntaxError for what cannot be read."""
+        """Take in a line; an answer gives a row. Raises ValueError for what cannot be read."""
         readers = {"@": self._begin, "+": self._tool, "-": self._parameter, "!": self._know, "?": self._ask, "<": self._reply, ">": self._answer}
         if mark not in readers:
             raise ValueError(f"a line starts with one of {' '.join(readers)} or #, not {mark!r}")
@@ -85,7 +90,7 @@ class _Page:
 
     def _next(self, query: str | None = None, system: str = "") -> None:
         """Go on to another request. Raises ValueError when one still waits for its answer, which is then forgotten."""
-        waits = self.query is not None or self.system or self.turns
+        waits = self.waits
         self.query, self.system, self.turns = query, system, []
         if waits:
             raise ValueError("the request before this line has no answer: write > and its calls, or > none and a kind")
@@ -135,7 +140,7 @@ class _Page:
         query, self.query, self.system, self.turns, self.count = self.query, None, "", [], self.count + 1
         first, _, kind = rest.partition(" ")
         if first != "none":
-            calls = _calls(rest, [tool["name"] for tool in self.tools])
+            calls = _calls(rest, self.tools)
             kind = "single" if len(calls) == 1 else "parallel"
         elif kind in (*NO_CALL, ""):
             calls, kind = [], kind or "irrelevant"
@@ -152,10 +157,10 @@ def _schema(found: re.Match[str]) -> dict[str, Any]:
         schema["description"] = found["words"].strip()
     for bound in found["bounds"].split():
         name, _, number = bound.partition("=")
-        schema["minimum" if name == "min" else "maximum"] = ast.literal_eval(number)
+        schema["minimum" if name == "min" else "maximum"] = read_literal(number)
     if found["default"] is not None:
         text = found["default"].strip()
-        schema["default"] = text.strip('"') if schema["type"] == "string" else _value(ast.parse(text, mode="eval").body)
+        schema["default"] = text.strip('"') if schema["type"] == "string" else read_literal(text)
     return schema
 
 
@@ -173,55 +178,17 @@ def _type(text: str) -> dict[str, Any]:
     raise ValueError(f"unknown type {text!r}: use {', '.join((*PLAIN, *FORMATS))}, enum[a;b] or list[TYPE]")
 
 
-def _calls(text: str, names: list[str]) -> list[dict[str, Any]]:
+def _calls(text: str, tools: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Calls as Python writes them, separated by ``;``; names may hold what Python's cannot (``create-issue``, ``from``)."""
-    calls: list[dict[str, Any]] = []
-    while text:
-        name = max((name for name in names if text.startswith(f"{name}(")), key=len, default=None)
-        if name is None:
-            raise ValueError(f"no tool of this toolset is called at: {text[:40]}")
-        cuts = _cuts(text, len(name))
-        parts = [text[start + 1 : end].strip() for start, end in pairwise(cuts)]
-        calls.append({"name": name, "arguments": dict(_argument(name, part) for part in parts if part)})
-        text = text[cuts[-1] + 1 :].lstrip("; ")
-    if not calls:
+    if not text:
         raise ValueError("an answer is calls, or none and a kind")
-    return calls
-
-
-def _argument(tool: str, text: str) -> tuple[str, Any]:
-    name, sign, value = text.partition("=")
-    if not sign or not NAME.fullmatch(name.strip()):
-        raise ValueError(f"{tool}: every argument is written as name=value, not {text[:40]}")
-    return name.strip(), _value(ast.parse(value.strip(), mode="eval").body)
-
-
-def _cuts(text: str, start: int) -> list[int]:
-    """Places of the bracket at ``start``, of the commas between the arguments and of the bracket that closes the call."""
-    depth, quote, place, cuts = 0, "", start, []
-    while place < len(text):
-        sign = text[place]
-        if quote:
-            place += sign == "\\"
-            quote = "" if sign == quote else quote
-        elif sign in "\"'":
-            quote = sign
-        else:
-            depth += (sign in "([{") - (sign in ")]}")
-            if depth == 0 or (depth == 1 and sign in "(,"):
-                cuts.append(place)
-            if depth == 0:
-                return cuts
-        place += 1
-    raise ValueError("a bracket of the call is not closed")
-
-
-def _value(node: ast.expr) -> Any:
-    """A literal; ``true``, ``false`` and ``null`` are known too."""
-    if isinstance(node, ast.Name) and node.id in CONSTANTS:
-        return CONSTANTS[node.id]
-    if isinstance(node, ast.List):
-        return [_value(item) for item in node.elts]
-    if isinstance(node, ast.Dict) and all(key is not None for key in node.keys):
-        return {_value(key): _value(value) for key, value in zip(node.keys, node.values, strict=True) if key is not None}
-    return ast.literal_eval(node)
+    names = [tool["name"] for tool in tools]
+    odd = [key for tool in tools for key in tool["parameters"]["properties"] if not key.isidentifier()]
+    try:
+        calls = read_calls(SEPARATOR.sub(lambda found: "," if found[0] == ";" else found[0], text), names, odd)
+    except CallSyntaxError as error:
+        raise ValueError(MISTAKES.get(str(error).partition(":")[0], str(error))) from error
+    unknown = [call.name for call in calls if call.name not in names]
+    if unknown:
+        raise ValueError(f"no tool of this toolset is called {unknown[0]}")
+    return [call.to_dict() for call in calls]

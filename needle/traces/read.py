@@ -122,8 +122,9 @@ def _usable(row: Any, path: Path, line: int, shared: dict[str, tuple[ToolSpec, .
 
 def raw_rows(path: Path) -> Iterator[tuple[int, Any]]:
     """Line number and row; in place of a row the reason (a string) why it could not be parsed."""
-    if path.suffix in (".parquet", ".txt"):
-        yield from (notation_rows if path.suffix == ".txt" else _parquet_rows)(path)
+    whole = {".parquet": _parquet_rows, ".txt": notation_rows}.get(path.suffix)
+    if whole is not None:
+        yield from whole(path)
         return
     answers = _answers(path)
     line = 0

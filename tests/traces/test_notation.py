@@ -14,6 +14,7 @@ PAGE = """@ tides-1 | harbour
 - before integer min=5 = 60
 - loud boolean = false
 - from email
+- $no-wind boolean
 - crew list[string]
 - contact object | Whom to call.
 - contact.name* string
@@ -25,7 +26,7 @@ PAGE = """@ tides-1 | harbour
 ? Roscoff; and Brest, 1 March 2027
 > get_tides(port="Roscoff", day="2027-03-01"); get_tides(port='Brest (old, "inner")', day="2027-03-01", height=-.5)
 ? wake Ana
-> set-alarm(from="a@b.org", crew=["Ana", "Jo), (x"], contact={"name": "M"}, stops=[{"at": "06:30"}], loud=true, level=2)
+> set-alarm(from="a@b.org", $no-wind=true, crew=["Ana", "Jo), (x"], contact={"name": "M"}, stops=[{"at": "06:30"}], loud=true, level=2)
 ? water temperature
 > none
 ? never mind
@@ -65,7 +66,7 @@ def test_tools_requests_and_answers_are_read(tmp_path):
         {"port": 'Brest (old, "inner")', "day": "2027-03-01", "height": -0.5},
     ]
     assert rows[1].calls[0].name == "set-alarm" and rows[1].calls[0].arguments["crew"] == ["Ana", "Jo), (x"]
-    assert rows[1].calls[0].arguments["from"] == "a@b.org" and rows[1].calls[0].arguments["loud"] is True
+    assert rows[1].calls[0].arguments["from"] == "a@b.org" and rows[1].calls[0].arguments["loud"] is rows[1].calls[0].arguments["$no-wind"] is True
 
 
 @pytest.mark.parametrize(
@@ -79,6 +80,9 @@ def test_tools_requests_and_answers_are_read(tmp_path):
         ("? again\n> get_waves()", "no tool of this toolset"),
         ("? again\n> get_tides(port='x'", "not closed"),
         ("? again\n> get_tides('x')", "name=value"),
+        ("? again\n> get_tides(port='x', port='y', day='2027-01-01')", "duplicate_key: port"),
+        ("? again\n> get_tides(port={[1]: 2}, day='2027-01-01')", "keys of an object"),
+        ("? again\n> get_tides(port=" + "-" * 5000 + "1, day='2027-01-01')", "malformed"),
         ("? again\n> get_tides(port=open('x'), day='2027-01-01')", "malformed"),
         ("? again\n> get_tides(port='x', day=)", "invalid syntax"),
         ("? again\n> get_tides(port='x')", "missing"),
