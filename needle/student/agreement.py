@@ -8,8 +8,11 @@ Natural Language Parsing").
 
 from __future__ import annotations
 
+import math
 import re
+from collections import Counter
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -20,13 +23,19 @@ from needle.tools.grounding.ground import Slot, find_value, slots
 from needle.tools.grounding.hearing import hear, today_in
 from needle.tools.grounding.said import STOP
 from needle.tools.grounding.units import converted, units_of_parameter
-from needle.tools.retrieval import ToolIndex, searched
+from needle.tools.retrieval import ToolIndex, searched, terms
 
-FEATURES = ("none", "left", "left_share", "unsaid", "unsaid_truth", "shared", "shared_beside", "again", "unit", "listed")
+FEATURES = ("none", "left", "left_share", "unsaid", "unsaid_truth", "shared", "shared_beside", "again", "unit", "listed", "beside", "disorder", "uneven")
 """Numbers of an answer: ``none`` 1 for no call; ``left`` words of the request that no value was made from and that no called tool has, and
 ``left_share`` their share; ``unsaid`` values that the request does not say, ``unsaid_truth`` truth values that no word of it tells; ``shared``
 values made from words of another value of their call, ``shared_beside`` of another call of the same tool; ``again`` calls that were made before;
-``unit`` numbers said with a unit that their parameter wants; ``listed`` listed values that have a word in common with the request."""
+``unit`` numbers said with a unit that their parameter wants; ``listed`` listed values that have a word in common with the request; ``beside``
+how near the values stand to words of their parameters; ``disorder`` calls whose values begin before those of the call before; ``uneven`` calls
+with other arguments than the first call of their tool."""
+NEAR = 12.0
+"""Characters between a value and a word of its parameter after which the word counts 1/e; each value between them halves it."""
+DESCRIBED = 0.5
+"""What a word of a parameter's description counts beside one of its name."""
 _WORD = re.compile(r"[^\W_]+")
 
 
@@ -41,6 +50,7 @@ class _Found(NamedTuple):
     value: str
     literal: bool
     """Whether it stands there letter for letter."""
+    slot: Slot
 
     def shares(self, other: _Found) -> bool:
         """Whether two values are made of the same words: the same value twice, or texts that overlap. (Amount and unit, or two ends of a range, are not.)"""
@@ -63,6 +73,8 @@ class Agreement:
         self._units = [one for one in hear(self._query, self._today) if one.kind == "number" and one.units]
         self._places = {name: place for place, name in enumerate(self._tools)}
         self._looked: dict[tuple[str, ...], tuple[str, tuple[int, int] | None]] = {}
+        self._stems = [(match.start(), match.end(), _stems(match[0])) for match in _WORD.finditer(self._query)]
+        self._worth: dict[tuple[str, str, str], dict[str, float]] = {}
 
     def features(self, calls: Sequence[ToolCall]) -> np.ndarray:
         """``[len(FEATURES)]`` of an answer whose calls are among the tools."""
@@ -74,6 +86,8 @@ class Agreement:
         left = sum(not self._accounted(word, found, named) for word in self._words)
         counts |= {"none": float(not calls), "left": left, "left_share": left / max(len(self._words), 1)}
         counts["again"] = sum(call in calls[:number] for number, call in enumerate(calls))
+        counts["beside"] = sum(self._beside(one, found) for one in found if not isinstance(one.slot.value, bool))
+        counts |= {"disorder": _disorder(found), "uneven": _uneven(calls)}
         return np.array([counts[name] for name in FEATURES], dtype=np.float32)
 
     def _count(self, slot: Slot, calls: Sequence[ToolCall], found: list[_Found], counts: dict[str, float]) -> None:
@@ -82,7 +96,7 @@ class Agreement:
         tool = calls[number].name
         how, span = self._look(slot)
         if span is not None:
-            mine = _Found(*span, number, tool, str(slot.value).casefold(), how == "said")
+            mine = _Found(*span, number, tool, str(slot.value).casefold(), how == "said", slot)
             if any(map(mine.shares, found)) and (elsewhere := self._elsewhere(slot, found)):
                 mine = mine._replace(start=elsewhere[0], end=elsewhere[1])
             others = [one for one in found if mine.shares(one)]
@@ -128,7 +142,46 @@ class Agreement:
         said = [one for one in self._units if one.start < span[1] and span[0] < one.end]
         return any(converted(one.value, unit, want) is not None for one in said for unit in one.units for want in wanted)
 
+    def _beside(self, one: _Found, found: Sequence[_Found]) -> float:
+        """What the word of its parameter counts that stands nearest to a value; 0 where none is said."""
+        worth, best = self._worth_of(one), 0.0
+        for start, end, stems in self._stems:
+            if (one.start < end and start < one.end) or not (mine := max((worth.get(stem, 0.0) for stem in stems), default=0.0)):
+                continue
+            first, last = (end, one.start) if end <= one.start else (one.end, start)
+            between = sum(first <= other.start and other.end <= last for other in found if other is not one)
+            best = max(best, mine * math.exp((first - last) / NEAR) * 0.5**between)
+        return best
+
+    def _worth_of(self, one: _Found) -> dict[str, float]:
+        """What each stem of a value's parameter counts: less where other parameters of the tool have it too."""
+        key = one.tool, one.slot.name, str(one.slot.schema.get("description") or "")
+        if key not in self._worth:
+            said = [(name, str((schema.get("description") if isinstance(schema, dict) else "") or "")) for name, schema in self._tools[one.tool].properties.items()]
+            holders = Counter(stem for name, text in said for stem in {*_stems(name), *_stems(text)})
+            described = {stem: DESCRIBED / max(holders[stem], 1) for stem in _stems(key[2])}
+            self._worth[key] = described | {stem: 1 / holders[stem] if holders[stem] else DESCRIBED for stem in _stems(key[1])}
+        return self._worth[key]
+
     def _accounted(self, word: tuple[int, int, Sequence[float]], found: Sequence[_Found], named: set[int]) -> bool:
         """Whether a value was made from a word, or a called tool has it."""
         start, end, scores = word
         return any(one.start < end and start < one.end for one in found) or any(scores[place] > 0 for place in named)
+
+
+def _stems(text: str) -> frozenset[str]:
+    return frozenset(term for term, _ in terms(text) if term[0] != "~")
+
+
+def _disorder(found: Sequence[_Found]) -> int:
+    """Calls that begin, by where their values stand, before the one before them."""
+    begins: dict[int, int] = {}
+    for one in found:
+        begins[one.call] = min(one.start, begins.get(one.call, one.start))
+    return sum(later < earlier for earlier, later in pairwise(begins[call] for call in sorted(begins)))
+
+
+def _uneven(calls: Sequence[ToolCall]) -> int:
+    """Calls with other arguments than the first of their tool: what is asked for several things at once is mostly asked alike."""
+    first: dict[str, set[str]] = {}
+    return sum(first.setdefault(call.name, set(call.arguments)) != set(call.arguments) for call in calls)

@@ -82,11 +82,19 @@ class Judging(NamedTuple):
     """Of each number with a unit that its parameter wants."""
     listed: float = 0.0
     """Of each listed value that has a word in common with the request."""
+    beside: float = 0.0
+    """Of how near the values stand to words of their parameters."""
+    disorder: float = 0.0
+    """Of each call that begins before the one before it."""
+    uneven: float = 0.0
+    """Of each call with other arguments than the first of its tool."""
 
 
 Kind = Naming | Weights | Stating | Judging
 KINDS: dict[str, type[Kind]] = {"names": Naming, "values": Weights, "numbers": Stating, "texts": Stating, "answers": Judging}
 """Kinds of choices, and what is weighed in each. The last is made when an answer is written, the others while it is."""
+ADDED = {"names": ("near",), "answers": ("beside", "disorder", "uneven")}
+"""Weights that files of before do not have."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +134,9 @@ class Prior:
         read = json.loads(path.read_text(encoding="utf-8"))
         if read["format"] != FORMAT:
             raise ValueError("another format")
-        read["names"] = {"near": 0.0, **read["names"]}  # not in files of before
+        for kind, added in ADDED.items():
+            if kind in read:
+                read[kind] = dict.fromkeys(added, 0.0) | read[kind]
         found = {kind: made(*(float(read[kind][one]) for one in made._fields)) for kind, made in KINDS.items() if kind in read or kind in ("names", "values")}
         made = cls(**found, fitted_on=dict(read["fitted_on"]))  # type: ignore[arg-type]  # each kind is of its own class
         if not all(map(math.isfinite, made.weights)):

@@ -30,7 +30,8 @@ from needle.traces.formats import trace_from_dict
 ROOT = Path(__file__).parents[2]
 TRACES = ROOT / "data" / "traces" / "train.jsonl.gz"
 PRIOR = Prior(Naming(0.3, 1.5, 2.5), Weights(0.3, 3.0), Stating(0.7, 0.5, 1.7, 2.1, 1.2), Stating(0.8, 1.6, 0.0, 0.7, 0.6))
-ANSWERS = Judging(1.06, none=0.92, left=-0.41, left_share=-1.83, unsaid=-1.15, unsaid_truth=-1.38, shared=-3.09, shared_beside=-1.32, again=-1.14, unit=1.23, listed=2.19)
+ANSWERS = Judging(1.06, none=0.92, left=-0.41, left_share=-1.83, unsaid=-1.15, unsaid_truth=-1.38, shared=-3.09, shared_beside=-1.32, again=-1.14, unit=1.23, listed=2.19,
+                  beside=1.24, disorder=-0.79, uneven=-0.79)  # fmt: skip
 SETUP = """(async () => {
   const [{Tokenizer}, rendering, {Grammar, Vocabulary}, values, exact] = await Promise.all(
     ["tokenizer", "rendering", "grammar", "values", "exact"].map(name => import(`/page/model/${name}.js`)));

@@ -124,10 +124,10 @@ def _said(query: str, *calls: ToolCall, system: str = "") -> dict[str, float]:
 
 def test_features_of_answers_are_what_they_are_called() -> None:
     query = "unlock W9W9 with promo RIDE5"
-    assert _said(query, ToolCall("unlock_scooter", {"code": "W9W9", "promo": "RIDE5"})) == {}
+    assert _said(query, ToolCall("unlock_scooter", {"code": "W9W9", "promo": "RIDE5"})).keys() == {"beside"}
     assert _said(query, ToolCall("unlock_scooter", {"code": "RIDE5", "promo": "RIDE5"}))["shared"] == 1
     lone = _said(query, ToolCall("unlock_scooter", {"code": "RIDE5"}))
-    assert lone == {"left": 1, "left_share": 0.25}  # "promo" is a word of the tool
+    assert {**lone, "beside": 0} == {"left": 1, "left_share": 0.25, "beside": 0}  # "promo" is a word of the tool
     assert _said(query) == {"none": 1, "left": 4, "left_share": 1}
     assert _said(query, ToolCall("unlock_scooter", {"code": "Z1"}))["unsaid"] == 1
     assert "unsaid" not in _said(query, ToolCall("unlock_scooter", {"code": "Z1"}), system="The code is Z1.")
@@ -157,6 +157,27 @@ def test_units_listed_values_and_truth_values_are_told() -> None:
     assert "listed" not in _said(timed, ToolCall("unlock_scooter", {"code": "W9W9", "speed": "slow"}))
     assert "unsaid_truth" not in _said(timed, ToolCall("unlock_scooter", {"code": "W9W9", "helmet": True}))
     assert _said("get W9W9", ToolCall("unlock_scooter", {"code": "W9W9", "helmet": False}))["unsaid_truth"] == 1
+
+
+def test_values_stand_near_the_words_of_their_parameters() -> None:
+    query = "unlock W9W9, minutes 20, seconds 40"
+    right, crossed = ({"code": "W9W9", "minutes": one, "seconds": other} for one, other in ((20, 40), (40, 20)))
+    near, far = (_said(query, ToolCall("unlock_scooter", given))["beside"] for given in (right, crossed))
+    assert near == pytest.approx(2 * np.exp(-1 / 12)) and far < near  # one blank each; the code has no word of its own
+    assert "beside" not in _said("W9W9 20", ToolCall("unlock_scooter", {"code": "W9W9", "minutes": 20}))
+    shared = ToolSpec("mix", "", {"type": "object", "properties": {key: {"type": "integer"} for key in ("red_share", "blue_share")}})
+
+    def beside(key: str) -> float:
+        return dict(zip(FEATURES, Agreement(Request("share 5", (shared,)), ToolIndex((shared,))).features([ToolCall("mix", {key: 5})]), strict=True))["beside"]
+
+    assert beside("red_share") == beside("blue_share") == pytest.approx(0.5 * np.exp(-1 / 12))  # a word of both says half
+
+
+def test_calls_out_of_order_and_calls_with_other_arguments_than_the_first_are_counted() -> None:
+    query = "unlock W9W9 for 20 minutes and X7X7 for 30"
+    one, other = (ToolCall("unlock_scooter", {"code": code, "minutes": minutes}) for code, minutes in (("W9W9", 20), ("X7X7", 30)))
+    assert not {"disorder", "uneven"} & _said(query, one, other).keys() and _said(query, other, one)["disorder"] == 1
+    assert _said(query, one, ToolCall("unlock_scooter", {"code": "X7X7"}), ToolCall("ring_bell", {}))["uneven"] == 1
 
 
 def _decoded(tokenizer: Tokenizer, log_probability: float, *calls: ToolCall) -> Decoded:

@@ -11,8 +11,10 @@ const FORMAT = 1;
 const NOTHING = { sharpness: 1, said: 0, unit: 0, fresh: 0, asked: 0 };
 const NO_LOOK = {  // what counts of a whole answer: needle/student/agreement.py
   sharpness: 1, none: 0, left: 0, left_share: 0, unsaid: 0, unsaid_truth: 0, shared: 0, shared_beside: 0, again: 0, unit: 0, listed: 0,
+  beside: 0, disorder: 0, uneven: 0,
 };
-const OF_OLD = { near: 0, numbers: NOTHING, texts: NOTHING, answers: NO_LOOK };  // what a file of before does not say
+const OF_OLD = { numbers: NOTHING, texts: NOTHING, answers: NO_LOOK };  // what a file of before does not say
+const ADDED = { names: { near: 0 }, answers: { beside: 0, disorder: 0, uneven: 0 } };  // nor these
 const KINDS = {  // what is weighed in each kind of choice
   names: ["sharpness", "words", "near"], values: ["sharpness", "words"],
   numbers: Object.keys(NOTHING), texts: Object.keys(NOTHING), answers: Object.keys(NO_LOOK),
@@ -32,7 +34,8 @@ export function listedTexts(schema) {
 export class Prior {
   /** `file`: the parsed prior.json. Throws where it is of another kind. */
   constructor(file, tokenizer) {
-    const { near, ...kinds } = OF_OLD, read = { ...kinds, ...file, names: { near, ...file.names } };
+    const read = { ...OF_OLD, ...file };
+    for (const [kind, added] of Object.entries(ADDED)) read[kind] = { ...added, ...read[kind] };
     const named = (kind) => Object.fromEntries(KINDS[kind].map((weight) => [weight, read[kind]?.[weight]]));
     this.weights = Object.fromEntries(Object.keys(KINDS).map((kind) => [kind, named(kind)]));
     const numbers = Object.values(this.weights).flatMap(Object.values);
