@@ -26,6 +26,7 @@ TYPE_NAMES = {
 """Names of types in BFCL, xLAM and hand-written tools, in lower case, to JSON Schema's."""
 
 ANY = ("any", "object | any", "unknown")
+_NUMERAL = re.compile(r"-?\d{1,15}(\.\d{1,15})?")
 LOSSY = {
     "tuple": "the fixed length of the tuple",
     "set": "that the items are unique",
@@ -102,6 +103,7 @@ def normalise_schema(schema: Any, notes: list[str], where: str) -> Any:
         schema["prefixItems"] = schema.pop("items")
     if isinstance(schema.get("type"), str) and schema["type"] not in JSON_TYPES:
         schema = _translate_type(schema, notes, where)
+    schema = _possible_enum(schema, notes, where)
     if schema.pop("nullable", False) is True and isinstance(schema.get("type"), str):
         schema["type"] = [schema["type"], "null"]
     properties = schema.get("properties")
@@ -114,6 +116,22 @@ def normalise_schema(schema: Any, notes: list[str], where: str) -> Any:
     rest = {key: value for key, value in schema.items() if key != "properties"}
     rest = map_schema(rest, lambda item, _: normalise_schema(item, notes, where))
     return {key: schema[key] if key == "properties" else rest[key] for key in schema}
+
+
+def _possible_enum(schema: dict[str, Any], notes: list[str], where: str) -> dict[str, Any]:
+    """A list of values none of which has the type that is asked for, as it was meant: those of an array's items, numbers written as texts."""
+    kind, listed = schema.get("type"), schema.get("enum")
+    if not isinstance(listed, list) or not listed or not all(isinstance(value, str | int | float) for value in listed):
+        return schema
+    spot, items = where or "the parameters", schema.get("items", {})
+    if kind == "array" and isinstance(items, dict) and "enum" not in items:
+        notes.append(f"{spot}: the listed values of an array became those of its items")
+        rest = {key: value for key, value in schema.items() if key != "enum"}
+        return {**rest, "items": {**items, "enum": listed}}
+    if kind in ("integer", "number") and all(isinstance(value, str) and _NUMERAL.fullmatch(value) for value in listed):
+        notes.append(f"{spot}: listed numbers that were written as texts became numbers")
+        return {**schema, "enum": [int(value) if "." not in value else float(value) for value in listed]}
+    return schema
 
 
 def _hoist_required(schema: dict[str, Any], properties: dict[str, Any]) -> dict[str, Any]:

@@ -210,3 +210,13 @@ def test_names_of_types_in_place_of_schemas_are_read_as_types_and_told():
     assert any("host, port, tags, note" in note and "name of a type" in note for note in notes)
     (tool,) = read_tools([{"name": "f", "parameters": {"host": "the host to reach"}}])
     assert tool.properties == {}  # words are no type
+
+
+def test_listed_values_that_no_value_of_the_type_can_meet_are_read_as_they_were_meant():
+    given = {"kinds": {"type": "array", "items": {"type": "string"}, "enum": ["a", "b"]}, "seats": {"type": "integer", "enum": ["1", "2"]}, "rate": {"type": "number", "enum": ["0.5", "2"]}}
+    [tool], notes = read_tools_with_notes([{"name": "book", "parameters": {"type": "object", "properties": given}}])
+    assert tool.properties["kinds"] == {"type": "array", "items": {"type": "string", "enum": ["a", "b"]}}
+    assert tool.properties["seats"]["enum"] == [1, 2] and tool.properties["rate"]["enum"] == [0.5, 2]
+    assert len(notes) == 3 and "kinds" in notes[0] and "items" in notes[0]
+    fine = {"pairs": {"type": "array", "enum": [["a"], ["b"]]}, "code": {"type": "string", "enum": ["1"]}, "mixed": {"type": "integer", "enum": [1, "x"]}}
+    assert read_tools_with_notes([{"name": "book", "parameters": {"type": "object", "properties": fine}}])[1] == []
