@@ -33,6 +33,8 @@ BATCH = 32
 """Texts read between two reports of progress."""
 JUDGED = "answers"
 """The kind of choices that is made when the others have been."""
+SHIFTS = tuple(step / 4 for step in range(-4, 5))
+"""What the fitted weight of no call may be changed by."""
 REQUESTS, HELD_OUT, HELD_TOOLSETS = 3000, 600, 100
 """Training requests that a retrieval head is fitted on; validation requests that its weight is chosen and measured on, and toolsets of these."""
 
@@ -117,11 +119,32 @@ def _prior(caller: Any, traces: Sequence[Trace], source: str, progress: Callable
     considered = _considered(caller, traces, progress)
     judgements = (judged(those, right, trace.toolset) for trace, those, right in considered)
     made = fit_kind(made, JUDGED, [row for row in judgements if row is not None])
+    made = replace(made, answers=most_right(made.answers, [(those, right) for _, those, right in considered]))
     answered = []
     for trace, those, right in considered:
-        place, share = those.best(made.answers) if doubtful(those.answers[0]) and made.answers != Judging() else (0, None)
+        place, share = _taken(those, made.answers)
         answered.append((trace, features(those.answers[place], caller.tokenizer, share), right[place]))
     return (None if made == Prior(fitted_on=made.fitted_on) else made), answered
+
+
+def most_right(answers: Judging, considered: Sequence[tuple[Candidates, Sequence[bool]]]) -> Judging:
+    """The same with another weight of no call, by at most one, where more answers are right with it.
+
+    The likeliest weights count a row by how unsure it is; who asks counts right answers. ``considered``: candidates, and which are right.
+    """
+    if answers == Judging():
+        return answers
+
+    def right(shift: float) -> tuple[int, float]:
+        moved = answers._replace(none=answers.none + shift)
+        return sum(rights[_taken(those, moved)[0]] for those, rights in considered), -abs(shift)
+
+    return answers._replace(none=round(answers.none + max(SHIFTS, key=right), 4))
+
+
+def _taken(those: Candidates, answers: Judging) -> tuple[int, float | None]:
+    """Place of the answer that is given, and its share among all where there was a second look."""
+    return those.best(answers) if doubtful(those.answers[0]) and answers != Judging() else (0, None)
 
 
 def _considered(caller: Any, traces: Sequence[Trace], progress: Callable[[int, int], None]) -> list[tuple[Trace, Candidates, list[bool]]]:

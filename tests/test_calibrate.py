@@ -119,6 +119,17 @@ def test_a_fine_tune_takes_over_the_second_look_of_its_start_and_nothing_else(cl
     assert Calibration.load(tmp_path / "with" / "best").fitted_on["rows"] >= 20
 
 
+def test_the_weight_of_no_call_is_where_most_answers_are_right():
+    features = np.zeros((len(FEATURES), 2))
+    features[FEATURES.index("none"), 1] = 1
+    call, doubted = [ToolCall("light", {"level": 1})], Decoded([1], (Choice(0, math.log(0.5)),))
+    close = Candidates([doubted, doubted], [call, []], np.log([0.3, 0.4]), features)  # the call is 0.29 behind
+    far = Candidates([doubted, doubted], [call, []], np.log([0.1, 0.4]), features)  # and here 1.39, out of reach
+    assert module.most_right(Judging(none=0.25), [(close, [True, False])] * 3 + [(far, [False, True])]).none == -0.5  # the smallest step that wins the three
+    assert module.most_right(Judging(none=0.25), [(close, [False, True]), (far, [False, True])]).none == 0.25
+    assert module.most_right(Judging(), [(close, [True, False])]) == Judging()
+
+
 def _tools(folder):
     path = folder / "tools.json"
     path.write_text(json.dumps([LIGHT.to_dict()]))
