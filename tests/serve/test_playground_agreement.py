@@ -62,11 +62,12 @@ def swapped(value: Any, held: list[Any], rng: random.Random) -> Any:
 
 
 def variants(trace: Trace, rng: random.Random) -> list[list[ToolCall]]:
-    """The right calls, some with other values, one twice, none."""
+    """The right calls, some with other values, one twice, one again with an argument less, none."""
     calls = list(trace.calls)
     held = [slot.value for slot in slots(calls, trace.tools)] or ["x"]
     others = [[ToolCall(call.name, swapped(call.arguments, held, rng)) for call in calls] for _ in range(4)]
-    return [calls, *others, [*calls, *calls[:1]], calls[:1], []]
+    less = [ToolCall(call.name, dict(list(call.arguments.items())[1:])) for call in calls[:1]]
+    return [calls, *others, [*calls, *calls[:1]], [*calls, *less], calls[:1], []]
 
 
 def test_values_are_found_where_python_finds_them(page, traces):
