@@ -18,6 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from needle.student.leaning import listed_texts, value_scores
+from needle.student.stated import told_parameters
 from needle.tools import Request, ToolCall
 from needle.tools.grounding.ground import Slot, find_value, slots
 from needle.tools.grounding.hearing import hear, today_in
@@ -52,9 +53,13 @@ class _Found(NamedTuple):
     """Whether it stands there letter for letter."""
     slot: Slot
 
+    def touches(self, start: int, end: int) -> bool:
+        """Whether it has a character of a stretch of the request."""
+        return self.start < end and start < self.end
+
     def shares(self, other: _Found) -> bool:
         """Whether two values are made of the same words: the same value twice, or texts that overlap. (Amount and unit, or two ends of a range, are not.)"""
-        return self.start < other.end and other.start < self.end and (self.value == other.value or (self.literal and other.literal))
+        return self.touches(other.start, other.end) and (self.value == other.value or (self.literal and other.literal))
 
 
 class Agreement:
@@ -146,7 +151,7 @@ class Agreement:
         """What the word of its parameter counts that stands nearest to a value; 0 where none is said."""
         worth, best = self._worth_of(one), 0.0
         for start, end, stems in self._stems:
-            if (one.start < end and start < one.end) or not (mine := max((worth.get(stem, 0.0) for stem in stems), default=0.0)):
+            if one.touches(start, end) or not (mine := max((worth.get(stem, 0.0) for stem in stems), default=0.0)):
                 continue
             first, last = (end, one.start) if end <= one.start else (one.end, start)
             between = sum(first <= other.start and other.end <= last for other in found if other is not one)
@@ -157,8 +162,7 @@ class Agreement:
         """What each stem of a value's parameter counts: less where other parameters of the tool have it too."""
         key = one.tool, one.slot.name, str(one.slot.schema.get("description") or "")
         if key not in self._worth:
-            said = [(name, str((schema.get("description") if isinstance(schema, dict) else "") or "")) for name, schema in self._tools[one.tool].properties.items()]
-            holders = Counter(stem for name, text in said for stem in {*_stems(name), *_stems(text)})
+            holders = Counter(stem for name, text in told_parameters(self._tools[one.tool]) for stem in {*_stems(name), *_stems(text)})
             described = {stem: DESCRIBED / max(holders[stem], 1) for stem in _stems(key[2])}
             self._worth[key] = described | {stem: 1 / holders[stem] if holders[stem] else DESCRIBED for stem in _stems(key[1])}
         return self._worth[key]
@@ -166,7 +170,7 @@ class Agreement:
     def _accounted(self, word: tuple[int, int, Sequence[float]], found: Sequence[_Found], named: set[int]) -> bool:
         """Whether a value was made from a word, or a called tool has it."""
         start, end, scores = word
-        return any(one.start < end and start < one.end for one in found) or any(scores[place] > 0 for place in named)
+        return any(one.touches(start, end) for one in found) or any(scores[place] > 0 for place in named)
 
 
 def _stems(text: str) -> frozenset[str]:

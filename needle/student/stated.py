@@ -40,6 +40,11 @@ def word_index(entries: tuple[tuple[str, str], ...]) -> ToolIndex:
     return ToolIndex([ToolSpec(name, description, {}) for name, description in entries])
 
 
+def told_parameters(tool: ToolSpec) -> list[tuple[str, str]]:
+    """Name and description of each parameter of a tool."""
+    return [(key, str((schema.get("description") if isinstance(schema, dict) else "") or "")) for key, schema in tool.properties.items()]
+
+
 class OpenValue(NamedTuple):
     """A value that is being written."""
 
@@ -134,7 +139,7 @@ class Stated:
         """How much each parameter behind the one that is written is asked for: log(1 + lexical score) of its name and description."""
         tool = value.tool
         if tool.name not in self._asked:
-            texts = [(key, str((schema.get("description") if isinstance(schema, dict) else "") or "")) for key, schema in tool.properties.items()]
+            texts = told_parameters(tool)
             scores = word_index(tuple(texts)).scores(self._query)
             self._asked[tool.name] = {key: math.log1p(score) for (key, _), score in zip(texts, scores, strict=True)}
         keys = list(self._asked[tool.name].items())
