@@ -131,7 +131,7 @@ def mumbled(rng: random.Random) -> str:
     pools: list[list[str]] = [
         [*UNITS, *TENS, "hundred", "thousand", "oh", "and", "a", "an"], [*ORDINALS, *MONTHS, "sept", "Mar", "of", "the", "2027", "'27"],
         [*FRACTIONS, *POWERS, *WORDS, "half past", "quarter to", "ten past", "minus", "point", "and a half"], [*_BY_NAME, "€", "US dollars", "full days"],
-        " ".join(FOREIGN.values()).split(), ["5", "12", "0630", "1,250.50", "3.5.", "1 000 000", "1,5", "2e3", "v2.1", "60x30", "4kg", "7/8", "3rd", "6:30", "T18:45", "2027-03-04"],
+        " ".join(FOREIGN.values()).split(), ["5", "12", "0630", "1,250.50", "3.5.", "1 000 000", "1,5", "2e3", ".5", "v2.1", "60x30", "4kg", "7/8", "3rd", "6:30", "T18:45", "2027-03-04"],
         ["am", "p.m.", "in the morning", "at night", "o'clock", "noon", "tomorrow", "next friday", "in 3 days", "two weeks ago", "day after tomorrow"],
         ["-", "–", " ", ",", ".", "(", "x", "µm", "m²", "Ⅷ", "ſix", "fıve", "\u212a", "١٢", "३", "𝟗", "é", "日", "\U00020000", "😀", "\u2028", "\x85", "9" * 40],
     ]  # fmt: skip

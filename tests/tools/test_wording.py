@@ -42,7 +42,8 @@ def test_half_past_six_without_part_of_day_may_mean_both():
 
 
 @pytest.mark.parametrize(("text", "kind", "value"), [
-    ("it costs 1,250.50", "number", 1250.5), ("about 3k", "number", 3000), ("minus? no, -5", "number", -5),
+    ("it costs 1,250.50", "number", 1250.5), ("about 3k", "number", 3000),
+    ("minus? no, -5", "number", -5), ("raise it by .21", "number", 0.21), ("-.5 volts", "number", -0.5),
     ("on 3 March 2027", "date", "2027-03-03"), ("March 3rd", "date", "-03-03"), ("at noon", "time", "12:00"),
     ("7 o'clock in the evening", "time", "19:00"),
 ])  # fmt: skip
@@ -76,3 +77,8 @@ def test_micrometres_are_a_unit():
 def test_no_request_is_too_much_to_hear(text):
     for item in hear(text, datetime.date.max):
         assert item.kind != "number" or all(converted(item.value, unit, unit) is not None for unit in item.units)
+
+
+def test_a_full_stop_before_digits_is_no_number_within_words_and_versions():
+    for text in ("see no.5", "file.5", "build 3..7"):
+        assert not any(isinstance(value, float) for value in _values(text, "number")), text

@@ -30,7 +30,7 @@ _SMALL = {word: number for number, word in enumerate(UNITS)} | {
 }
 _WORD = "|".join(sorted([*_SMALL, "hundred", "thousand"], key=len, reverse=True))
 _NUMBER_WORDS = re.compile(rf"\b(?:a (?=hundred|thousand))?(?:{_WORD})(?:(?:-| and | )(?:{_WORD}))*\b", re.I)
-_DIGITS = re.compile(r"(?<![\w.])-?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:k\b)?", re.I)
+_DIGITS = re.compile(r"(?<![\w.])-?(?:\d{1,3}(?:,\d{3})+|\d+|(?=\.\d))(?:\.\d+)?(?:k\b)?", re.I)
 _PART = (
     r"(?:\s*(?P<part>a\.?m\b\.?|p\.?m\b\.?|in the morning|in the afternoon|in the evening|at night|tonight"
     r"|this (?:morning|afternoon|evening)))"
