@@ -13,7 +13,7 @@ from pathlib import Path
 from needle.errors import UserError
 from needle.models import checkpoint_folder, require_torch
 from needle.student.shape import CONFIG
-from needle.student.tokenizer import load_tokenizer
+from needle.student.tokenizer import load_tokenizer, write_tokenizer
 
 
 def average(checkpoints: Sequence[str], out: Path, weights: Sequence[float] | None = None) -> Path:
@@ -46,5 +46,5 @@ def average(checkpoints: Sequence[str], out: Path, weights: Sequence[float] | No
     mean = {key: sum(share / sum(shares) * state[key].double() for share, state in zip(shares, states, strict=True)).to(value.dtype) for key, value in states[0].items()}
     models[0].load_state_dict(mean)
     save_quantized(models[0], out, 32)
-    tokenizer.save(str(out / "tokenizer.json"))
+    write_tokenizer(tokenizer, out / "tokenizer.json")
     return out

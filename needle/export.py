@@ -12,7 +12,7 @@ from needle.device.weights import WeightsFile
 from needle.errors import UserError
 from needle.models import checkpoint_folder, open_engine, require_torch
 from needle.student.shape import CONFIG, WEIGHTS, Shape
-from needle.student.tokenizer import load_tokenizer
+from needle.student.tokenizer import load_tokenizer, write_tokenizer
 from needle.traces import Trace
 
 BITS = (4, 8, 16, 32)
@@ -46,7 +46,7 @@ def export_quantized(model: str | None, out: Path, bits: int) -> int:
         from needle.student.modeling.storage import load_model, save_quantized
 
         save_quantized(load_model(folder), out, bits)
-    tokenizer.save(str(out / "tokenizer.json"))
+    write_tokenizer(tokenizer, out / "tokenizer.json")
     for name in FOLLOWING:
         if (folder / name).is_file():
             shutil.copyfile(folder / name, out / name)

@@ -10,13 +10,14 @@ import typer
 
 from needle.commands.data import traces_app
 from needle.commands.options import Out
+from needle.errors import UserError
 from needle.terminal import say
 
 app = typer.Typer()
 Kind = Annotated[str | None, typer.Option(help="Only rows of this kind.")]
 Reason = Annotated[str | None, typer.Option(help="Only rows refused for this reason (or one that begins so).")]
 Text = Annotated[str | None, typer.Option(help="Only rows with these words in request or calls.")]
-Limit = Annotated[int, typer.Option(help="Show at most so many rows.")]
+Limit = Annotated[int, typer.Option(min=0, help="Show at most so many rows.")]
 
 
 @traces_app.command()
@@ -49,7 +50,7 @@ def quarantine(
     limit: Limit = 20,
 ) -> None:
     """Count why rows were refused, or show those refused for a reason."""
-    from needle.traces.browse import describe, entries, reason_counts, select
+    from needle.traces.browse import QUARANTINE, describe, entries, reason_counts, select
     from needle.traces.write import write_rows
 
     found = list(select(entries(folder), kind=kind, reason=reason, part="quarantine"))
@@ -59,16 +60,18 @@ def quarantine(
     for entry in found[: limit if reason is not None else 0]:
         say(describe(entry) + "\n")
     if out:
+        if out.resolve() == (folder / QUARANTINE if folder.is_dir() else folder).resolve():
+            raise UserError(f"{out}: the refused rows are read from there, and those that do not fit would be lost; write to another file")
         write_rows(out, (dict(entry.row) for entry in found))
     say(f"{len(found):,} refused rows of {folder} fit" + (f"\nThey are in {out}" if out else ""))
 
 
 @traces_app.command("report")
-def page(folder: Path, out: Annotated[Path | None, typer.Option(help="File for the page. Default: report.html in the folder.")] = None) -> None:
+def page(folder: Path, out: Annotated[Path | None, typer.Option(help="File for the page. Default: report.html beside the rows.")] = None) -> None:
     """Write a page about a folder of traces: mix, pass rates, refusals, rows with their values marked."""
     from needle.traces.page import write_page
 
-    say(f"The report is in {write_page(out or folder / 'report.html', folder)}")
+    say(f"The report is in {write_page(out or (folder if folder.is_dir() else folder.parent) / 'report.html', folder)}")
 
 
 @traces_app.command()
@@ -78,7 +81,6 @@ def preferences(
     planned: Annotated[bool, typer.Option("--planned", help="Also rows refused because they got a call though the plan had none: weaker.")] = False,
 ) -> None:
     """Write preference pairs: right calls and rejected ones of one request, with the reason."""
-    from needle.errors import UserError
     from needle.traces.browse import entries, select
     from needle.traces.preferences import planned_pairs, preference_pairs
     from needle.traces.read import read_traces

@@ -72,7 +72,7 @@ def contamination_verb(
     files: Annotated[list[Path], typer.Argument(help="Rows to be trained on: files or folders.")],
     against: Annotated[list[str], typer.Option(help="Rows of an evaluation suite: a file, a folder or a suite's name; repeat for several.")],
     out: Annotated[Path | None, typer.Option(help="Write the clean rows to this file.")] = None,
-    show: Annotated[int, typer.Option(help="Name so many contaminated rows.")] = 5,
+    show: Annotated[int, typer.Option(min=0, help="Name so many contaminated rows.")] = 5,
 ) -> None:
     """Find rows that an evaluation suite knows: same request, shared runs of words, same tool."""
     from needle.traces.contamination import drop_contaminated

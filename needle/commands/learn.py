@@ -120,12 +120,13 @@ def train_tokenizer(
     traces: Annotated[list[Path], typer.Option("--traces", help="Trace files or folders (their train file); repeatable.")],
     out: Out,
     text: Annotated[list[Path] | None, typer.Option("--text", help="Plain-text files to learn words from; repeatable.")] = None,
-    vocabulary: Annotated[int, typer.Option(help="Number of tokens.")] = 8192,
+    vocabulary: Annotated[int, typer.Option(min=300, help="Number of tokens.")] = 8192,
 ) -> None:
     """Learn the byte-level BPE vocabulary from traces and plain text."""
     from itertools import chain
 
     from needle.corpora.texts import file_texts, trace_texts
+    from needle.student.tokenizer import write_tokenizer
     from needle.student.tokenizer import train_tokenizer as learn
     from needle.traces.read import read_traces
     from needle.traces.split import split_files
@@ -133,8 +134,7 @@ def train_tokenizer(
     files = [split_files(path).get("train", path) if path.is_dir() else path for path in traces]
     rows, problems = read_traces(files)
     tokenizer = learn(chain(trace_texts(rows), file_texts(text or [])), vocabulary)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    tokenizer.save(str(out))
+    write_tokenizer(tokenizer, out)
     say(f"{tokenizer.get_vocab_size():,} tokens from {len(rows):,} traces ({len(problems)} unusable)\nThe tokenizer is in {out}")
 
 

@@ -52,6 +52,8 @@ def evaluate(
     from needle.evals.gate import read_thresholds
     from needle.models import open_caller
 
+    if suite == "":
+        raise UserError("--suite is empty; name a suite (--list shows them) or a trace file")
     thresholds = read_thresholds(fail_under or [])
     if list_suites:
         say("\n".join(suite_lines(tag or ())))

@@ -55,8 +55,8 @@ def fail_under(summary: Mapping[str, Any], thresholds: Mapping[str, float]) -> l
 
 def max_regression(comparisons: Sequence[Comparison], points: float) -> list[str]:
     """Why B may have lost more than ``points`` against A, in words; ``[]`` when that is ruled out."""
-    if points < 0:
-        raise UserError(f"--max-regression {points:g}: points that may be lost, 0 or more")
+    if not 0 <= points <= 100:  # not a number neither
+        raise UserError(f"--max-regression {points:g}: points that may be lost, 0 to 100")
     failures = []
     for found in comparisons:
         paired = found.correct

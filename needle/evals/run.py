@@ -11,7 +11,7 @@ caller's ``name`` and ``settings`` must therefore change with its weights, promp
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -92,6 +92,8 @@ def evaluate(
         raise UserError(f"batch size {min(batch_size, batch_tokens)}: must be at least 1")
     out = Path(out)
     options: dict[str, Any] = {"batch_size": batch_size, "batch_tokens": batch_tokens, "resume": resume}
+    if (out / ROWS).is_file():
+        next(read_rows(out / ROWS), None)  # a folder of something else is refused before anything there is touched
     for name in (RESULTS, REPORT) if out.is_dir() else ():
         (out / name).unlink(missing_ok=True)  # so that what is there always fits the rows
     if cache is None:
@@ -116,6 +118,8 @@ def rescore(directory: str | Path, *, parser: str | None = None, suite: Suite | 
     directory = Path(directory)
     summary = read_summary(directory)
     rows = list(read_rows(directory / ROWS))
+    if len(rows) != summary["n"]:
+        raise UserError(f"{directory}: {ROWS} has {len(rows):,} of the {summary['n']:,} rows of the run; run needle eval again with --out {directory}, which asks for the others")
     if parser is not None:
         parser_named(parser)
         if all(row.get("parser", NATIVE) == NATIVE for row in rows):
@@ -171,9 +175,15 @@ def read_summary(directory: Path) -> dict[str, Any]:
         ) from error
     except ValueError as error:
         raise UserError(f"{path}: not JSON ({error}); run needle eval again") from error
-    if not isinstance(summary, dict) or not {"scorer_version", "caller", "suite", "rates"} <= summary.keys():
+    if not isinstance(summary, dict) or not _whole(summary):
         raise UserError(f"{path}: not the results of an evaluation; name a folder that needle eval wrote")
     return summary
+
+
+def _whole(summary: Mapping[str, Any]) -> bool:
+    """Whether the parts that readers rely on are there and of their kind."""
+    kinds = {"scorer_version": str, "caller": str, "suite": dict, "rates": dict, "n": int}
+    return all(isinstance(summary.get(name), kind) for name, kind in kinds.items()) and {"name", "hash"} <= summary["suite"].keys()
 
 
 def _finish(out: Path, rows: Sequence[Row], manifest: dict[str, Any], second: Results | None) -> Results:

@@ -215,6 +215,8 @@ def claim_folder(config: GenerateConfig, tools: list[ToolSpec], *, replay: bool 
             held = json.loads(mark.read_text(encoding="utf-8"))
         except (ValueError, OSError) as error:
             raise UserError(f"{mark}: cannot be read ({error}); use another --out") from None
+        if not isinstance(held, dict):
+            raise UserError(f"{mark}: not the settings of a run; use another --out")
         free = FREE | ({"prompt_version", "decontaminate"} if replay else set())
         differing = [
             name

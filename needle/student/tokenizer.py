@@ -64,6 +64,12 @@ def load_tokenizer(path: str | Path | None = None) -> Tokenizer:
     return tokenizer
 
 
+def write_tokenizer(tokenizer: Tokenizer, file: Path) -> None:
+    """Write ``tokenizer.json``. Raises ``OSError``; the library's own way to save raises a bare ``Exception``."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(tokenizer.to_str(pretty=True), encoding="utf-8")
+
+
 def encode(tokenizer: Tokenizer, text: str) -> list[int]:
     """Token ids of plain text; half a surrogate pair, which no UTF-8 can hold, becomes a question mark."""
     return tokenizer.encode(text.encode("utf-8", "replace").decode("utf-8"), add_special_tokens=False).ids

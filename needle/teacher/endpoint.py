@@ -40,8 +40,12 @@ def check_url(base_url: str) -> str:
     """
     if is_embedded(base_url):
         return base_url
-    parts = urlsplit(base_url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    try:
+        parts = urlsplit(base_url)
+        known = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:  # brackets that do not fit, a port that is none
+        known = False
+    if not known:
         raise UserError(
             f"teacher {base_url!r} is no URL; give e.g. https://api.openai.com/v1, http://localhost:8000/v1 or "
             f"'embedded'"
@@ -76,7 +80,7 @@ def find_key(base_url: str, environment: Mapping[str, str] | None = None, key_en
         key_env: the variable that a profile names; None: ``KEY_VARIABLES`` in turn; "": no key is needed.
 
     Raises:
-        UserError: when a remote endpoint needs a key and no variable holds one.
+        UserError: when a remote endpoint needs a key and no variable holds one, or one that cannot be sent.
     """
     if is_embedded(base_url) or key_env == "":
         return NO_KEY
@@ -84,6 +88,8 @@ def find_key(base_url: str, environment: Mapping[str, str] | None = None, key_en
     names = (key_env,) if key_env else KEY_VARIABLES
     for name in names:
         if key := (variables.get(name) or "").strip():
+            if not (key.isascii() and key.isprintable()):
+                raise UserError(f"{name} holds a character that no key can have; copy the key again, without line breaks and accents")
             return key
     if is_local(base_url):
         return NO_KEY

@@ -234,6 +234,8 @@ def _request(query: str, tools: Iterable[Any], system: str | None, messages: Seq
     """What a person gives, as a request. Raises ``UserError`` for an empty one, tools that cannot be read, and a choice that they do not have."""
     from needle.tools.read import read_tools  # here: the reader imports this package
 
+    if not isinstance(query, str):
+        raise UserError(f"the request is {type(query).__name__}, not text")
     if not query.strip():
         raise UserError("the request is empty; say what should be done")
 

@@ -70,10 +70,16 @@ def _parameters(document: Mapping[str, Any], item: Mapping[str, Any], operation:
     for (name, place), one in found.items():
         if place not in ("path", "query", "header", "formData") or (place == "header" and name.lower() in NOT_ASKED):
             continue
-        schema = dict(one.get("schema") or {key: one[key] for key in OF_SWAGGER if key in one} or {"type": "string"})
+        schema = dict(_schema(one.get("schema") or {key: one[key] for key in OF_SWAGGER if key in one} or {"type": "string"}, f"parameter {name}"))
         if one.get("description") and "$ref" not in schema:
             schema["description"] = one["description"]
         yield name, schema, place == "path" or one.get("required") is True
+
+
+def _schema(value: Any, whose: str) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise UserError(f"the OpenAPI document: {whose} should be described by an object, not {value!r:.60}")
+    return value
 
 
 def _body(document: Mapping[str, Any], operation: Mapping[str, Any]) -> Iterator[Argument]:
@@ -91,7 +97,7 @@ def _body(document: Mapping[str, Any], operation: Mapping[str, Any]) -> Iterator
         return
     needed = {name for part in parts for name in part.get("required") or ()} if body.get("required") or not swagger else set()
     for part in parts:
-        for name, one in (part.get("properties") or {}).items():
+        for name, one in _schema(part.get("properties") or {}, "'properties' of a body").items():
             if not (isinstance(one, Mapping) and one.get("readOnly")):
                 yield name, one, name in needed
 

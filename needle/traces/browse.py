@@ -51,12 +51,25 @@ def entries(path: str | os.PathLike[str]) -> Iterator[Entry]:
         if file.name not in (QUARANTINE, "rows.jsonl", "events.jsonl"):
             yield from (_entry(file, trace) for trace in (read_traces(file)[0] if file.stat().st_size else ()))
     if refused and refused.is_file():
-        with open(refused, encoding="utf-8") as lines:
+        with open(refused, "rb") as lines:
             for number, line in enumerate(lines, start=1):
                 try:
-                    yield Entry("quarantine", json.loads(line))
+                    row = json.loads(line)
                 except ValueError:
-                    raise UserError(f"{refused}:{number}: not readable; is a run still writing it?") from None
+                    row = None
+                if not _is_row(row):
+                    raise UserError(f"{refused}:{number}: not readable; is a run still writing it?")
+                yield Entry("quarantine", row)
+
+
+def _is_row(row: Any) -> bool:
+    """Whether the parts that are shown are of their kind."""
+    if not isinstance(row, dict) or not isinstance(row.get("meta") or {}, dict) or not isinstance(row.get("query", ""), str):
+        return False
+    lists = [row.get(name) or [] for name in ("calls", "messages", "reasons", "details")]
+    if not all(isinstance(one, list) for one in lists) or not all(isinstance(text, str) for one in lists[2:] for text in one):
+        return False
+    return all(isinstance(one, dict) for one in lists[1]) and all(isinstance(one, dict) and {"name", "arguments"} <= one.keys() for one in lists[0])
 
 
 def _entry(file: Path, trace: Trace) -> Entry:
@@ -114,7 +127,8 @@ def describe(entry: Entry, *, full: bool = False) -> str:
     if votes := meta.get("votes"):
         lines.append(f"  votes    {votes['k']} labels, share {votes['share']}")
     if full:
-        spans = {path: row.get("query", "")[start:end] for path, (start, end) in (meta.get("spans") or {}).items()}
+        told = meta.get("spans")
+        spans = {path: row.get("query", "")[slice(*span)] for path, span in (told if isinstance(told, Mapping) else {}).items()}
         lines += [f"  said     {path}: {text!r}" for path, text in spans.items()]
         lines += [f"  {name:<8} {dump_json(value)}" for name, value in meta.items() if name not in ("spans", "topk")]
     return "\n".join(lines)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from needle.errors import UserError
@@ -27,6 +28,8 @@ def convert_traces(
     """
     if to not in WRITERS:
         raise UserError(f"unknown format {to!r}; use one of {', '.join(WRITERS)}")
+    if Path(source).resolve() == Path(target).resolve():
+        raise UserError(f"{target}: the rows are read from there, and those that cannot be read would be lost; write to another file")
     traces, problems = read_traces(source)
     lost = Counter(loss for trace in traces for loss in _losses(trace, to))
     write_rows(target, map(WRITERS[to], traces))

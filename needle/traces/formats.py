@@ -109,13 +109,19 @@ def _query(text: Any) -> str:
     return text
 
 
+def _object(value: Any, key: str) -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        raise UserError(f"{key} is no object")
+    return dict(value)
+
+
 def _common(row: Mapping[str, Any], calls: Sequence[ToolCall]) -> dict[str, Any]:
     return {
         "id": _text(row, "id"),
         "kind": _text(row, "kind") or default_kind(calls),
         "toolset": _text(row, "toolset"),
         "domain": _text(row, "domain"),
-        "meta": dict(_decoded(row.get("meta") or {}, "meta")),
+        "meta": _object(_decoded(row.get("meta") or {}, "meta"), "meta"),
     }
 
 

@@ -17,7 +17,7 @@ from tokenizers import Tokenizer
 from needle.errors import UserError
 from needle.student.modeling import NeedleModel
 from needle.student.modeling.storage import WEIGHTS, write_tensors
-from needle.student.tokenizer import BOS, EOS, PAD
+from needle.student.tokenizer import BOS, EOS, PAD, write_tokenizer
 from needle.train.shard import spread_like
 
 STATE, OPTIMIZER, LOCK = "training_state.json", "optimizer.safetensors", ".lock"
@@ -109,7 +109,7 @@ def whole(folder: Path) -> Path:
 
 def save_tokenizer(folder: Path, tokenizer: Tokenizer) -> None:
     """``tokenizer.json`` and the file that makes ``AutoTokenizer`` read it."""
-    tokenizer.save(str(folder / "tokenizer.json"))
+    write_tokenizer(tokenizer, folder / "tokenizer.json")
     settings = {"tokenizer_class": "PreTrainedTokenizerFast", "pad_token": PAD, "eos_token": EOS, "bos_token": BOS}
     (folder / "tokenizer_config.json").write_text(json.dumps(settings, indent=1))
 
