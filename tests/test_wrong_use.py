@@ -90,8 +90,9 @@ def test_a_damaged_file_of_refused_rows_is_named(cli, tmp_path, line):
         assert "quarantine.jsonl:2: not readable" in cli("traces", *command).complaint
 
 
-def test_odd_spans_of_a_row_are_no_obstacle_to_showing_it(cli, tmp_path):
-    (tmp_path / "some.jsonl").write_text(json.dumps(ROW | {"meta": {"spans": 5}}) + "\n")
+@pytest.mark.parametrize("spans", [5, {"0.x": 5}])
+def test_odd_spans_of_a_row_are_no_obstacle_to_showing_it(cli, tmp_path, spans):
+    (tmp_path / "some.jsonl").write_text(json.dumps(ROW | {"meta": {"spans": spans}}) + "\n")
     assert cli("traces", "show", tmp_path / "some.jsonl", "--id", "r1").code == 0
 
 

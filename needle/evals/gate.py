@@ -55,7 +55,7 @@ def fail_under(summary: Mapping[str, Any], thresholds: Mapping[str, float]) -> l
 
 def max_regression(comparisons: Sequence[Comparison], points: float) -> list[str]:
     """Why B may have lost more than ``points`` against A, in words; ``[]`` when that is ruled out."""
-    if not 0 <= points <= 100:  # not a number neither
+    if not 0 <= points <= 100:  # which nan is not
         raise UserError(f"--max-regression {points:g}: points that may be lost, 0 to 100")
     failures = []
     for found in comparisons:

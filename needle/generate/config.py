@@ -220,10 +220,10 @@ def claim_folder(config: GenerateConfig, tools: list[ToolSpec], *, replay: bool 
         free = FREE | ({"prompt_version", "decontaminate"} if replay else set())
         differing = [
             name
-            for name in dict.fromkeys([*wanted, *(held if isinstance(held, dict) else ())])
-            if not isinstance(held, dict) or (held.get(name) != wanted.get(name) and name not in free)
+            for name in dict.fromkeys([*wanted, *held])
+            if held.get(name) != wanted.get(name) and name not in free
         ]
-        if differing and isinstance(held, dict) and not replay and not _has_paid(out):
+        if differing and not replay and not _has_paid(out):
             _mark(mark, wanted)  # it never reached a teacher (a wrong address, say): nothing there belongs to anybody
             return out
         if differing:

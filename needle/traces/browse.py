@@ -128,7 +128,7 @@ def describe(entry: Entry, *, full: bool = False) -> str:
         lines.append(f"  votes    {votes['k']} labels, share {votes['share']}")
     if full:
         told = meta.get("spans")
-        spans = {path: row.get("query", "")[slice(*span)] for path, span in (told if isinstance(told, Mapping) else {}).items()}
+        spans = {path: row.get("query", "")[slice(*span)] for path, span in (told if isinstance(told, Mapping) else {}).items() if isinstance(span, list)}
         lines += [f"  said     {path}: {text!r}" for path, text in spans.items()]
         lines += [f"  {name:<8} {dump_json(value)}" for name, value in meta.items() if name not in ("spans", "topk")]
     return "\n".join(lines)
