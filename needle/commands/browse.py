@@ -51,7 +51,7 @@ def quarantine(
 ) -> None:
     """Count why rows were refused, or show those refused for a reason."""
     from needle.traces.browse import QUARANTINE, describe, entries, reason_counts, select
-    from needle.traces.write import write_rows
+    from needle.traces.write import check_target, write_rows
 
     found = list(select(entries(folder), kind=kind, reason=reason, part="quarantine"))
     if reason is None:
@@ -60,8 +60,7 @@ def quarantine(
     for entry in found[: limit if reason is not None else 0]:
         say(describe(entry) + "\n")
     if out:
-        if out.resolve() == (folder / QUARANTINE if folder.is_dir() else folder).resolve():
-            raise UserError(f"{out}: the refused rows are read from there, and those that do not fit would be lost; write to another file")
+        check_target(out, folder / QUARANTINE if folder.is_dir() else folder)
         write_rows(out, (dict(entry.row) for entry in found))
     say(f"{len(found):,} refused rows of {folder} fit" + (f"\nThey are in {out}" if out else ""))
 

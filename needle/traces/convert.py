@@ -8,14 +8,13 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from needle.errors import UserError
 from needle.tools.spec import ToolSpec
 from needle.traces.read import Problem, read_traces
 from needle.traces.trace import Trace
-from needle.traces.write import dump_json, write_rows
+from needle.traces.write import check_target, dump_json, write_rows
 
 
 def convert_traces(
@@ -28,8 +27,7 @@ def convert_traces(
     """
     if to not in WRITERS:
         raise UserError(f"unknown format {to!r}; use one of {', '.join(WRITERS)}")
-    if Path(source).resolve() == Path(target).resolve():
-        raise UserError(f"{target}: the rows are read from there, and those that cannot be read would be lost; write to another file")
+    check_target(target, source)
     traces, problems = read_traces(source)
     lost = Counter(loss for trace in traces for loss in _losses(trace, to))
     write_rows(target, map(WRITERS[to], traces))

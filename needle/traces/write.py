@@ -52,6 +52,12 @@ def atomic(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def check_target(target: str | os.PathLike[str], source: str | os.PathLike[str]) -> None:
+    """Raise UserError where the rows that are read, of which some may be left out, would be overwritten by what is made of them."""
+    if Path(target).resolve() == Path(source).resolve():
+        raise UserError(f"{target}: the rows are read from there, and those that are left out would be lost; write to another file")
+
+
 def write_rows(path: str | os.PathLike[str], rows: Iterable[Mapping[str, Any]]) -> Path:
     """Write dictionaries, one a line (or a Parquet row). The ending of ``path`` chooses the layout.
 
